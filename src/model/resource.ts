@@ -1,0 +1,123 @@
+/** The values clusters exchange, after judging: names follow the field, text is canonical. */
+
+export type Protocol = "TCP" | "UDP" | "SCTP";
+
+/** Numeric identity -> security labels, `source:key=value`, sorted by key. */
+export interface Identity {
+  readonly id: number;
+  readonly labels: readonly Label[];
+}
+
+export interface Label {
+  readonly source: string;
+  readonly key: string;
+  readonly value: string;
+}
+
+/** One address (or CIDR, when `bits` is set) of a cluster and the identity behind it. */
+export interface IpEntry {
+  /** Canonical text. */
+  readonly address: string;
+  /** Prefix length of a CIDR entry; absent for a host. */
+  readonly bits?: number;
+  /** Node address; "" when unknown. */
+  readonly hostAddress: string;
+  readonly identity: number;
+  readonly namespace: string;
+  readonly podName: string;
+  readonly serviceAccount: string;
+  readonly namedPorts: readonly NamedPort[];
+}
+
+export interface NamedPort {
+  readonly name: string;
+  readonly port: number;
+  readonly protocol: Protocol;
+}
+
+export interface Node {
+  readonly cluster: string;
+  readonly clusterId: number;
+  readonly name: string;
+  /** Canonical node addresses, InternalIP first. */
+  readonly addresses: readonly { readonly type: string; readonly address: string }[];
+  /** Canonical pod CIDRs, `address/bits`. */
+  readonly podCidrs: readonly string[];
+  /** Health and ingress addresses of the node, canonical. */
+  readonly reservedAddresses: readonly string[];
+  readonly labels: ReadonlyMap<string, string>;
+}
+
+export interface ServicePort {
+  /** "" for an unnamed port. */
+  readonly name: string;
+  readonly protocol: Protocol;
+  readonly port: number;
+}
+
+/** address -> ports. Addresses are canonical text. */
+export type AddressPorts = ReadonlyMap<string, readonly ServicePort[]>;
+
+/** What one cluster says of a service that it shares. */
+export interface ClusterService {
+  readonly cluster: string;
+  readonly clusterId: number;
+  readonly namespace: string;
+  readonly name: string;
+  readonly frontends: AddressPorts;
+  readonly backends: AddressPorts;
+  readonly shared: boolean;
+  readonly labels: ReadonlyMap<string, string>;
+  readonly selector: ReadonlyMap<string, string>;
+}
+
+export type Affinity = "none" | "local" | "remote";
+
+/** A service of the own cluster as its agents need it (`bulkhead/v1/services/<namespace>/<name>`). */
+export interface LocalService {
+  readonly namespace: string;
+  readonly name: string;
+  readonly frontends: AddressPorts;
+  /** Ready local backends. */
+  readonly backends: AddressPorts;
+  /** Whether remote backends are used. */
+  readonly global: boolean;
+  /** Whether own backends are offered to others. */
+  readonly shared: boolean;
+  readonly affinity: Affinity;
+}
+
+/** `cilium/cluster-config/<cluster>`. Unknown fields are kept in `raw` bytes by whoever copies it. */
+export interface ClusterConfig {
+  readonly id: number;
+  readonly syncedCanaries: boolean;
+  readonly cached: boolean;
+  readonly maxConnectedClusters: number;
+  readonly serviceExportsEnabled?: boolean;
+  readonly endpointSlicesExportMode: string;
+}
+
+/** A peer's bytes that were refused: kept out, counted and listed, never thrown. */
+export interface Rejection {
+  readonly key: string;
+  /** One of a small set per kind, fit for a metric label: `malformed`, `foreign-cluster`, ... */
+  readonly reason: string;
+  /** One line for a person. */
+  readonly detail: string;
+}
+
+export type Judged<T> =
+  | { readonly ok: true; readonly value: T }
+  | { readonly ok: false; readonly rejection: Rejection };
+
+export function accept<T>(value: T): Judged<T> {
+  return { ok: true, value };
+}
+
+export function reject(
+  key: string,
+  reason: string,
+  detail: string,
+): { readonly ok: false; readonly rejection: Rejection } {
+  return { ok: false, rejection: { key, reason, detail } };
+}

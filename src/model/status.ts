@@ -1,0 +1,99 @@
+/** Status records: what programs say of themselves on their admin socket, and what `bulkhead status` prints. */
+
+/** Age of what is known of a remote: fresh (proven lately), suspect, stale, or unproven (never proven by this process). */
+export type Grade = "fresh" | "suspect" | "stale" | "unproven";
+export type BreakerState = "closed" | "half-open" | "open";
+export type RemotePhase =
+  | "idle"
+  | "connecting"
+  | "handshake"
+  | "listing"
+  | "reconciling"
+  | "watching"
+  | "refused"
+  | "draining";
+
+export interface RemoteStatus {
+  readonly name: string;
+  readonly clusterId?: number;
+  readonly phase: RemotePhase;
+  readonly connected: boolean;
+  /** Everything known of the remote is in the local cache, canaries included. */
+  readonly synced: boolean;
+  /** Keys in the local cache, by kind. */
+  readonly entries: Readonly<Record<string, number>>;
+  /** Milliseconds since the last proof that the mirrored state is the remote's; absent when never proven. */
+  readonly ageMs?: number;
+  readonly grade: Grade;
+  readonly breaker: BreakerState;
+  readonly failures: number;
+  readonly rejected: number;
+  /** One line: what is wrong and how to mend it. */
+  readonly lastError?: string;
+}
+
+export interface MapStatus {
+  readonly name: string;
+  readonly entries: number;
+  readonly maxEntries: number;
+}
+
+interface ProgramStatusBase {
+  readonly cluster: string;
+  readonly pid: number;
+  readonly uptimeMs: number;
+  /** Problems a person should mend, one line each: bad manifests, refused remotes, ... */
+  readonly problems: readonly string[];
+}
+
+export interface MirrorStatus extends ProgramStatusBase {
+  readonly program: "kvstoremesh";
+  readonly leader: boolean;
+  readonly queued: number;
+  readonly remotes: readonly RemoteStatus[];
+}
+
+export interface ExporterStatus extends ProgramStatusBase {
+  readonly program: "exporter";
+  readonly leader: boolean;
+  readonly synced: boolean;
+  readonly queued: number;
+  readonly entries: Readonly<Record<string, number>>;
+}
+
+export interface AgentStatus extends ProgramStatusBase {
+  readonly program: "agent";
+  readonly node: string;
+  readonly connected: boolean;
+  /** Every source that feeds the maps was listed completely since start. */
+  readonly synced: boolean;
+  readonly ageMs?: number;
+  readonly maps: readonly MapStatus[];
+  /** Entries taken over unchanged from the pinned maps at start. */
+  readonly adopted: number;
+  /** Map entries written and removed since start. */
+  readonly written: number;
+  readonly removed: number;
+  readonly services: readonly ServiceStatus[];
+}
+
+/** A service as one node programs it. */
+export interface ServiceStatus {
+  readonly namespace: string;
+  readonly name: string;
+  readonly frontends: readonly string[];
+  readonly affinity: string;
+  readonly global: boolean;
+  readonly backends: readonly BackendStatus[];
+}
+
+export interface BackendStatus {
+  readonly cluster: string;
+  /** `address:port/protocol`. */
+  readonly address: string;
+  readonly used: boolean;
+  /** Why it is or is not used, in a few words. */
+  readonly why: string;
+}
+
+export type ProgramStatus = MirrorStatus | ExporterStatus | AgentStatus;

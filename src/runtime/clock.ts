@@ -1,0 +1,72 @@
+/** Time as a parameter: nothing outside this room asks the system. */
+import { performance } from "node:perf_hooks";
+
+export interface Timer {
+  cancel(): void;
+}
+
+export interface Clock {
+  /** Monotonic milliseconds: for ages, timeouts and intervals. */
+  nowMs(): number;
+  /** Wall clock milliseconds since 1970: only to print. */
+  wallMs(): number;
+  /** Calls `action` once after `delayMs`. */
+  after(delayMs: number, action: () => void): Timer;
+  /** Lets timers and input run before going on: what a long loop awaits between slices. */
+  breathe(): Promise<void>;
+}
+
+export const systemClock: Clock = {
+  nowMs: () => performance.now(),
+  wallMs: () => Date.now(),
+  after(delayMs, action) {
+    const timer = setTimeout(action, delayMs);
+    return { cancel: () => clearTimeout(timer) };
+  },
+  breathe: () => new Promise((resolve) => setImmediate(resolve)),
+};
+
+/** Resolves after `delayMs`, or at once when `signal` aborts: the caller looks at the signal. */
+export function sleep(clock: Clock, delayMs: number, signal?: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal?.aborted) return resolve();
+    const done = (): void => {
+      timer.cancel();
+      signal?.removeEventListener("abort", done);
+      resolve();
+    };
+    const timer = clock.after(delayMs, done);
+    signal?.addEventListener("abort", done, { once: true });
+  });
+}
+
+/** Runs `action` every `intervalMs` after the previous run began to matter, until `signal` aborts. Errors are the action's own. */
+export function every(clock: Clock, intervalMs: number, signal: AbortSignal, action: () => void): void {
+  if (signal.aborted) return;
+  let timer = clock.after(intervalMs, tick);
+  signal.addEventListener("abort", () => timer.cancel(), { once: true });
+  function tick(): void {
+    action();
+    if (!signal.aborted) timer = clock.after(intervalMs, tick);
+  }
+}
+
+/** Slices of work that keep the loop free: `await slices.rest()` returns at once until the slice is used up. */
+export class Slices {
+  readonly #clock: Clock;
+  readonly #sliceMs: number;
+  #startMs: number;
+
+  /** @param sliceMs longest run between two breaths; 10 ms at most in programs that hold leases. */
+  constructor(clock: Clock, sliceMs = 5) {
+    this.#clock = clock;
+    this.#sliceMs = sliceMs;
+    this.#startMs = clock.nowMs();
+  }
+
+  async rest(): Promise<void> {
+    if (this.#clock.nowMs() - this.#startMs < this.#sliceMs) return;
+    await this.#clock.breathe();
+    this.#startMs = this.#clock.nowMs();
+  }
+}

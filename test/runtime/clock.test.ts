@@ -1,0 +1,39 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { every, Slices, sleep, systemClock } from "../../src/runtime/clock.ts";
+import { VirtualClock } from "../support/virtual-clock.ts";
+
+test("sleep ends at its time, or at once when aborted, and leaves no timer", async () => {
+  const clock = new VirtualClock();
+  const stop = new AbortController();
+  await clock.settle(sleep(clock, 500, stop.signal));
+  assert.equal(clock.nowMs(), 500);
+  const long = sleep(clock, 1_000_000, stop.signal);
+  clock.after(10, () => stop.abort());
+  await clock.settle(long);
+  assert.equal(clock.nowMs(), 510);
+  assert.equal(clock.pending, 0);
+  await clock.settle(sleep(clock, 1_000, stop.signal));
+  assert.equal(clock.nowMs(), 510, "an aborted signal does not wait");
+});
+
+test("every runs at its interval until aborted", async () => {
+  const clock = new VirtualClock();
+  const stop = new AbortController();
+  const times: number[] = [];
+  every(clock, 100, stop.signal, () => times.push(clock.nowMs()));
+  await clock.run(350);
+  stop.abort();
+  await clock.run(1_000);
+  assert.deepEqual(times, [100, 200, 300]);
+});
+
+test("slices let timers run during long work", async () => {
+  const slices = new Slices(systemClock, 1);
+  let ticks = 0;
+  const timer = setInterval(() => ticks++, 1);
+  const endMs = systemClock.nowMs() + 100;
+  while (systemClock.nowMs() < endMs) await slices.rest();
+  clearInterval(timer);
+  assert(ticks > 5, `${ticks} ticks`);
+});
