@@ -1,0 +1,123 @@
+/** What `bulkhead status` and `bulkhead services` print. */
+import type { AgentStatus, ExporterStatus, MirrorStatus, ProgramStatus, RemoteStatus } from "../model/status.ts";
+import { duration, safeText, table } from "./text.ts";
+
+function total(entries: Readonly<Record<string, number>>): number {
+  return Object.values(entries).reduce((sum, count) => sum + count, 0);
+}
+
+function age(ageMs: number | undefined): string {
+  return ageMs === undefined ? "unproven" : duration(ageMs);
+}
+
+const yesNo = (value: boolean): string => (value ? "yes" : "no");
+
+function remoteRow(remote: RemoteStatus): readonly string[] {
+  return [
+    remote.name,
+    remote.phase,
+    yesNo(remote.connected),
+    yesNo(remote.synced),
+    String(total(remote.entries)),
+    `${age(remote.ageMs)} (${remote.grade})`,
+    remote.breaker,
+    String(remote.rejected),
+    remote.lastError ?? "",
+  ];
+}
+
+function mirrorLines(mirror: MirrorStatus): string {
+  const role = mirror.leader ? "leader" : "standby";
+  const head = `kvstoremesh: ${role}, ${mirror.queued} writes waiting, up ${duration(mirror.uptimeMs)}`;
+  if (mirror.remotes.length === 0) return `${head}\n  no remote is configured`;
+  const columns = ["REMOTE", "PHASE", "CONNECTED", "SYNCED", "ENTRIES", "AGE", "BREAKER", "REJECTED", "ERROR"];
+  return `${head}\n${indent(table(columns, mirror.remotes.map(remoteRow)))}`;
+}
+
+function exporterLines(exporter: ExporterStatus): string {
+  const kinds = Object.entries(exporter.entries).map(([kind, count]) => `${count} ${kind}`);
+  const role = exporter.leader ? "leader" : "standby";
+  return `exporter: ${role}, ${exporter.synced ? "synced" : "not synced"}, ${kinds.join(", ")}, up ${duration(exporter.uptimeMs)}`;
+}
+
+function agentRow(agent: AgentStatus): readonly string[] {
+  const maps = agent.maps.map((map) => `${map.name} ${map.entries}/${map.maxEntries}`);
+  return [
+    agent.node,
+    yesNo(agent.connected),
+    yesNo(agent.synced),
+    age(agent.ageMs),
+    String(agent.adopted),
+    String(agent.written),
+    String(agent.removed),
+    maps.join(", "),
+  ];
+}
+
+function agentLines(agents: readonly AgentStatus[]): string {
+  const columns = ["NODE", "CONNECTED", "SYNCED", "AGE", "ADOPTED", "WRITTEN", "REMOVED", "MAPS"];
+  return table(columns, agents.map(agentRow));
+}
+
+const indent = (text: string): string => text.replace(/^/gm, "  ");
+
+function isAgent(status: ProgramStatus): status is AgentStatus {
+  return status.program === "agent";
+}
+
+function clusterLines(cluster: string, statuses: readonly ProgramStatus[]): string {
+  const parts: string[] = [];
+  for (const status of statuses) {
+    if (status.program === "kvstoremesh") parts.push(mirrorLines(status));
+    if (status.program === "exporter") parts.push(exporterLines(status));
+  }
+  const agents = statuses.filter(isAgent);
+  if (agents.length > 0) parts.push(agentLines(agents));
+  for (const status of statuses) {
+    const who = isAgent(status) ? `agent ${status.node}` : status.program;
+    for (const problem of status.problems) parts.push(`! ${who}: ${safeText(problem)}`);
+  }
+  return `${safeText(cluster)}\n${indent(parts.join("\n"))}`;
+}
+
+/** Statuses grouped by cluster, clusters and nodes in order of their names. */
+export function statusText(statuses: readonly ProgramStatus[]): string {
+  const key = (status: ProgramStatus): string =>
+    `${status.cluster}/${status.program}/${isAgent(status) ? status.node : ""}`;
+  const sorted = [...statuses].sort((left, right) => (key(left) < key(right) ? -1 : 1));
+  const clusters = Map.groupBy(sorted, (status) => status.cluster);
+  return [...clusters].map(([cluster, members]) => clusterLines(cluster, members)).join("\n\n");
+}
+
+/** Every service of every node that differs from its cluster's other nodes only once: one row a backend. */
+export function servicesText(statuses: readonly ProgramStatus[]): string {
+  const rows = new Map<string, { readonly cells: readonly string[]; readonly nodes: string[] }>();
+  for (const agent of statuses.filter(isAgent)) {
+    for (const cells of serviceRows(agent)) {
+      const key = cells.join("\u0000");
+      const known = rows.get(key);
+      if (known) known.nodes.push(agent.node);
+      else rows.set(key, { cells, nodes: [agent.node] });
+    }
+  }
+  const columns = ["CLUSTER", "SERVICE", "FRONTENDS", "AFFINITY", "BACKEND", "FROM", "USED", "WHY", "NODES"];
+  const lines = [...rows.values()].map(({ cells, nodes }) => [...cells, nodes.sort().join(",")]);
+  return table(
+    columns,
+    lines.sort((left, right) => (left.join() < right.join() ? -1 : 1)),
+  );
+}
+
+function serviceRows(agent: AgentStatus): readonly (readonly string[])[] {
+  return agent.services.flatMap((service) => {
+    const head = [agent.cluster, `${service.namespace}/${service.name}`, service.frontends.join(","), service.affinity];
+    if (service.backends.length === 0) return [[...head, "none", "", "no", "no backend in any cluster"]];
+    return service.backends.map((backend) => [
+      ...head,
+      backend.address,
+      backend.cluster,
+      yesNo(backend.used),
+      backend.why,
+    ]);
+  });
+}

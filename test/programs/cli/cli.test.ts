@@ -1,0 +1,56 @@
+import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import { fileURLToPath } from "node:url";
+import { Metrics } from "../../../src/runtime/metrics.ts";
+import { serve } from "../../../src/serve/serve.ts";
+
+const COMMAND = fileURLToPath(new URL("../../../src/bulkhead.ts", import.meta.url));
+
+let folder: string;
+before(async () => {
+  folder = await mkdtemp(join(tmpdir(), "bulkhead-cli-"));
+});
+after(() => rm(folder, { recursive: true }));
+
+function bulkhead(...args: readonly string[]): Promise<{ code: number; out: string; err: string }> {
+  return new Promise((resolve) => {
+    execFile(process.execPath, [COMMAND, ...args], { timeout: 20_000 }, (error, out, err) => {
+      resolve({ code: error ? Number(error.code) : 0, out, err });
+    });
+  });
+}
+
+test("status reads every socket below the run folder and names those that are silent", async () => {
+  const status = { program: "exporter", cluster: "osaka", pid: 7, uptimeMs: 5, problems: ["a.yaml: no kind"] } as const;
+  const served = await serve({
+    status: () => ({ ...status, leader: true, synced: true, queued: 0, entries: { ip: 3 } }),
+    ready: () => ({ ready: true, detail: "" }),
+    metrics: new Metrics(),
+    adminSocket: join(folder, "osaka/exporter.sock"),
+  });
+  const dead = `const net = require("net"); net.createServer().listen(process.argv[1], () => process.kill(process.pid, "SIGKILL"))`;
+  await new Promise((resolve) =>
+    execFile(process.execPath, ["--eval", dead, join(folder, "osaka/agent-n1.sock")], resolve),
+  );
+  const { code, out } = await bulkhead("status", "--run-dir", folder);
+  assert.equal(code, 0);
+  assert.match(out, /osaka\n {2}exporter: leader, synced, 3 ip/);
+  assert.match(out, /! exporter: a\.yaml: no kind/);
+  assert.match(out, /! no answer from .*agent-n1\.sock/);
+  const { out: json } = await bulkhead("status", "--run-dir", folder, "--json");
+  assert.equal(JSON.parse(json).statuses[0].pid, 7);
+  await served.close();
+});
+
+test("bad input is one line and exit code 2", async () => {
+  const nowhere = await bulkhead("status", "--run-dir", join(folder, "nowhere"));
+  assert.equal(nowhere.code, 2);
+  assert.match(nowhere.err, /^bulkhead: --run-dir .*nowhere: ENOENT.*\n$/);
+  const unknown = await bulkhead("statsu");
+  assert.equal(unknown.code, 2);
+  assert.match(unknown.err, /unknown command/);
+});

@@ -1,0 +1,73 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { AgentStatus, MirrorStatus, RemoteStatus } from "../../src/model/status.ts";
+import { servicesText, statusText } from "../../src/report/status.ts";
+
+const base = { cluster: "amsterdam", pid: 1, uptimeMs: 61_000, problems: [] };
+const remote: RemoteStatus = {
+  name: "osaka",
+  clusterId: 2,
+  phase: "connecting",
+  connected: false,
+  synced: true,
+  entries: { ip: 5_003, services: 301 },
+  ageMs: 42_100,
+  grade: "stale",
+  breaker: "open",
+  failures: 3,
+  rejected: 0,
+  lastError: "connect refused\u001b[2J",
+};
+const mirror: MirrorStatus = { ...base, program: "kvstoremesh", leader: true, queued: 0, remotes: [remote] };
+
+function agent(node: string): AgentStatus {
+  return {
+    ...base,
+    program: "agent",
+    node,
+    connected: true,
+    synced: true,
+    maps: [{ name: "services", entries: 10, maxEntries: 65_536 }],
+    adopted: 10,
+    written: 0,
+    removed: 0,
+    services: [
+      {
+        namespace: "shop",
+        name: "cart",
+        frontends: ["10.101.0.10:80/TCP"],
+        affinity: "local",
+        global: true,
+        backends: [
+          { cluster: "amsterdam", address: "10.1.1.10:8080/TCP", used: true, why: "local" },
+          { cluster: "osaka", address: "10.2.1.10:8080/TCP", used: false, why: "affinity local: local backends exist" },
+        ],
+      },
+      { namespace: "shop", name: "empty", frontends: [], affinity: "none", global: false, backends: [] },
+    ],
+  };
+}
+
+test("status says how old what is known of a remote is, what its breaker does, and never passes escapes on", () => {
+  const text = statusText([
+    agent("n2"),
+    mirror,
+    agent("n1"),
+    { ...mirror, cluster: "virginia", problems: ["bad remote"] },
+  ]);
+  assert.match(text, /osaka +connecting +no +yes +5304 +42\.1 s \(stale\) +open +0 +connect refused\\u001b\[2J/);
+  assert(text.indexOf("amsterdam") < text.indexOf("virginia"));
+  assert(text.indexOf("n1") < text.indexOf("n2"));
+  assert.match(text, /services 10\/65536/);
+  assert.match(text, /! kvstoremesh: bad remote/);
+});
+
+test("services lists each backend once, with the nodes that agree, and why", () => {
+  const lines = servicesText([agent("n1"), agent("n2")]).split("\n");
+  assert.equal(lines.length, 4);
+  assert.match(
+    lines.find((line) => line.includes("10.2.1.10")) ?? "",
+    /osaka +no +affinity local: local backends exist +n1,n2$/,
+  );
+  assert.match(lines.find((line) => line.includes("empty")) ?? "", /none +no +no backend in any cluster/);
+});
