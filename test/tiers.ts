@@ -1,0 +1,35 @@
+// The tiers of tests, from cheap to real. A new tier is one entry here and one word in package.json.
+
+/** Test files run by node:test. `live` shows what they print as they run. */
+export type FileTier = {
+  readonly name: string;
+  readonly files: string;
+  readonly except?: string;
+  readonly concurrency: number;
+  readonly timeoutMs: number;
+  readonly live: boolean;
+};
+
+/** A program that is a test by its exit code, or by a last line `N passed, N failed`. */
+export type CommandTier = { readonly name: string; readonly script: string; readonly args: readonly string[] };
+
+export type Tier = FileTier | CommandTier;
+
+const MINUTE_MS = 60_000;
+
+export const TIERS: readonly Tier[] = [
+  { name: "house", files: "test/house/**/*.test.ts", concurrency: 2, timeoutMs: 2 * MINUTE_MS, live: false },
+  {
+    name: "unit",
+    files: "test/**/*.test.ts",
+    except: "test/sim/**",
+    concurrency: 2,
+    timeoutMs: 2 * MINUTE_MS,
+    live: false,
+  },
+  { name: "sim", files: "test/sim/**/*.test.ts", concurrency: 2, timeoutMs: 5 * MINUTE_MS, live: false },
+  { name: "kernel", files: "bpf/test/**/*.test.ts", concurrency: 1, timeoutMs: 5 * MINUTE_MS, live: false },
+  { name: "e2e", files: "e2e/**/*.test.ts", concurrency: 1, timeoutMs: 15 * MINUTE_MS, live: true },
+  { name: "seeds", script: "test/sim/main.ts", args: ["--seeds", "1000"] },
+  { name: "tour", script: "deploy/lab/main.ts", args: ["--repeat", "5"] },
+];
