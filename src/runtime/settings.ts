@@ -4,7 +4,6 @@
  */
 import { parseArgs } from "node:util";
 import { z } from "zod";
-import { clusterNameFault, isClusterId } from "../model/cluster.ts";
 import { LOG_LEVELS } from "./log.ts";
 import { messageOf, UserError } from "./user-error.ts";
 
@@ -15,41 +14,41 @@ export const count = z.coerce.number().int().min(1);
 /** A lease's time to live: etcd takes whole seconds. */
 export const ttlSeconds = z.coerce.number().int().min(1).max(86_400);
 
-const listenAddress = z.string().refine((text) => /^(\[[0-9a-fA-F:]+\]|[0-9.]+):\d{1,5}$/.test(text), {
+/** Any text but the empty one. */
+export const text = z.string().min(1);
+export const listenAddress = z.string().refine((given) => /^(\[[0-9a-fA-F:]+\]|[0-9.]+):\d{1,5}$/.test(given), {
   message: "must be ADDRESS:PORT, such as 127.0.0.1:9880 or [::1]:9880",
 });
+export const logLevel = z.enum(LOG_LEVELS);
 
-/** Settings that every program has. */
-export const commonSettings = {
-  cluster: z
-    .string()
-    .superRefine((name, context) => {
-      const fault = clusterNameFault(name);
-      if (fault) context.addIssue({ code: "custom", message: fault });
-    })
-    .describe("Name of the own cluster."),
-  clusterId: z.coerce
-    .number()
-    .refine(isClusterId, { message: "must be a whole number from 1 to 255" })
-    .describe("Id of the own cluster, unique in the mesh."),
-  etcdConfig: z.string().min(1).describe("File that says how to reach the local etcd, in Cilium's etcd client YAML."),
-  runDir: z.string().min(1).default("/run/bulkhead").describe("Folder of the admin sockets."),
-  listen: listenAddress.optional().describe("Address of /healthz, /readyz and /metrics; none when absent."),
-  logLevel: z.enum(LOG_LEVELS).default("info").describe("Least level that is logged."),
-  etcdTimeoutMs: durationMs.default(5_000).describe("Deadline of one etcd call."),
-  etcdKeepaliveMs: durationMs.default(10_000).describe("Idle time after which an etcd connection is probed."),
-  etcdKeepaliveTimeoutMs: durationMs
-    .default(5_000)
-    .describe("Wait for the answer to such a probe before the connection counts as dead."),
-  backoffBaseMs: durationMs.default(200).describe("Shortest wait before trying again (decorrelated jitter)."),
-  backoffCapMs: durationMs.default(30_000).describe("Longest wait before trying again."),
-} as const;
+/** Text that `faultOf` finds nothing wrong with. */
+export function checkedText(faultOf: (given: string) => string | undefined) {
+  return z.string().superRefine((given, context) => {
+    const message = faultOf(given);
+    if (message !== undefined) context.addIssue({ code: "custom", message });
+  });
+}
+
+/** A whole number between two bounds, inclusive. */
+export function wholeNumber(least: number, most: number) {
+  const message = `must be a whole number from ${least} to ${most}`;
+  return z.coerce
+    .number({ message })
+    .refine((given) => Number.isInteger(given) && given >= least && given <= most, { message });
+}
+
+/** The settings of a program. */
+export function settingsSchema<S extends Shape>(shape: S): z.ZodObject<S, z.core.$strict> {
+  return z.strictObject(shape);
+}
+
+export type SettingsOf<S extends z.ZodType> = z.output<S>;
+
+type Shape = Readonly<Record<string, z.ZodType>>;
 
 export function flagOf(setting: string): string {
   return `--${setting.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
 }
-
-type Shape = Readonly<Record<string, z.ZodType>>;
 
 function readFlags(program: string, shape: Shape, argv: readonly string[]): Record<string, unknown> {
   const options: Record<string, { type: "string" }> = {};

@@ -5,10 +5,10 @@ import { test } from "node:test";
 /** Runs a program of a few lines in a process of its own and tells how it ended. */
 function runProgram(body: string, argv: readonly string[] = []): { code: number | null; out: string; err: string } {
   const source = `
-    import { z } from "zod";
     import { runProgram } from "./src/runtime/lifecycle.ts";
+    import { settingsSchema, text } from "./src/runtime/settings.ts";
     import { UserError } from "./src/runtime/user-error.ts";
-    const schema = z.strictObject({ name: z.string().default("x").describe("A name.") });
+    const schema = settingsSchema({ name: text.default("x").describe("A name.") });
     await runProgram("demo", schema, process.argv.slice(2), async (settings, signal) => { ${body} });
   `;
   const args = ["--input-type=module-typescript", "--eval", source, "demo", ...argv];

@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { z } from "zod";
-import { commonSettings, describeSettings, durationMs, helpText, readSettings } from "../../src/runtime/settings.ts";
+import { commonSettings } from "../../src/access/settings.ts";
+import { describeSettings, durationMs, helpText, readSettings, settingsSchema } from "../../src/runtime/settings.ts";
 import { UserError } from "../../src/runtime/user-error.ts";
 
-const schema = z.strictObject({ ...commonSettings, settleMs: durationMs.default(5).describe("Pause before writing.") });
+const schema = settingsSchema({ ...commonSettings, settleMs: durationMs.default(5).describe("Pause before writing.") });
 const good = ["--cluster", "osaka", "--cluster-id", "2", "--etcd-config", "/etc/etcd.yaml"];
 
 function refusal(argv: readonly string[]): string {

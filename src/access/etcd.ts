@@ -1,0 +1,63 @@
+/** From an etcd config file and the certificates it names to a connection. The doors are parameters. */
+import type { Disk } from "../disk/door.ts";
+import type { ConnectEtcd, ConnectOptions, KvClient } from "../kv/client.ts";
+import { messageOf } from "../runtime/user-error.ts";
+import { type EtcdConfig, parseEtcdConfig } from "../wire/etcd-config.ts";
+
+/** The file, or what it names, cannot be used: one line for the person who wrote it. */
+export class AccessError extends Error {
+  override readonly name = "AccessError";
+  /** Someone may mend the file while we run. */
+  readonly retryable = true;
+}
+
+export type Timeouts = Pick<ConnectOptions, "timeoutMs" | "keepaliveMs" | "keepaliveTimeoutMs">;
+
+export interface AccessDoors {
+  readonly disk: Disk;
+  readonly connect: ConnectEtcd;
+}
+
+/** The timeouts among the settings that every program has. */
+export function timeoutsOf(settings: {
+  readonly etcdTimeoutMs: number;
+  readonly etcdKeepaliveMs: number;
+  readonly etcdKeepaliveTimeoutMs: number;
+}): Timeouts {
+  return {
+    timeoutMs: settings.etcdTimeoutMs,
+    keepaliveMs: settings.etcdKeepaliveMs,
+    keepaliveTimeoutMs: settings.etcdKeepaliveTimeoutMs,
+  };
+}
+
+/** Connects as the config file says. Rejects with an AccessError. */
+export async function openEtcd(doors: AccessDoors, file: string, timeouts: Timeouts): Promise<KvClient> {
+  const text = await doors.disk.readText(file).catch((error: unknown) => {
+    throw new AccessError(`${messageOf(error)}: an etcd config file is needed here`);
+  });
+  return connectAs(doors, file, text, timeouts);
+}
+
+/** The same for a config file whose text is at hand. */
+export async function connectAs(doors: AccessDoors, file: string, text: string, timeouts: Timeouts): Promise<KvClient> {
+  const judged = parseEtcdConfig(file, text);
+  if (!judged.ok) throw new AccessError(judged.rejection.detail);
+  try {
+    return doors.connect({ ...timeouts, ...(await credentials(doors.disk, judged.value)) });
+  } catch (error) {
+    throw new AccessError(`${file}: ${messageOf(error)}`);
+  }
+}
+
+async function credentials(disk: Disk, config: EtcdConfig): Promise<Omit<ConnectOptions, keyof Timeouts>> {
+  const read = (path: string | undefined) => (path === undefined ? undefined : disk.readBytes(path));
+  const [ca, cert, key] = await Promise.all([read(config.caFile), read(config.certFile), read(config.keyFile)]);
+  return {
+    endpoints: config.endpoints,
+    hostAliases: config.hostAliases,
+    ...(ca && { ca }),
+    ...(cert && { cert }),
+    ...(key && { key }),
+  };
+}
