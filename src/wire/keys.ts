@@ -1,0 +1,52 @@
+/** Every etcd key and prefix, and their way back. Cilium's schema below `cilium/`, our own below `bulkhead/v1/`. */
+
+/** Rewritten by the exporter; the only leased key besides the leader keys. */
+export const HEARTBEAT_KEY = "cilium/.heartbeat";
+export const CLUSTER_CONFIG_PREFIX = "cilium/cluster-config/";
+/** Canaries: `cilium/synced/<cluster>/<prefix>` says that everything below `<prefix>` was written once. */
+export const SYNCED_PREFIX = "cilium/synced/";
+export const STATE_PREFIX = "cilium/state/";
+export const CACHE_PREFIX = "cilium/cache/";
+
+/** Lock prefixes: leader keys are `<prefix>/<lease id in hex>`. */
+export const KVSTOREMESH_LOCK_PREFIX = "cilium/kvstoremesh-lock";
+export const EXPORTER_LOCK_PREFIX = "bulkhead/v1/locks/exporter";
+
+export const LOCAL_SERVICES_PREFIX = "bulkhead/v1/services/";
+const LOCAL_SERVICES_CANARY = "bulkhead/v1/services";
+
+export function clusterConfigKey(cluster: string): string {
+  return `${CLUSTER_CONFIG_PREFIX}${cluster}`;
+}
+
+/** `prefix` without trailing slash, such as `cilium/state/ip/v1`. */
+export function canaryKey(cluster: string, prefix: string): string {
+  return `${SYNCED_PREFIX}${cluster}/${prefix}`;
+}
+
+export function canaryPrefix(cluster: string): string {
+  return `${SYNCED_PREFIX}${cluster}/`;
+}
+
+export function localServiceKey(namespace: string, name: string): string {
+  return `${LOCAL_SERVICES_PREFIX}${namespace}/${name}`;
+}
+
+export function localServicesCanary(own: string): string {
+  return canaryKey(own, LOCAL_SERVICES_CANARY);
+}
+
+/** The cluster of a `cilium/cluster-config/<cluster>` key, or undefined when the key is not of that form. */
+export function clusterOfConfigKey(key: string): string | undefined {
+  if (!key.startsWith(CLUSTER_CONFIG_PREFIX)) return undefined;
+  const cluster = key.slice(CLUSTER_CONFIG_PREFIX.length);
+  return cluster === "" || cluster.includes("/") ? undefined : cluster;
+}
+
+/** The parts of a canary key, or undefined when the key is not of that form. */
+export function parseCanaryKey(key: string): { readonly cluster: string; readonly prefix: string } | undefined {
+  if (!key.startsWith(SYNCED_PREFIX)) return undefined;
+  const slash = key.indexOf("/", SYNCED_PREFIX.length);
+  if (slash <= SYNCED_PREFIX.length || slash === key.length - 1) return undefined;
+  return { cluster: key.slice(SYNCED_PREFIX.length, slash), prefix: key.slice(slash + 1) };
+}

@@ -1,0 +1,139 @@
+/** Kubernetes objects as the exporter needs them, and what their annotations say about sharing. */
+import type { Affinity, Protocol } from "../model/resource.ts";
+import { quote } from "./refusal.ts";
+
+export type TextMap = ReadonlyMap<string, string>;
+
+interface ManifestBase {
+  readonly name: string;
+  readonly labels: TextMap;
+  /** `file:line` at which the document starts. */
+  readonly source: string;
+}
+
+export interface NamespaceManifest extends ManifestBase {
+  readonly kind: "Namespace";
+  readonly annotations: TextMap;
+}
+
+export interface NodeManifest extends ManifestBase {
+  readonly kind: "Node";
+  /** Canonical addresses, InternalIP first; host names are left out. */
+  readonly addresses: readonly { readonly type: string; readonly address: string }[];
+  /** Canonical `address/bits`. */
+  readonly podCidrs: readonly string[];
+}
+
+export interface ManifestServicePort {
+  /** "" for an unnamed port. */
+  readonly name: string;
+  readonly protocol: Protocol;
+  readonly port: number;
+  /** A number, or the name of a container's port. */
+  readonly targetPort: number | string;
+}
+
+export interface ServiceManifest extends ManifestBase {
+  readonly kind: "Service";
+  readonly namespace: string;
+  readonly annotations: TextMap;
+  readonly selector: TextMap;
+  /** Canonical addresses; `["None"]` for a headless service; empty when none is given. */
+  readonly clusterIps: readonly string[];
+  readonly ports: readonly ManifestServicePort[];
+  readonly sessionAffinity: "None" | "ClientIP";
+}
+
+export interface ContainerPort {
+  /** "" for an unnamed port. */
+  readonly name: string;
+  readonly containerPort: number;
+  readonly protocol: Protocol;
+}
+
+export interface ContainerManifest {
+  readonly name: string;
+  readonly command: readonly string[];
+  readonly args: readonly string[];
+  readonly ports: readonly ContainerPort[];
+}
+
+export interface PodManifest extends ManifestBase {
+  readonly kind: "Pod";
+  readonly namespace: string;
+  readonly annotations: TextMap;
+  readonly serviceAccount: string;
+  /** "" until the pod is placed. */
+  readonly nodeName: string;
+  /** Canonical; empty until the pod runs and after it has ended. */
+  readonly podIps: readonly string[];
+  /** Canonical; "" when unknown. */
+  readonly hostIp: string;
+  /** The Ready condition; without one, whether the pod has addresses. */
+  readonly ready: boolean;
+  readonly terminating: boolean;
+  readonly containers: readonly ContainerManifest[];
+}
+
+export type Manifest = NamespaceManifest | ServiceManifest | PodManifest | NodeManifest;
+
+/** Annotation names, Cilium's present one first, then its older alias. */
+const GLOBAL = ["service.cilium.io/global", "io.cilium/global-service"];
+const SHARED = ["service.cilium.io/shared", "io.cilium/shared-service"];
+const AFFINITY = ["service.cilium.io/affinity", "io.cilium/service-affinity"];
+const NAMESPACE_GLOBAL = "clustermesh.cilium.io/global";
+
+/** The first of `names` that is there. */
+function find(
+  annotations: TextMap,
+  names: readonly string[],
+): { readonly name: string; readonly value: string } | undefined {
+  const name = names.find((candidate) => annotations.has(candidate));
+  return name === undefined ? undefined : { name, value: annotations.get(name) ?? "" };
+}
+
+/** True for `true` in any case; anything else but `false` is a problem and counts as false. */
+function readFlag(annotations: TextMap, names: readonly string[], byDefault: boolean, problems: string[]): boolean {
+  const found = find(annotations, names);
+  if (!found) return byDefault;
+  const value = found.value.toLowerCase();
+  if (value !== "true" && value !== "false") {
+    problems.push(`annotation ${found.name} is ${quote(found.value)} and counts as "false"; write "true" or "false"`);
+  }
+  return value === "true";
+}
+
+function readAffinity(annotations: TextMap, problems: string[]): Affinity {
+  const found = find(annotations, AFFINITY);
+  const value = found?.value.toLowerCase();
+  if (value === "local" || value === "remote") return value;
+  if (found && value !== "none") {
+    const fault = `annotation ${found.name} is ${quote(found.value)} and counts as "none"`;
+    problems.push(`${fault}; write "none", "local" or "remote"`);
+  }
+  return "none";
+}
+
+export interface ServiceExport {
+  /** Whether backends of other clusters are used. */
+  readonly global: boolean;
+  /** Whether own backends are offered to others; never without `global`. */
+  readonly shared: boolean;
+  readonly affinity: Affinity;
+  /** Annotations that make no sense: what counts instead, and how to mend it. */
+  readonly problems: readonly string[];
+}
+
+/** What a service's annotations say. Whether its namespace takes part is `isGlobalNamespace`. */
+export function serviceExport(manifest: ServiceManifest): ServiceExport {
+  const problems: string[] = [];
+  const global = readFlag(manifest.annotations, GLOBAL, false, problems);
+  const shared = readFlag(manifest.annotations, SHARED, true, problems) && global;
+  const affinity = readAffinity(manifest.annotations, problems);
+  return { global, shared, affinity: global ? affinity : "none", problems };
+}
+
+/** Whether a namespace takes part in the mesh: yes, unless it is annotated otherwise. */
+export function isGlobalNamespace(manifest: NamespaceManifest): boolean {
+  return (manifest.annotations.get(NAMESPACE_GLOBAL) ?? "true").toLowerCase() === "true";
+}

@@ -1,0 +1,65 @@
+/** `kind: Service`. */
+import type { Fields } from "./fields.ts";
+import type { ManifestServicePort, ServiceManifest } from "./manifest.ts";
+import { readAddresses, readLabels, readMetadata, readPort, readProtocol } from "./parse-metadata.ts";
+import { quote } from "./refusal.ts";
+
+export const HEADLESS = "None";
+
+function readClusterIps(spec: Fields): readonly string[] {
+  const headless = spec.text("clusterIP") === HEADLESS || spec.texts("clusterIPs").includes(HEADLESS);
+  return headless ? [HEADLESS] : readAddresses(spec, "clusterIPs", "clusterIP");
+}
+
+function readTargetPort(fields: Fields, port: number): number | string {
+  const tree = fields.tree("targetPort");
+  if (tree === null) return port;
+  return typeof tree === "string" ? tree : readPort(fields, "targetPort");
+}
+
+function readServicePort(fields: Fields): ManifestServicePort {
+  const port = readPort(fields, "port");
+  const name = fields.text("name");
+  return { name, protocol: readProtocol(fields), port, targetPort: readTargetPort(fields, port) };
+}
+
+function readPorts(spec: Fields): readonly ManifestServicePort[] {
+  const names = new Set<string>();
+  const numbers = new Set<string>();
+  return spec.objects("ports").map((fields) => {
+    const port = readServicePort(fields);
+    const number = `${port.protocol} ${port.port}`;
+    if (names.has(port.name)) {
+      throw fields.refusal("name", `${quote(port.name)} occurs twice; give every port a name of its own`);
+    }
+    if (numbers.has(number)) throw fields.refusal("port", `${number} occurs twice; keep one`);
+    names.add(port.name);
+    numbers.add(number);
+    return port;
+  });
+}
+
+function readSessionAffinity(spec: Fields): ServiceManifest["sessionAffinity"] {
+  const affinity = spec.text("sessionAffinity") || "None";
+  if (affinity !== "None" && affinity !== "ClientIP") {
+    throw spec.refusal("sessionAffinity", `${quote(affinity)} must be None or ClientIP`);
+  }
+  return affinity;
+}
+
+export function parseService(root: Fields, source: string): ServiceManifest {
+  const { name, namespace, labels, annotations } = readMetadata(root, false);
+  const spec = root.fields("spec");
+  return {
+    kind: "Service",
+    source,
+    name,
+    namespace,
+    labels,
+    annotations,
+    selector: readLabels(spec, "selector"),
+    clusterIps: readClusterIps(spec),
+    ports: readPorts(spec),
+    sessionAffinity: readSessionAffinity(spec),
+  };
+}

@@ -1,0 +1,70 @@
+/**
+ * The decoders of peers' bytes, and what must hold for any bytes: nothing is thrown, a rejection has a known reason and one
+ * bounded printable line, and what is accepted comes back unchanged when it is encoded and judged again.
+ */
+import assert from "node:assert/strict";
+import type { Judged } from "../../src/model/resource.ts";
+import { adaptClusterConfig, encodeClusterConfig, judgeClusterConfig } from "../../src/wire/cluster-config.ts";
+import { encodeIdentity } from "../../src/wire/identity.ts";
+import { encodeIp } from "../../src/wire/ip.ts";
+import { encodeLocalService, judgeLocalService } from "../../src/wire/local-service.ts";
+import { encodeNode } from "../../src/wire/node.ts";
+import { REJECTION_REASONS } from "../../src/wire/refusal.ts";
+import { judge } from "../../src/wire/resources.ts";
+import { encodeService } from "../../src/wire/service.ts";
+import { BERGEN, golden } from "../golden/values.ts";
+
+export interface Target {
+  readonly name: string;
+  readonly suffix: string;
+  readonly seed: Uint8Array;
+  /** Judges the bytes, checks what must hold, and says whether they were accepted. */
+  readonly check: (suffix: string, bytes: Uint8Array) => boolean;
+}
+
+const LONGEST_DETAIL = 400;
+const REASONS: ReadonlySet<string> = new Set(REJECTION_REASONS);
+
+function holds<T>(judged: Judged<T>, again: (value: T) => Judged<T>): boolean {
+  if (judged.ok) {
+    assert.deepEqual(again(judged.value), judged);
+    return true;
+  }
+  const { reason, detail } = judged.rejection;
+  assert(REASONS.has(reason), reason);
+  assert.match(detail, /^[ -~]+$/);
+  assert(detail.length <= LONGEST_DETAIL, detail);
+  return false;
+}
+
+function target<T>(
+  name: string,
+  suffix: string,
+  judgeBytes: (suffix: string, bytes: Uint8Array) => Judged<T>,
+  encode: (value: T) => Uint8Array,
+): Target {
+  const check = (key: string, bytes: Uint8Array): boolean =>
+    holds(judgeBytes(key, bytes), (value) => judgeBytes(key, encode(value)));
+  return { name, suffix, seed: golden(name), check };
+}
+
+export const TARGETS: readonly Target[] = [
+  target("ip-host", "10.31.4.17", (key, bytes) => judge("ip", BERGEN, key, bytes), encodeIp),
+  target("ip-prefix", "2001:db8:31::/48", (key, bytes) => judge("ip", BERGEN, key, bytes), encodeIp),
+  target(
+    "identity",
+    "197121",
+    (key, bytes) => judge("identities", BERGEN, key, bytes),
+    ({ labels }) => encodeIdentity(labels),
+  ),
+  target("node", "bgo-n1.example", (key, bytes) => judge("nodes", BERGEN, key, bytes), encodeNode),
+  target("service", "shop/cart", (key, bytes) => judge("services", BERGEN, key, bytes), encodeService),
+  target("local-service", "shop/cart", judgeLocalService, encodeLocalService),
+  target("cluster-config", "key", judgeClusterConfig, encodeClusterConfig),
+  target(
+    "cluster-config-cached",
+    "key",
+    (key, bytes) => adaptClusterConfig(bytes, key),
+    (bytes) => bytes,
+  ),
+];

@@ -1,0 +1,106 @@
+/** The values that the golden files hold, and the bytes of the files. The files were written by hand from the format's description. */
+import { readFileSync } from "node:fs";
+import type { Cluster } from "../../src/model/cluster.ts";
+import type { ClusterConfig, ClusterService, Identity, IpEntry, LocalService, Node } from "../../src/model/resource.ts";
+
+export const BERGEN: Cluster = { name: "bergen", id: 3 };
+
+export function golden(name: string): Uint8Array {
+  return new Uint8Array(readFileSync(new URL(`${name}.golden`, import.meta.url)));
+}
+
+export const IP_HOST: IpEntry = {
+  address: "10.31.4.17",
+  hostAddress: "192.0.2.21",
+  identity: 197121,
+  namespace: "shop",
+  podName: "cart-7f9d",
+  serviceAccount: "cart",
+  namedPorts: [
+    { name: "web", port: 8080, protocol: "TCP" },
+    { name: "metrics", port: 9102, protocol: "TCP" },
+  ],
+};
+
+export const IP_PREFIX: IpEntry = {
+  address: "2001:db8:31::",
+  bits: 48,
+  hostAddress: "",
+  identity: 197122,
+  namespace: "",
+  podName: "",
+  serviceAccount: "",
+  namedPorts: [],
+};
+
+function label(key: string, value: string): Identity["labels"][number] {
+  return { source: "k8s", key, value };
+}
+
+export const IDENTITY: Identity = {
+  id: 197121,
+  labels: [
+    label("app", "cart"),
+    label("empty", ""),
+    label("io.cilium.k8s.namespace.labels.kubernetes.io/metadata.name", "shop"),
+    label("io.cilium.k8s.policy.cluster", "bergen"),
+    label("io.cilium.k8s.policy.serviceaccount", "cart"),
+    label("io.kubernetes.pod.namespace", "shop"),
+  ],
+};
+
+export const NODE: Node = {
+  cluster: "bergen",
+  clusterId: 3,
+  name: "bgo-n1.example",
+  addresses: [
+    { type: "InternalIP", address: "192.0.2.21" },
+    { type: "InternalIP", address: "2001:db8::21" },
+    { type: "CiliumInternalIP", address: "10.31.4.1" },
+  ],
+  podCidrs: ["10.31.4.0/24", "10.31.6.0/23", "2001:db8:31::/48"],
+  reservedAddresses: ["10.31.4.9", "10.31.4.10"],
+  labels: new Map([
+    ["note", "a<b&c>d"],
+    ["kubernetes.io/hostname", "bgo-n1"],
+  ]),
+};
+
+const BACKEND_PORTS = [
+  { name: "metrics", protocol: "TCP", port: 9102 },
+  { name: "web", protocol: "TCP", port: 8080 },
+] as const;
+
+export const SERVICE: ClusterService = {
+  cluster: "bergen",
+  clusterId: 3,
+  namespace: "shop",
+  name: "cart",
+  frontends: new Map([["10.95.0.12", [{ name: "", protocol: "UDP", port: 53 }]]]),
+  backends: new Map([
+    ["2001:db8:31::11", BACKEND_PORTS],
+    ["10.31.4.17", BACKEND_PORTS],
+  ]),
+  shared: true,
+  labels: new Map([["tier", "front"]]),
+  selector: new Map([["app", "cart"]]),
+};
+
+export const LOCAL_SERVICE: LocalService = {
+  namespace: "shop",
+  name: "cart",
+  frontends: new Map([["10.95.0.12", [{ name: "web", protocol: "TCP", port: 80 }]]]),
+  backends: new Map([["10.31.4.17", [{ name: "web", protocol: "TCP", port: 8080 }]]]),
+  global: true,
+  shared: true,
+  affinity: "local",
+};
+
+export const CLUSTER_CONFIG: ClusterConfig = {
+  id: 3,
+  syncedCanaries: true,
+  cached: false,
+  maxConnectedClusters: 255,
+  serviceExportsEnabled: false,
+  endpointSlicesExportMode: "services-and-endpointslices",
+};

@@ -1,0 +1,63 @@
+/** Byte for byte: what we write is what the hand-made golden files hold, and what they hold reads back. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { adaptClusterConfig, encodeClusterConfig, judgeClusterConfig } from "../../src/wire/cluster-config.ts";
+import { encodeIdentity } from "../../src/wire/identity.ts";
+import { encodeIp } from "../../src/wire/ip.ts";
+import { encodeLocalService, judgeLocalService } from "../../src/wire/local-service.ts";
+import { encodeNode } from "../../src/wire/node.ts";
+import { judge } from "../../src/wire/resources.ts";
+import { encodeService } from "../../src/wire/service.ts";
+import {
+  BERGEN,
+  CLUSTER_CONFIG,
+  golden,
+  IDENTITY,
+  IP_HOST,
+  IP_PREFIX,
+  LOCAL_SERVICE,
+  NODE,
+  SERVICE,
+} from "../golden/values.ts";
+
+const text = (bytes: Uint8Array): string => new TextDecoder().decode(bytes);
+
+const CASES = [
+  ["ip-host", encodeIp(IP_HOST), judge("ip", BERGEN, "10.31.4.17", golden("ip-host")), IP_HOST],
+  ["ip-prefix", encodeIp(IP_PREFIX), judge("ip", BERGEN, "2001:db8:31::/48", golden("ip-prefix")), IP_PREFIX],
+  ["identity", encodeIdentity(IDENTITY.labels), judge("identities", BERGEN, "197121", golden("identity")), IDENTITY],
+  ["node", encodeNode(NODE), judge("nodes", BERGEN, "bgo-n1.example", golden("node")), NODE],
+  ["service", encodeService(SERVICE), judge("services", BERGEN, "shop/cart", golden("service")), SERVICE],
+  [
+    "local-service",
+    encodeLocalService(LOCAL_SERVICE),
+    judgeLocalService("shop/cart", golden("local-service")),
+    LOCAL_SERVICE,
+  ],
+  [
+    "cluster-config",
+    encodeClusterConfig(CLUSTER_CONFIG),
+    judgeClusterConfig("key", golden("cluster-config")),
+    CLUSTER_CONFIG,
+  ],
+] as const;
+
+for (const [name, encoded, judged, value] of CASES) {
+  test(`${name}: encoding equals the golden bytes`, () => assert.equal(text(encoded), text(golden(name))));
+  test(`${name}: the golden bytes read back`, () => assert.deepEqual(judged, { ok: true, value }));
+}
+
+test("the order in which labels, addresses and ports are given does not change the bytes", () => {
+  assert.equal(text(encodeIdentity([...IDENTITY.labels].reverse())), text(golden("identity")));
+  const backends = new Map([...SERVICE.backends].reverse().map(([address, ports]) => [address, [...ports].reverse()]));
+  assert.equal(text(encodeService({ ...SERVICE, backends })), text(golden("service")));
+});
+
+test("a mirrored cluster config says canaries and cache, and nothing else changes", () => {
+  const adapted = adaptClusterConfig(golden("cluster-config"));
+  assert(adapted.ok);
+  assert.equal(text(adapted.value), text(golden("cluster-config-cached")));
+  const again = adaptClusterConfig(adapted.value);
+  assert(again.ok);
+  assert.equal(text(again.value), text(golden("cluster-config-cached")));
+});
