@@ -1,0 +1,57 @@
+/** What gRPC and etcd say of a failed call, as a KvError. */
+import { messageOf } from "../runtime/user-error.ts";
+import { KvError, type KvErrorCode } from "./client.ts";
+
+const GRPC_CODES: Readonly<Record<number, KvErrorCode>> = {
+  1: "canceled",
+  3: "invalid",
+  4: "deadline",
+  5: "invalid",
+  7: "denied",
+  9: "invalid",
+  11: "compacted",
+  12: "invalid",
+  16: "unauthenticated",
+};
+
+/** Where the gRPC code says too little. */
+const ETCD_MESSAGES: readonly (readonly [string, KvErrorCode])[] = [
+  ["database space exceeded", "no-space"],
+  ["message larger than max", "too-large"],
+  ["request is too large", "too-large"],
+  ["requested lease not found", "lease-not-found"],
+  ["is a future revision", "future-revision"],
+  ["invalid auth token", "unauthenticated"],
+  ["user name is empty", "unauthenticated"],
+];
+
+/** Codes by which a server refuses before it does anything; after any other, a write may have been or may still be applied. */
+const REFUSALS: ReadonlySet<KvErrorCode> = new Set([
+  "compacted",
+  "future-revision",
+  "denied",
+  "unauthenticated",
+  "no-space",
+  "too-large",
+  "lease-not-found",
+  "invalid",
+]);
+
+function codeOf(message: string): KvErrorCode {
+  for (const [text, code] of ETCD_MESSAGES) if (message.includes(text)) return code;
+  const grpcCode = Number(/^(\d+) /.exec(message)?.[1]);
+  return GRPC_CODES[grpcCode] ?? "unavailable";
+}
+
+/** One line, without what gRPC leaves empty. */
+export function grpcMessage(error: unknown): string {
+  return messageOf(error).replace(/\.? Resolution note: ?$/, "");
+}
+
+/** @param write whether the call changes anything */
+export function toKvError(error: unknown, write: boolean): KvError {
+  if (error instanceof KvError) return error;
+  const message = grpcMessage(error);
+  const code = codeOf(message);
+  return new KvError(code, message, write && !REFUSALS.has(code));
+}
