@@ -1,0 +1,155 @@
+/** A BPF object from its ELF file to the kernel: layouts compared, pinned maps adopted, programs verified, new maps pinned. */
+import { closeSync, rmSync } from "node:fs";
+import { basename } from "node:path";
+import { UserError } from "../runtime/user-error.ts";
+import { Btf, enumDifference, structDifference } from "./btf.ts";
+import { KernelError, type LoadRequest } from "./door.ts";
+import { ERRNO, errnoName, kernelError } from "./errno.ts";
+import { mapInfo } from "./info.ts";
+import { addressOf, checked, copyFrom, lastErrno, libbpf, type Pointer } from "./library.ts";
+import type { CgroupProgram } from "./link.ts";
+import { mapPin, openPin } from "./pins.ts";
+
+const OPEN_OPTIONS_BYTES = 80;
+const VERIFIER_LOG_BYTES = 1 << 20;
+/** What is wrong stands at the end of the verifier's text. */
+const VERIFIER_LINES_SHOWN = 12;
+
+export class BpfObject {
+  readonly #path: string;
+  readonly #object: Pointer;
+  /** Written by the kernel while loading, when it refuses a program. */
+  readonly #verifierLog = Buffer.alloc(VERIFIER_LOG_BYTES);
+
+  /** Opens and parses the file; nothing is in the kernel yet. */
+  constructor(path: string) {
+    this.#path = path;
+    const options = Buffer.alloc(OPEN_OPTIONS_BYTES);
+    options.writeBigUInt64LE(BigInt(OPEN_OPTIONS_BYTES), 0);
+    options.writeBigUInt64LE(addressOf(this.#verifierLog), 56);
+    options.writeBigUInt64LE(BigInt(VERIFIER_LOG_BYTES), 64);
+    this.#object = libbpf().openObject(path, options);
+    if (this.#object !== null) return;
+    throw new UserError(
+      `${path} cannot be opened as a BPF object: ${errnoName(lastErrno())}; run deploy/setup to compile it`,
+    );
+  }
+
+  close(): void {
+    libbpf().closeObject(this.#object);
+  }
+
+  /** Maps by name, but those that the compiler makes for constants (their names hold a dot). */
+  maps(): Map<string, Pointer> {
+    const maps = new Map<string, Pointer>();
+    for (let map = libbpf().nextMap(this.#object, null); map !== null; map = libbpf().nextMap(this.#object, map)) {
+      const name = libbpf().mapName(map);
+      if (!name.includes(".")) maps.set(name, map);
+    }
+    return maps;
+  }
+
+  /** In the order of the source. */
+  programs(): CgroupProgram[] {
+    const programs: CgroupProgram[] = [];
+    let program = libbpf().nextProgram(this.#object, null);
+    for (; program !== null; program = libbpf().nextProgram(this.#object, program)) {
+      programs.push({
+        name: libbpf().programName(program),
+        fd: libbpf().programFd(program),
+        attachType: libbpf().programAttachType(program),
+      });
+    }
+    return programs;
+  }
+
+  /** Throws unless the object's maps, structs and enums are exactly those asked for. */
+  checkLayouts(request: LoadRequest): void {
+    const btf = this.#btf();
+    const maps = this.maps();
+    const differences = request.layouts.map((layout) => {
+      const map = maps.get(layout.name);
+      maps.delete(layout.name);
+      if (map === undefined) return `map ${layout.name} is expected, but the object has none`;
+      return (
+        structDifference(btf, libbpf().mapKeyType(map), layout.key) ??
+        structDifference(btf, libbpf().mapValueType(map), layout.value)
+      );
+    });
+    for (const name of maps.keys()) differences.push(`map ${name} is not expected`);
+    for (const layout of request.enums ?? []) differences.push(enumDifference(btf, layout));
+    const difference = differences.find((line) => line !== undefined);
+    if (difference === undefined) return;
+    const file = basename(this.#path);
+    throw new KernelError(`${file} was compiled from other sources: ${difference}; run deploy/setup`, ERRNO.EINVAL);
+  }
+
+  #btf(): Btf {
+    const size = Buffer.alloc(4);
+    const bytes = libbpf().btfBytes(libbpf().objectBtf(this.#object), size);
+    if (bytes === null) throw new KernelError(`${this.#path} holds no BTF; compile it with -g`, ERRNO.EINVAL);
+    return new Btf(copyFrom(bytes, size.readUInt32LE()));
+  }
+
+  /** Takes over the maps that are pinned; answers their names. */
+  adoptPins(request: LoadRequest): string[] {
+    const adopted: string[] = [];
+    for (const [name, map] of this.maps()) {
+      const capacity = request.maxEntries?.[name];
+      if (capacity !== undefined) checked(`sizing ${name}`, libbpf().setMapMaxEntries(map, capacity));
+      const pin = mapPin(request.pinDirectory, name, request.layoutVersion);
+      const fd = openPin(pin);
+      if (fd === undefined) continue;
+      try {
+        this.#adopt(map, fd, pin);
+      } finally {
+        closeSync(fd);
+      }
+      adopted.push(name);
+    }
+    return adopted;
+  }
+
+  /** libbpf takes any map for another: what the programs were compiled for is compared here. Capacity may differ. */
+  #adopt(map: Pointer, fd: number, pin: string): void {
+    const pinned = mapInfo(fd);
+    const matches =
+      pinned.type === libbpf().mapType(map) &&
+      pinned.keySize === libbpf().mapKeySize(map) &&
+      pinned.valueSize === libbpf().mapValueSize(map) &&
+      pinned.flags === libbpf().mapFlags(map);
+    if (!matches) {
+      const mend = "raise LAYOUT_VERSION in src/maps, or remove the pin";
+      throw new KernelError(`${pin} holds a map of another type or size than the object's; ${mend}`, ERRNO.EINVAL);
+    }
+    checked(`adopting ${pin}`, libbpf().reuseMapFd(map, fd));
+  }
+
+  /** Creates the maps that were not adopted and has the programs verified. */
+  load(): void {
+    this.#verifierLog.fill(0);
+    const errno = -libbpf().loadObject(this.#object);
+    if (errno === 0) return;
+    const error = kernelError(`loading ${basename(this.#path)}`, errno);
+    const end = this.#verifierLog.indexOf(0);
+    const text = this.#verifierLog.toString("utf8", 0, Math.max(end, 0)).trimEnd();
+    const shown = text.split("\n").slice(-VERIFIER_LINES_SHOWN).join("\n");
+    throw text === "" ? error : new KernelError(`${error.message}\n${shown}`, errno);
+  }
+
+  /** Pins the maps that are not adopted: all of them or none. */
+  pinMaps(request: LoadRequest, adopted: readonly string[]): void {
+    const pinned: string[] = [];
+    try {
+      for (const [name, map] of this.maps()) {
+        if (adopted.includes(name)) continue;
+        const pin = mapPin(request.pinDirectory, name, request.layoutVersion);
+        checked(`pinning ${pin}`, libbpf().pin(libbpf().mapFd(map), pin));
+        pinned.push(pin);
+      }
+    } catch (error) {
+      for (const pin of pinned) rmSync(pin, { force: true });
+      throw error;
+    }
+  }
+}

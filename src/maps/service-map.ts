@@ -1,0 +1,40 @@
+/** `services`: slot 0 of a frontend holds how many backends it has, slots 1..count name them. */
+
+import type { MapLayout } from "../model/layout.ts";
+import type { Protocol } from "../model/resource.ts";
+import { address, be16, struct, u8, u16, u32 } from "./struct.ts";
+
+export interface ServiceKey {
+  /** 16 bytes. */
+  readonly address: Uint8Array;
+  readonly port: number;
+  /** 0: the frontend itself; 1..65535: one of its backends. */
+  readonly slot: number;
+  /** IP protocol number, see `protocolNumber`. */
+  readonly protocol: number;
+}
+
+export interface ServiceValue {
+  /** Key of the backend in `backends`; 0 in slot 0. */
+  readonly backendId: number;
+  /** Backends of the frontend, in slot 0; 0 elsewhere. A frontend with 0 refuses connections. */
+  readonly count: number;
+}
+
+export const MAX_SLOTS = 65535;
+
+const key = struct<ServiceKey>("service_key", { address, port: be16, slot: u16, protocol: u8 }, 3);
+const value = struct<ServiceValue>("service_value", { backendId: u32, count: u32 });
+
+export const SERVICE_MAP: MapLayout = { name: "services", key: key.layout, value: value.layout };
+export const encodeServiceKey = key.encode;
+export const decodeServiceKey = key.decode;
+export const encodeServiceValue = value.encode;
+export const decodeServiceValue = value.decode;
+
+const PROTOCOL_NUMBERS: Readonly<Partial<Record<Protocol, number>>> = { TCP: 6, UDP: 17 };
+
+/** The IP protocol number in map keys, or undefined where the socket programs do not translate (SCTP). */
+export function protocolNumber(protocol: Protocol): number | undefined {
+  return PROTOCOL_NUMBERS[protocol];
+}
