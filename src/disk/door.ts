@@ -1,0 +1,53 @@
+/**
+ * The disk door: the few calls that Bulkhead makes. Bodies: `system.ts` (the machine's), `memory.ts` (a model), `faulty.ts` (either,
+ * with faults). Every call rejects with a DiskError.
+ */
+
+export interface DiskFile {
+  readonly name: string;
+  readonly bytes: Uint8Array;
+}
+
+/** A file that is there but cannot be read: kept apart, because it must not look as if it had vanished. */
+export interface UnreadableFile {
+  readonly name: string;
+  /** One line. */
+  readonly detail: string;
+}
+
+/** One directory, not its sub-directories; sorted by name. */
+export interface DirectoryListing {
+  readonly files: readonly DiskFile[];
+  readonly unreadable: readonly UnreadableFile[];
+}
+
+export interface Disk {
+  readText(path: string): Promise<string>;
+  readBytes(path: string): Promise<Uint8Array>;
+  /** Regular files, symbolic links followed; names that start with '.' (editors, atomic writers, kubelet) are left out. */
+  list(directory: string): Promise<DirectoryListing>;
+  /** The whole file or nothing: readers never see a part of it. Mode 0600. */
+  writeAtomic(path: string, bytes: Uint8Array): Promise<void>;
+}
+
+/** Largest file that is read, in bytes; a larger one is refused with `too-large`. */
+export const MAX_FILE_BYTES = 32 * 1024 * 1024;
+
+export type DiskErrorCode = "absent" | "denied" | "too-large" | "no-space" | "failed";
+
+export class DiskError extends Error {
+  override readonly name = "DiskError";
+  readonly code: DiskErrorCode;
+  /** Whether the same call may succeed later with nobody mending the path. */
+  readonly retryable: boolean;
+
+  constructor(code: DiskErrorCode, message: string) {
+    super(message);
+    this.code = code;
+    this.retryable = code === "failed" || code === "no-space";
+  }
+}
+
+export function tooLarge(path: string, bytes: number): DiskError {
+  return new DiskError("too-large", `${path} has ${bytes} bytes; at most ${MAX_FILE_BYTES} are read`);
+}

@@ -1,0 +1,66 @@
+/** A disk in memory: a map of whole paths. Directories exist as soon as they are made or hold a file. */
+import { posix } from "node:path";
+import type { DirectoryListing, Disk, DiskFile } from "./door.ts";
+import { DiskError, MAX_FILE_BYTES, tooLarge } from "./door.ts";
+
+export class MemoryDisk implements Disk {
+  readonly #files = new Map<string, Uint8Array>();
+  readonly #directories = new Set<string>();
+
+  /** Writes at once; text is UTF-8. */
+  put(path: string, content: string | Uint8Array): void {
+    const whole = posix.normalize(path);
+    this.makeDirectory(posix.dirname(whole));
+    this.#files.set(whole, typeof content === "string" ? new TextEncoder().encode(content) : content.slice());
+  }
+
+  remove(path: string): void {
+    this.#files.delete(posix.normalize(path));
+  }
+
+  makeDirectory(directory: string): void {
+    this.#directories.add(posix.normalize(directory));
+  }
+
+  /** The directory and all files in it. */
+  removeDirectory(directory: string): void {
+    const whole = posix.normalize(directory);
+    this.#directories.delete(whole);
+    for (const path of this.#files.keys()) if (posix.dirname(path) === whole) this.#files.delete(path);
+  }
+
+  async readBytes(path: string): Promise<Uint8Array> {
+    const bytes = this.#files.get(posix.normalize(path));
+    if (!bytes) throw new DiskError("absent", `${path}: ENOENT`);
+    if (bytes.length > MAX_FILE_BYTES) throw tooLarge(path, bytes.length);
+    return bytes.slice();
+  }
+
+  async readText(path: string): Promise<string> {
+    return new TextDecoder().decode(await this.readBytes(path));
+  }
+
+  async list(directory: string): Promise<DirectoryListing> {
+    const whole = posix.normalize(directory);
+    if (!this.#directories.has(whole)) throw new DiskError("absent", `${directory}: ENOENT`);
+    const files: DiskFile[] = [];
+    for (const path of [...this.#files.keys()].sort()) {
+      const name = posix.basename(path);
+      if (posix.dirname(path) !== whole || name.startsWith(".")) continue;
+      files.push({ name, bytes: await this.readBytes(path) });
+    }
+    return { files, unreadable: [] };
+  }
+
+  async writeAtomic(path: string, bytes: Uint8Array): Promise<void> {
+    if (!this.#directories.has(posix.normalize(posix.dirname(path)))) throw new DiskError("absent", `${path}: ENOENT`);
+    this.put(path, bytes);
+  }
+}
+
+/** A memory disk that holds `files`: path -> text. */
+export function memoryDisk(files: Readonly<Record<string, string>> = {}): MemoryDisk {
+  const disk = new MemoryDisk();
+  for (const [path, text] of Object.entries(files)) disk.put(path, text);
+  return disk;
+}

@@ -1,0 +1,205 @@
+/**
+ * What this cluster's etcd should hold: objects in, state keys and values out, in Cilium's format. Pure, and a generator, so that whoever
+ * drives it may rest between two entries.
+ */
+import type { Cluster } from "../model/cluster.ts";
+import type { AddressPorts, Judged, ServicePort } from "../model/resource.ts";
+import { labelFault, labelString } from "../wire/identity.ts";
+import { encodeIp } from "../wire/ip.ts";
+import { LOCAL_SERVICES_PREFIX } from "../wire/keys.ts";
+import { encodeLocalService, judgeLocalService } from "../wire/local-service.ts";
+import type { NodeManifest, PodManifest, ServiceManifest } from "../wire/manifest.ts";
+import { isGlobalNamespace, serviceExport } from "../wire/manifest.ts";
+import { encodeNode } from "../wire/node.ts";
+import { HEADLESS } from "../wire/parse-service.ts";
+import { judging } from "../wire/refusal.ts";
+import type { ResourceKind } from "../wire/resources.ts";
+import { judge, resource } from "../wire/resources.ts";
+import { encodeService } from "../wire/service.ts";
+import type { AddressOwners } from "./addresses.ts";
+import { hostAddress } from "./addresses.ts";
+import { backendsOf, PodIndex } from "./backends.ts";
+import type { IdentityBook } from "./identities.ts";
+import { identityLabels } from "./labels.ts";
+import type { World } from "./world.ts";
+import { namespacedName } from "./world.ts";
+
+/** The prefixes an exporter owns. */
+export type Part = ResourceKind | "local-services";
+
+/** In the order in which they are written: owners before what they own. */
+export const PARTS: readonly Part[] = ["nodes", "identities", "ip", "services", "local-services"];
+
+export function partPrefix(part: Part, cluster: string): string {
+  return part === "local-services" ? LOCAL_SERVICES_PREFIX : resource(part).statePrefix(cluster);
+}
+
+export type Desired =
+  | { readonly part: Part; readonly key: string; readonly value: Uint8Array }
+  /** Cannot be published as it stands: whatever is there for it stays. */
+  | { readonly part: Part; readonly key: string; readonly refused: true }
+  | { readonly problem: string };
+
+export interface DesiredInput {
+  readonly cluster: Cluster;
+  readonly world: World;
+  readonly owners: AddressOwners;
+  /** Gives a number to every label set that has none. */
+  readonly book: IdentityBook;
+}
+
+/** Every key and value, and one problem line for everything that cannot be published. */
+export function* desiredState(input: DesiredInput): Generator<Desired> {
+  for (const node of input.world.nodes.values()) yield* nodeEntry(input, node);
+  const pods = new PodIndex();
+  for (const pod of input.world.pods.values()) {
+    pods.add(pod);
+    yield* podEntries(input, pod);
+  }
+  for (const [labels, id] of input.book.entries()) {
+    yield* vetted(input, "identities", String(id), `identity ${id}`, () => new TextEncoder().encode(labels));
+  }
+  yield* missingNamespaces(input.world);
+  yield* doubleFrontends(input.world);
+  for (const service of input.world.services.values()) yield* serviceEntries(input, service, pods);
+}
+
+/** What peers would refuse is refused here, where somebody can mend it. `where` opens the problem line. */
+function* vetted(
+  input: DesiredInput,
+  part: Part,
+  suffix: string,
+  where: string,
+  encode: () => Uint8Array,
+): Generator<Desired> {
+  const key = partPrefix(part, input.cluster.name) + suffix;
+  const encoded = judging(key, encode);
+  const judged: Judged<unknown> = encoded.ok ? judgedAs(input, part, suffix, encoded.value) : encoded;
+  if (encoded.ok && judged.ok) return yield { part, key, value: encoded.value };
+  yield { part, key, refused: true };
+  if (!judged.ok) yield { problem: `${where}: ${judged.rejection.detail}; it is not published as it stands` };
+}
+
+function judgedAs(input: DesiredInput, part: Part, suffix: string, value: Uint8Array): Judged<unknown> {
+  return part === "local-services" ? judgeLocalService(suffix, value) : judge(part, input.cluster, suffix, value);
+}
+
+function* nodeEntry(input: DesiredInput, manifest: NodeManifest): Generator<Desired> {
+  const { name: cluster, id: clusterId } = input.cluster;
+  const { name, labels, podCidrs, addresses } = manifest;
+  const node = { cluster, clusterId, name, addresses, podCidrs, reservedAddresses: [], labels };
+  yield* vetted(input, "nodes", name, `${manifest.source}: Node ${name}`, () => encodeNode(node));
+}
+
+/** Pods of a namespace that is not global stay unknown to other clusters, as with Cilium. */
+function isShared(world: World, namespace: string): boolean {
+  const manifest = world.namespaces.get(namespace);
+  return manifest !== undefined && isGlobalNamespace(manifest);
+}
+
+function* missingNamespaces(world: World): Generator<Desired> {
+  const missing = new Map<string, string>();
+  for (const object of [...world.pods.values(), ...world.services.values()]) {
+    if (!world.namespaces.has(object.namespace) && !missing.has(object.namespace)) {
+      missing.set(object.namespace, object.source);
+    }
+  }
+  for (const [namespace, source] of missing) {
+    const what = `namespace ${namespace} has no manifest, so nothing of it is shared with other clusters`;
+    yield { problem: `${source}: ${what}; add a Namespace document` };
+  }
+}
+
+function* podEntries(input: DesiredInput, pod: PodManifest): Generator<Desired> {
+  const { cluster, world, owners } = input;
+  const name = namespacedName(pod);
+  const own = pod.podIps.filter((address) => owners.get(address) === name);
+  if (own.length === 0 || !isShared(world, pod.namespace)) return;
+  const where = `${pod.source}: Pod ${name}`;
+  const identity = podIdentity(input, pod);
+  if (typeof identity === "number") {
+    for (const address of own) yield* ipEntry(input, pod, address, identity, where);
+    return;
+  }
+  yield { problem: `${where}: ${identity}` };
+  const prefix = partPrefix("ip", cluster.name);
+  for (const address of own) yield { part: "ip", key: prefix + address, refused: true };
+}
+
+/** The numeric identity of a pod, or why it cannot have one and how to mend it. */
+function podIdentity({ cluster, world, book }: DesiredInput, pod: PodManifest): number | string {
+  const labels = identityLabels(cluster.name, pod, world.namespaces.get(pod.namespace)?.labels ?? new Map());
+  const fault = labels.map(labelFault).find((line) => line !== undefined);
+  if (fault !== undefined) return `label with ${fault}; change it`;
+  const identity = book.identityOf(labelString(labels));
+  return identity ?? `no identity is left in the range of cluster id ${cluster.id}; use fewer distinct label sets`;
+}
+
+function ipEntry(
+  input: DesiredInput,
+  pod: PodManifest,
+  address: string,
+  identity: number,
+  where: string,
+): Generator<Desired> {
+  const { namespace, name: podName, serviceAccount } = pod;
+  const ports = pod.containers.flatMap((container) => container.ports).filter(({ name }) => name !== "");
+  const namedPorts = ports.map(({ name, containerPort, protocol }) => ({ name, port: containerPort, protocol }));
+  const host = hostAddress(pod, input.world.nodes);
+  const entry = { address, hostAddress: host, identity, namespace, podName, serviceAccount, namedPorts };
+  return vetted(input, "ip", address, where, () => encodeIp(entry));
+}
+
+function frontendsOf(service: ServiceManifest): AddressPorts {
+  const ports: readonly ServicePort[] = service.ports.map(({ name, protocol, port }) => ({ name, protocol, port }));
+  const frontends = new Map<string, readonly ServicePort[]>();
+  for (const address of service.clusterIps) if (address !== HEADLESS) frontends.set(address, ports);
+  return frontends;
+}
+
+/** Cluster addresses are written by hand here, so that two services may be given the same. Agents serve one of them. */
+function* doubleFrontends(world: World): Generator<Desired> {
+  const holders = new Map<string, ServiceManifest>();
+  for (const service of world.services.values()) {
+    for (const address of service.clusterIps) {
+      const first = holders.get(address);
+      if (!first || address === HEADLESS) holders.set(address, service);
+      else yield { problem: doubleLine(service, address, first) };
+    }
+  }
+}
+
+function doubleLine(service: ServiceManifest, address: string, first: ServiceManifest): string {
+  const taken = `${address} is also the address of ${namespacedName(first)}`;
+  return `${service.source}: Service ${namespacedName(service)}: ${taken}; give each service its own`;
+}
+
+/** What a manifest asks for and nothing here does yet: said, not passed over in silence. */
+function unenforced(service: ServiceManifest): readonly string[] {
+  const lines: string[] = [];
+  if (service.sessionAffinity !== "None") lines.push(`sessionAffinity ${service.sessionAffinity} is not enforced yet`);
+  if (service.ports.some(({ protocol }) => protocol === "SCTP")) lines.push("SCTP ports are not load-balanced yet");
+  if (service.clusterIps.length === 0) lines.push("no spec.clusterIP, so that no address can be served; write one");
+  return lines;
+}
+
+function* serviceEntries(input: DesiredInput, manifest: ServiceManifest, pods: PodIndex): Generator<Desired> {
+  const { cluster, world } = input;
+  const suffix = namespacedName(manifest);
+  const where = `${manifest.source}: Service ${suffix}`;
+  const wish = serviceExport(manifest);
+  for (const line of [...wish.problems, ...unenforced(manifest)]) yield { problem: `${where}: ${line}` };
+  const { namespace, name, labels, selector } = manifest;
+  const global = wish.global && isShared(world, namespace);
+  const shared = global && wish.shared;
+  const frontends = frontendsOf(manifest);
+  const backends = backendsOf(manifest, pods);
+  if (shared) {
+    const whose = { cluster: cluster.name, clusterId: cluster.id, namespace, name };
+    const value = { ...whose, frontends, backends, shared, labels, selector };
+    yield* vetted(input, "services", suffix, where, () => encodeService(value));
+  }
+  if (frontends.size === 0) return;
+  const local = { namespace, name, frontends, backends, global, shared, affinity: wish.affinity };
+  yield* vetted(input, "local-services", suffix, where, () => encodeLocalService(local));
+}

@@ -1,0 +1,191 @@
+/** The exporter: says what this cluster runs, into this cluster's etcd. */
+import type { Disk } from "../disk/door.ts";
+import type { Term } from "../elect/elect.ts";
+import { elect } from "../elect/elect.ts";
+import type { KvClient } from "../kv/client.ts";
+import type { Cluster } from "../model/cluster.ts";
+import type { Fence } from "../model/fence.ts";
+import type { ExporterStatus } from "../model/status.ts";
+import { Publisher } from "../publish/publisher.ts";
+import type { BackoffSettings } from "../runtime/backoff.ts";
+import { retry } from "../runtime/backoff.ts";
+import type { Clock } from "../runtime/clock.ts";
+import type { Logger } from "../runtime/log.ts";
+import type { Metrics } from "../runtime/metrics.ts";
+import type { Random } from "../runtime/random.ts";
+import { EXPORTER_LOCK_PREFIX } from "../wire/keys.ts";
+import type { Compiled } from "./compile.ts";
+import { EtcdHealth } from "./etcd-health.ts";
+import { beat } from "./heartbeat.ts";
+import { IdentityBook } from "./identities.ts";
+import { ManifestSource } from "./source.ts";
+import { readStored } from "./stored.ts";
+import { publishTerm } from "./term.ts";
+
+export interface ExporterSettings {
+  readonly cluster: Cluster;
+  /** Directory of Kubernetes YAML. */
+  readonly manifests: string;
+  readonly manifestIntervalMs: number;
+  readonly leaseTtlSeconds: number;
+  readonly heartbeatIntervalMs: number;
+  readonly heartbeatLeaseTtlSeconds: number;
+  readonly auditIntervalMs: number;
+  readonly pageSize: number;
+  readonly backoff: BackoffSettings;
+}
+
+export interface ExporterDeps {
+  readonly settings: ExporterSettings;
+  readonly kv: KvClient;
+  readonly disk: Disk;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Logger;
+  readonly metrics: Metrics;
+  readonly signal: AbortSignal;
+  /** Process id, for the status. */
+  readonly pid: number;
+}
+
+/** Problem lines that the status lists; the others are counted. */
+const MAX_PROBLEM_LINES = 100;
+
+export class Exporter {
+  readonly #deps: ExporterDeps;
+  readonly #kv: KvClient;
+  readonly #health = new EtcdHealth();
+  readonly #source: ManifestSource;
+  readonly #startMs: number;
+  #book: IdentityBook | undefined;
+  #compiled: Compiled | undefined;
+  #publisher: Publisher | undefined;
+  #leader = false;
+  #synced = false;
+
+  constructor(deps: ExporterDeps) {
+    const { settings, disk, clock, log, signal } = deps;
+    this.#deps = deps;
+    this.#kv = this.#health.observe(deps.kv);
+    this.#startMs = clock.nowMs();
+    const { manifests: directory, manifestIntervalMs: intervalMs } = settings;
+    this.#source = new ManifestSource({ disk, directory, clock, log, signal, intervalMs });
+  }
+
+  /** Runs until the signal aborts. */
+  async run(): Promise<void> {
+    await Promise.all([this.#source.run(), this.#campaign()]);
+  }
+
+  /** Stands for election once the manifests were read: who cannot read them must not lead. */
+  async #campaign(): Promise<void> {
+    const { settings, clock, random, log, signal } = this.#deps;
+    const { leaseTtlSeconds, backoff } = settings;
+    await this.#source.snapshots.after(undefined, signal);
+    const leader = (isLeader: boolean): void => this.#noteLeader(isLeader);
+    const options = { kv: this.#kv, lockPrefix: EXPORTER_LOCK_PREFIX, leaseTtlSeconds, clock, random, log, signal };
+    await elect({ ...options, backoff, leader }, (term) => this.#lead(term));
+  }
+
+  async #lead(term: Term): Promise<void> {
+    const { settings, clock, random, log, metrics } = this.#deps;
+    const { cluster, backoff, pageSize } = settings;
+    const stop = new AbortController();
+    const signal = AbortSignal.any([term.signal, stop.signal]);
+    let { fence } = term;
+    const renewFence = async (): Promise<Fence> => {
+      fence = await term.renewFence();
+      return fence;
+    };
+    const kv = this.#kv;
+    const stored = await retry({ clock, random, backoff, signal }, () =>
+      readStored(kv, cluster, { pageSize, clock, signal }),
+    );
+    const book = new IdentityBook(cluster.id, stored.identities, this.#book?.entries());
+    const publisher = new Publisher({ kv, fence, renewFence, clock, random, log, metrics, backoff });
+    this.#book = book;
+    this.#publisher = publisher;
+    const heartbeat = {
+      intervalMs: settings.heartbeatIntervalMs,
+      leaseTtlSeconds: settings.heartbeatLeaseTtlSeconds,
+      backoffBaseMs: backoff.baseMs,
+    };
+    const jobs = [
+      publisher.run(signal),
+      beat({ ...heartbeat, kv, clock, random, log, signal, fence: () => fence, renewFence }),
+      publishTerm({
+        ...{ kv, publisher, cluster, book, owners: stored.owners, clock, random, backoff, signal, pageSize },
+        snapshots: this.#source.snapshots,
+        auditIntervalMs: settings.auditIntervalMs,
+        onCompiled: (compiled) => this.#noteCompiled(compiled),
+        onSynced: () => this.#noteSynced(),
+      }),
+    ];
+    try {
+      await Promise.race(jobs);
+    } finally {
+      stop.abort();
+      await Promise.allSettled(jobs);
+      this.#publisher = undefined;
+      this.#synced = false;
+    }
+  }
+
+  #noteLeader(isLeader: boolean): void {
+    this.#leader = isLeader;
+    this.#deps.metrics.gauge("bulkhead_export_leader", "1 while this process leads.").set(isLeader ? 1 : 0);
+  }
+
+  #noteSynced(): void {
+    if (!this.#synced) this.#deps.log.info({ entries: this.#entries() }, "synced");
+    this.#synced = true;
+  }
+
+  #noteCompiled(compiled: Compiled): void {
+    const { metrics, log } = this.#deps;
+    const known = new Set(this.#compiled?.problems);
+    for (const problem of compiled.problems)
+      if (!known.has(problem)) log.warn({ problem }, "object not published as asked");
+    this.#compiled = compiled;
+    const entries = metrics.gauge("bulkhead_export_entries", "Keys that the own etcd should hold.", ["part"]);
+    for (const [part, count] of Object.entries(this.#entries())) entries.set(count, { part });
+    const problems = metrics.gauge("bulkhead_export_problems", "Manifests and objects that somebody should mend.");
+    problems.set(this.#problems().length);
+  }
+
+  #entries(): Readonly<Record<string, number>> {
+    return Object.fromEntries([...(this.#compiled?.parts ?? [])].map(([part, entries]) => [part, entries.size]));
+  }
+
+  #problems(): readonly string[] {
+    const { lastError } = this.#health;
+    const etcd = lastError === undefined ? [] : [`local etcd: ${lastError}; nothing is published until it answers`];
+    const source = this.#source.snapshots.newest?.problems ?? [];
+    return [...etcd, ...this.#source.diskProblems, ...source, ...(this.#compiled?.problems ?? [])];
+  }
+
+  status(): ExporterStatus {
+    const problems = this.#problems();
+    const more = problems.length - MAX_PROBLEM_LINES;
+    const shown = problems.slice(0, MAX_PROBLEM_LINES);
+    return {
+      program: "exporter",
+      cluster: this.#deps.settings.cluster.name,
+      pid: this.#deps.pid,
+      uptimeMs: this.#deps.clock.nowMs() - this.#startMs,
+      problems: more > 0 ? [...shown, `and ${more} more`] : shown,
+      leader: this.#leader,
+      synced: this.#synced,
+      queued: this.#publisher?.queued ?? 0,
+      entries: this.#entries(),
+    };
+  }
+
+  /** A leader is ready once everything is published; a standby as soon as it could take over. */
+  ready(): { readonly ready: boolean; readonly detail: string } {
+    if (this.#source.snapshots.newest === undefined) return { ready: false, detail: "manifests not read yet" };
+    if (this.#health.lastError !== undefined) return { ready: false, detail: "local etcd does not answer" };
+    if (!this.#leader) return { ready: true, detail: "standby" };
+    return { ready: this.#synced, detail: this.#synced ? "synced" : "publishing" };
+  }
+}

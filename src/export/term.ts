@@ -1,0 +1,149 @@
+/**
+ * One term of leadership: what this cluster says, written into its own etcd and kept so. First a full comparison with what is there, for
+ * memory proves nothing; then the canaries; then changes as they come, and the comparison again every now and then.
+ */
+import type { KvClient } from "../kv/client.ts";
+import { prefixEnd } from "../kv/client.ts";
+import type { Cluster } from "../model/cluster.ts";
+import type { Publisher } from "../publish/publisher.ts";
+import { reconcile } from "../publish/reconcile.ts";
+import type { BackoffSettings } from "../runtime/backoff.ts";
+import { retry } from "../runtime/backoff.ts";
+import type { Clock } from "../runtime/clock.ts";
+import { Slices, sleep } from "../runtime/clock.ts";
+import type { Random } from "../runtime/random.ts";
+import { canaryPrefix, clusterConfigKey } from "../wire/keys.ts";
+import type { AddressOwners } from "./addresses.ts";
+import { canaryKeys, clusterConfig } from "./announcements.ts";
+import type { Compiled, Entries } from "./compile.ts";
+import { changes, compile } from "./compile.ts";
+import { PARTS, type Part, partPrefix } from "./desired.ts";
+import { timestamp } from "./heartbeat.ts";
+import type { IdentityBook } from "./identities.ts";
+import type { Snapshot, Snapshots } from "./snapshot.ts";
+
+export interface TermOptions {
+  readonly kv: KvClient;
+  readonly publisher: Publisher;
+  readonly cluster: Cluster;
+  readonly snapshots: Snapshots;
+  readonly book: IdentityBook;
+  /** Who holds which address according to etcd. */
+  readonly owners: AddressOwners;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly backoff: BackoffSettings;
+  readonly signal: AbortSignal;
+  /** Time between two comparisons with what etcd holds. */
+  readonly auditIntervalMs: number;
+  /** Keys per page of a listing. */
+  readonly pageSize: number;
+  readonly onCompiled: (compiled: Compiled) => void;
+  /** Everything of the first comparison, canaries included, is acknowledged. */
+  readonly onSynced: () => void;
+}
+
+/** What etcd holds once all that is queued is acknowledged. */
+type Published = ReadonlyMap<Part, Entries>;
+
+/** Publishes until the signal aborts. Rejects when etcd refuses for good or the fence is lost. */
+export async function publishTerm(options: TermOptions): Promise<void> {
+  const { snapshots, clock, signal, cluster, book } = options;
+  let { owners } = options;
+  let published: Published | undefined;
+  let auditedComplete = false;
+  let nextAuditMs = 0;
+  while (!signal.aborted) {
+    const snapshot = snapshots.newest;
+    if (!snapshot) return;
+    const compiled = await compile({ cluster, world: snapshot.world, owners, book }, new Slices(clock));
+    owners = compiled.owners;
+    options.onCompiled(compiled);
+    const overdue = clock.nowMs() >= nextAuditMs || (snapshot.complete && !auditedComplete);
+    if (published === undefined || overdue) {
+      await audit(options, compiled, snapshot.complete);
+      auditedComplete = snapshot.complete;
+      nextAuditMs = clock.nowMs() + options.auditIntervalMs;
+    } else await publishChanges(options, published, compiled);
+    published = withKept(compiled, published);
+    await changeOrAudit(options, snapshot, nextAuditMs);
+  }
+}
+
+/** Compares everything with what etcd holds and writes what differs: the config first, canaries last, each once all before is acknowledged. */
+async function audit(options: TermOptions, compiled: Compiled, complete: boolean): Promise<void> {
+  const { kv, publisher, cluster, clock, signal, pageSize } = options;
+  await announceConfig(options);
+  for (const part of PARTS) {
+    // Numbers are never taken back; nothing is taken back while some manifest was never read.
+    const prune = complete && part !== "identities";
+    const entries = compiled.parts.get(part) ?? NO_ENTRIES;
+    const how = { prune, keep: compiled.refused, pageSize, clock, signal };
+    await retry(options, () => reconcile(publisher, kv, partPrefix(part, cluster.name), entries, how));
+    await publisher.drained();
+  }
+  await announceCanaries(options);
+  options.onSynced();
+}
+
+const NO_ENTRIES: Entries = new Map();
+
+async function announceConfig(options: TermOptions): Promise<void> {
+  const { kv, publisher, cluster } = options;
+  const key = clusterConfigKey(cluster.name);
+  const value = clusterConfig(cluster);
+  const { kvs } = await retry(options, () => kv.range({ key }));
+  const [found] = kvs;
+  if (found?.leaseId === 0n && Buffer.compare(found.value, value) === 0) return;
+  publisher.put(key, value, "bulk");
+  await publisher.drained();
+}
+
+/** A canary that is there stays as it is: only its being there means something. */
+async function announceCanaries(options: TermOptions): Promise<void> {
+  const { kv, publisher, cluster, clock } = options;
+  const prefix = canaryPrefix(cluster.name);
+  const { kvs } = await retry(options, () => kv.range({ key: prefix, rangeEnd: prefixEnd(prefix) }));
+  const lasting = new Set(kvs.filter(({ leaseId }) => leaseId === 0n).map(({ key }) => key));
+  for (const key of canaryKeys(cluster.name)) if (!lasting.has(key)) publisher.put(key, timestamp(clock), "bulk");
+  await publisher.drained();
+}
+
+/** Owners before what they own: a part is acknowledged before the next one is queued. */
+async function publishChanges(options: TermOptions, published: Published, compiled: Compiled): Promise<void> {
+  const { publisher, clock } = options;
+  const slices = new Slices(clock);
+  for (const part of PARTS) {
+    const after = compiled.parts.get(part) ?? NO_ENTRIES;
+    for (const { key, value } of changes(published.get(part) ?? NO_ENTRIES, after, compiled.refused)) {
+      if (value) publisher.put(key, value, "live");
+      else if (part !== "identities") publisher.delete(key, "live");
+      await slices.rest();
+    }
+    await publisher.drained();
+  }
+}
+
+/** `compiled` and, of refused keys, what was published before: to be deleted when the object goes. */
+function withKept(compiled: Compiled, published: Published | undefined): Published {
+  if (!published || compiled.refused.size === 0) return compiled.parts;
+  return new Map(
+    [...compiled.parts].map(([part, entries]) => {
+      const kept = [...(published.get(part) ?? NO_ENTRIES)].filter(([key]) => compiled.refused.has(key));
+      return [part, new Map([...kept, ...entries])];
+    }),
+  );
+}
+
+/** Resolves when the source says something new, when the next comparison is due, or when the signal aborts. */
+async function changeOrAudit(
+  { snapshots, clock, signal }: TermOptions,
+  seen: Snapshot,
+  auditMs: number,
+): Promise<void> {
+  const done = new AbortController();
+  const either = AbortSignal.any([signal, done.signal]);
+  const delayMs = Math.max(0, auditMs - clock.nowMs());
+  await Promise.race([snapshots.after(seen, either), sleep(clock, delayMs, either)]);
+  done.abort();
+}

@@ -1,0 +1,57 @@
+/** The exporter over its doors: manifests on disk, the local etcd, an admin socket, probes. */
+import { join } from "node:path";
+import { openEtcd, timeoutsOf } from "../../access/etcd.ts";
+import type { Disk } from "../../disk/door.ts";
+import { Exporter } from "../../export/exporter.ts";
+import type { ConnectEtcd } from "../../kv/client.ts";
+import type { Clock } from "../../runtime/clock.ts";
+import { watchLag } from "../../runtime/lag.ts";
+import { createLogger } from "../../runtime/log.ts";
+import { Metrics } from "../../runtime/metrics.ts";
+import type { Random } from "../../runtime/random.ts";
+import { messageOf, UserError } from "../../runtime/user-error.ts";
+import { serve } from "../../serve/serve.ts";
+import { checkTogether, type ExporterSettings } from "./settings.ts";
+
+export interface ExporterDoors {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly disk: Disk;
+  readonly connect: ConnectEtcd;
+}
+
+/** Runs until the signal aborts. Bad input is a UserError before anything was changed. */
+export async function runExporter(
+  settings: ExporterSettings,
+  doors: ExporterDoors,
+  signal: AbortSignal,
+): Promise<void> {
+  const { clock, random, disk, connect } = doors;
+  checkTogether(settings);
+  await disk.list(settings.manifests).catch((error: unknown) => {
+    throw new UserError(`bulkhead exporter: --manifests ${messageOf(error)}; name a directory that can be read`);
+  });
+  const kv = await openEtcd({ disk, connect }, settings.etcdConfig, timeoutsOf(settings)).catch((error: unknown) => {
+    throw new UserError(`bulkhead exporter: --etcd-config ${messageOf(error)}`);
+  });
+  const metrics = new Metrics();
+  const log = createLogger({ program: "exporter", cluster: settings.cluster, level: settings.logLevel });
+  const cluster = { name: settings.cluster, id: settings.clusterId };
+  const backoff = { baseMs: settings.backoffBaseMs, capMs: settings.backoffCapMs };
+  const options = { ...settings, cluster, backoff };
+  const exporter = new Exporter({ settings: options, kv, disk, clock, random, log, metrics, signal, pid: process.pid });
+  try {
+    const served = await serve({
+      status: () => exporter.status(),
+      ready: () => exporter.ready(),
+      metrics,
+      adminSocket: join(settings.runDir, settings.cluster, "exporter.sock"),
+      listen: settings.listen,
+    });
+    metrics.collectProcess();
+    watchLag(clock, metrics, signal);
+    await exporter.run().finally(() => served.close());
+  } finally {
+    kv.close();
+  }
+}

@@ -1,0 +1,13 @@
+/** `bulkhead exporter`: says what this cluster runs, into its etcd. */
+import { systemDisk } from "../../disk/system.ts";
+import { connectEtcd } from "../../kv/etcd.ts";
+import { systemClock } from "../../runtime/clock.ts";
+import { runProgram } from "../../runtime/lifecycle.ts";
+import { systemRandom } from "../../runtime/random.ts";
+import { runExporter } from "./assemble.ts";
+import { exporterSettings } from "./settings.ts";
+
+export function main(argv: readonly string[]): Promise<void> {
+  const doors = { clock: systemClock, random: systemRandom, disk: systemDisk, connect: connectEtcd };
+  return runProgram("exporter", exporterSettings, argv, (settings, signal) => runExporter(settings, doors, signal));
+}

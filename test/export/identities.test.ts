@@ -1,0 +1,102 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import fc from "fast-check";
+import { IdentityBook, type StoredIdentity } from "../../src/export/identities.ts";
+
+const FIRST = 7 * 65_536 + 256;
+const LAST = 7 * 65_536 + 65_535;
+
+const labelSets = fc.uniqueArray(fc.string({ minLength: 1, maxLength: 4 }), { maxLength: 30 });
+const storedIdentities = fc.uniqueArray(
+  fc.record(
+    {
+      id: fc.oneof(fc.integer({ min: FIRST, max: FIRST + 40 }), fc.integer({ min: 1, max: LAST })),
+      labels: fc.string({ minLength: 1, maxLength: 2 }),
+    },
+    { requiredKeys: ["id"] },
+  ),
+  { maxLength: 30, selector: ({ id }) => id },
+);
+
+function idsOf(book: IdentityBook, labels: readonly string[]): readonly (number | undefined)[] {
+  return labels.map((one) => book.identityOf(one));
+}
+
+function storedOf(book: IdentityBook): readonly StoredIdentity[] {
+  return [...book.entries()].map(([labels, id]) => ({ id, labels }));
+}
+
+test("numbers start at the first of the range, one per label set", () => {
+  const book = new IdentityBook(7, []);
+  assert.deepEqual(idsOf(book, ["a", "b", "a"]), [FIRST, FIRST + 1, FIRST]);
+});
+
+test("property: never one number for two label sets, never a number that etcd holds for something else", () => {
+  fc.assert(
+    fc.property(storedIdentities, labelSets, (stored, wanted) => {
+      const book = new IdentityBook(7, stored);
+      const ids = idsOf(book, wanted);
+      assert.equal(new Set(ids).size, wanted.length);
+      for (const [index, id] of ids.entries()) {
+        assert.ok(id !== undefined && id >= FIRST && id <= LAST);
+        const held = stored.find((one) => one.id === id);
+        if (held) assert.equal(held.labels, wanted[index]);
+      }
+    }),
+  );
+});
+
+test("property: what comes later, in whatever order, changes no number given out before", () => {
+  fc.assert(
+    fc.property(labelSets, labelSets, fc.integer(), (first, later, seed) => {
+      const book = new IdentityBook(7, []);
+      const before = idsOf(book, first);
+      const shuffled = [...later].sort((left, right) => (left + seed < right + seed ? 1 : -1));
+      idsOf(book, shuffled);
+      assert.deepEqual(idsOf(book, first), before);
+    }),
+  );
+});
+
+test("property: a restart from etcd gives every label set its number again, in whatever order they come", () => {
+  fc.assert(
+    fc.property(labelSets, (wanted) => {
+      const book = new IdentityBook(7, []);
+      const before = idsOf(book, wanted);
+      const again = new IdentityBook(7, [...storedOf(book)].reverse());
+      assert.deepEqual(idsOf(again, [...wanted].reverse()).toReversed(), before);
+    }),
+  );
+});
+
+test("a number whose labels cannot be read, or that is out of range, is not given out again", () => {
+  const book = new IdentityBook(7, [{ id: FIRST }, { id: 5, labels: "a" }]);
+  assert.deepEqual(idsOf(book, ["a", "b"]), [FIRST + 1, FIRST + 2]);
+});
+
+test("two numbers for one label set: the lower one counts, the other is not given to anybody", () => {
+  const book = new IdentityBook(7, [
+    { id: FIRST + 1, labels: "a" },
+    { id: FIRST, labels: "a" },
+  ]);
+  assert.deepEqual(idsOf(book, ["a", "b"]), [FIRST, FIRST + 2]);
+});
+
+test("memory fills what etcd lost and yields where etcd says otherwise", () => {
+  const remembered = [
+    ["a", FIRST],
+    ["b", FIRST + 1],
+  ] as const;
+  assert.deepEqual(idsOf(new IdentityBook(7, [], remembered), ["b", "a"]), [FIRST + 1, FIRST]);
+  const other = new IdentityBook(7, [{ id: FIRST, labels: "z" }], remembered);
+  assert.deepEqual(idsOf(other, ["z", "b", "a"]), [FIRST, FIRST + 1, FIRST + 2]);
+});
+
+test("a range that is used up gives no number, and keeps those given", () => {
+  const stored = Array.from({ length: LAST - FIRST }, (_, index) => ({ id: FIRST + index, labels: `set-${index}` }));
+  const book = new IdentityBook(7, stored);
+  assert.equal(book.identityOf("last"), LAST);
+  assert.equal(book.identityOf("one more"), undefined);
+  assert.equal(book.identityOf("last"), LAST);
+  assert.equal(book.identityOf("set-0"), FIRST);
+});
