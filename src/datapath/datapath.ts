@@ -1,0 +1,202 @@
+/**
+ * The arrow from compiled entries to eBPF maps. It takes over what is pinned, then makes the kernel agree after each change: one reconcile at a
+ * time, changes that come meanwhile are taken together. A failure keeps what is there, is reported, and is tried again.
+ */
+import { type AttachOutcome, KernelError, type KernelMap } from "../kernel/door.ts";
+import type { MapStatus } from "../model/status.ts";
+import { Backoff, type BackoffSettings } from "../runtime/backoff.ts";
+import { type Clock, every, sleep } from "../runtime/clock.ts";
+import type { Logger } from "../runtime/log.ts";
+import type { Metrics } from "../runtime/metrics.ts";
+import type { Random } from "../runtime/random.ts";
+import { messageOf } from "../runtime/user-error.ts";
+import type { DesiredMap } from "../tables/desired-map.ts";
+import { MirroredMap } from "./mirrored-map.ts";
+import { reconcile } from "./reconcile.ts";
+
+export type Dump = readonly (readonly [key: Uint8Array, value: Uint8Array])[];
+
+/** The compilers, as the datapath sees them. */
+export interface Compilers {
+  /** By map name: what each map should hold. */
+  readonly desired: ReadonlyMap<string, DesiredMap>;
+  /** Takes over what the kernel holds, by map name; before the first `compile`. */
+  adopt(dumps: ReadonlyMap<string, Dump>): void;
+  /** Brings `desired` up to date with the tables. */
+  compile(): void;
+}
+
+export interface DatapathOptions {
+  readonly maps: ReadonlyMap<string, KernelMap>;
+  readonly compilers: Compilers;
+  /** Attaches the programs, or swaps them in place. */
+  readonly attach: () => Promise<Readonly<Record<string, AttachOutcome>>>;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Logger;
+  readonly metrics: Metrics;
+  readonly signal: AbortSignal;
+  /** Wait for more changes before a reconcile. */
+  readonly settleMs: number;
+  /** Longest time a running program may still use an entry it has read. */
+  readonly readersMs: number;
+  readonly backoff: BackoffSettings;
+}
+
+export interface DatapathStatus {
+  readonly maps: readonly MapStatus[];
+  /** Entries found at start and untouched since. */
+  readonly adopted: number;
+  readonly written: number;
+  readonly removed: number;
+  readonly attached: boolean;
+  /** Kernel and compilers agreed after the last change. */
+  readonly agrees: boolean;
+  /** They did at least once since start. */
+  readonly agreed: boolean;
+  readonly problems: readonly string[];
+}
+
+/** errno of a full hash map, and of a full one that is preallocated on some kernels. */
+const FULL: ReadonlySet<number> = new Set([7, 28]);
+
+export class Datapath {
+  readonly #options: DatapathOptions;
+  readonly #maps: ReadonlyMap<string, MirroredMap>;
+  readonly #backoff: Backoff;
+  #wake: (() => void) | undefined;
+  #changed = false;
+  #attached = false;
+  #agrees = false;
+  #agreed = false;
+  #failures: readonly unknown[] = [];
+
+  constructor(options: DatapathOptions) {
+    this.#options = options;
+    this.#backoff = new Backoff(options.random, options.backoff);
+    const mirrored = [...options.compilers.desired].map(([name, desired]) => {
+      const map = options.maps.get(name);
+      if (map === undefined) throw new KernelError(`no object holds the map ${name}`, 2);
+      return [name, new MirroredMap(map, desired)] as const;
+    });
+    this.#maps = new Map(mirrored);
+  }
+
+  /** The tables changed: reconcile soon. */
+  changed(): void {
+    this.#changed = true;
+    this.#wake?.();
+  }
+
+  /**
+   * Takes over the pinned maps. With entries in them the programs are attached at once (swapped in place when they changed), else after the
+   * first reconcile: a map that is still empty must not replace one that is in use.
+   */
+  async adopt(): Promise<void> {
+    const dumps = new Map<string, Dump>();
+    for (const [name, map] of this.#maps) dumps.set(name, await map.adopt());
+    this.#options.compilers.adopt(dumps);
+    for (const map of this.#maps.values()) map.suspectAll();
+    if ([...dumps.values()].every((dump) => dump.length === 0)) return;
+    await this.#attach();
+    this.changed();
+  }
+
+  /** Resolves when the signal aborts; the kernel keeps everything. */
+  async run(): Promise<void> {
+    const { signal, clock, settleMs } = this.#options;
+    signal.addEventListener("abort", () => this.#wake?.(), { once: true });
+    while (!signal.aborted) {
+      await this.#woken();
+      await sleep(clock, settleMs, signal);
+      if (signal.aborted) return;
+      await this.#round();
+    }
+  }
+
+  status(): DatapathStatus {
+    const maps = [...this.#maps.values()];
+    const sum = (of: (map: MirroredMap) => number): number => maps.reduce((total, map) => total + of(map), 0);
+    return {
+      maps: maps.map((map) => map.status()),
+      adopted: sum((map) => map.adopted),
+      written: sum((map) => map.written),
+      removed: sum((map) => map.removed),
+      attached: this.#attached,
+      agrees: this.#agrees,
+      agreed: this.#agreed,
+      problems: this.#failures.map(problemOf),
+    };
+  }
+
+  async #round(): Promise<void> {
+    this.#changed = false;
+    const failures = await this.#reconcile().catch((error: unknown) => [error]);
+    this.#agrees = failures.length === 0;
+    this.#agreed ||= this.#agrees;
+    this.#failures = failures;
+    this.#measure();
+    if (this.#agrees) return this.#backoff.reset();
+    this.#changed = true;
+    const delayMs = this.#backoff.nextMs();
+    this.#options.log.warn({ failures: failures.map(messageOf), delayMs }, "the kernel does not agree yet");
+    await sleep(this.#options.clock, delayMs, this.#options.signal);
+  }
+
+  async #reconcile(): Promise<readonly unknown[]> {
+    const { clock, compilers, readersMs } = this.#options;
+    // After a failure nobody knows what the kernel took.
+    if (this.#failures.length > 0) for (const map of this.#maps.values()) await map.read();
+    compilers.compile();
+    const failures = await reconcile(this.#maps, () => sleep(clock, readersMs));
+    if (!this.#attached) await this.#attach();
+    return failures;
+  }
+
+  async #attach(): Promise<void> {
+    const outcomes = await this.#options.attach();
+    this.#attached = true;
+    this.#options.log.info({ outcomes }, "programs attached");
+  }
+
+  #woken(): Promise<void> {
+    if (this.#changed || this.#options.signal.aborted) return Promise.resolve();
+    return new Promise((resolve) => {
+      this.#wake = () => {
+        this.#wake = undefined;
+        resolve();
+      };
+    });
+  }
+
+  #measure(): void {
+    const { metrics } = this.#options;
+    const held = metrics.gauge("bulkhead_map_entries", "Entries of an eBPF map.", ["map"]);
+    const limit = metrics.gauge("bulkhead_map_max_entries", "Capacity of an eBPF map.", ["map"]);
+    const writes = metrics.gauge("bulkhead_map_writes", "Entries written and removed since start.", ["verb"]);
+    const { maps, written, removed } = this.status();
+    for (const map of maps) {
+      held.set(map.entries, { map: map.name });
+      limit.set(map.maxEntries, { map: map.name });
+    }
+    writes.set(written, { verb: "write" });
+    writes.set(removed, { verb: "remove" });
+    if (!this.#agrees) metrics.counter("bulkhead_reconcile_failures_total", "Reconciles that failed.").add();
+  }
+}
+
+function problemOf(failure: unknown): string {
+  const full = failure instanceof KernelError && FULL.has(failure.errno);
+  const mend = full ? "; what is in it stays, new entries wait: raise its capacity setting or remove services" : "";
+  return `eBPF maps: ${messageOf(failure)}${mend}`;
+}
+
+/** Reads the programs' counters every `intervalMs`; a failed read is tried again at the next. */
+export function pollCounters(
+  counters: { poll(): Promise<void> },
+  options: Pick<DatapathOptions, "clock" | "signal" | "log"> & { readonly intervalMs: number },
+): void {
+  every(options.clock, options.intervalMs, options.signal, () => {
+    counters.poll().catch((error: unknown) => options.log.debug({ error: messageOf(error) }, "counters not read"));
+  });
+}

@@ -1,0 +1,129 @@
+/** One kernel map as we know it to be: read once, then kept in step with what the kernel acknowledged. */
+import { KernelError, type KernelMap } from "../kernel/door.ts";
+import type { MapStatus } from "../model/status.ts";
+import { type DesiredMap, type EntryKey, entryKey, equalBytes, keyBytes } from "../tables/desired-map.ts";
+
+export class MirroredMap {
+  readonly #map: KernelMap;
+  readonly #desired: DesiredMap;
+  #actual = new Map<EntryKey, Uint8Array>();
+  /** Keys whose entries may differ from what is desired. */
+  #suspects = new Set<EntryKey>();
+  /** Keys found at start and not touched since. */
+  #adopted = new Set<EntryKey>();
+  #written = 0;
+  #removed = 0;
+
+  constructor(map: KernelMap, desired: DesiredMap) {
+    this.#map = map;
+    this.#desired = desired;
+  }
+
+  get adopted(): number {
+    return this.#adopted.size;
+  }
+
+  /** Entries written and removed since start. */
+  get written(): number {
+    return this.#written;
+  }
+
+  get removed(): number {
+    return this.#removed;
+  }
+
+  entries(): IterableIterator<[EntryKey, Uint8Array]> {
+    return this.#actual.entries();
+  }
+
+  get(key: EntryKey): Uint8Array | undefined {
+    return this.#actual.get(key);
+  }
+
+  /** Reads the map at start: all of it counts as taken over. */
+  async adopt(): Promise<readonly (readonly [Uint8Array, Uint8Array])[]> {
+    await this.read();
+    this.#adopted = new Set(this.#actual.keys());
+    return [...this.#actual].map(([key, value]) => [keyBytes(key), value] as const);
+  }
+
+  /** Reads the whole map; everything in it and everything desired is compared again. */
+  async read(): Promise<void> {
+    const { count, keys, values } = await this.#map.dump();
+    const { keySize, valueSize } = this.#map;
+    const actual = new Map<EntryKey, Uint8Array>();
+    for (let index = 0; index < count; index++) {
+      const key = entryKey(keys.subarray(index * keySize, (index + 1) * keySize));
+      actual.set(key, values.slice(index * valueSize, (index + 1) * valueSize));
+    }
+    this.#actual = actual;
+    this.suspectAll();
+  }
+
+  suspectAll(): void {
+    this.#suspects = new Set([...this.#actual.keys(), ...this.#desired.keys()]);
+  }
+
+  /** Takes note of what the compilers changed. */
+  collect(): void {
+    for (const key of this.#desired.takeChanged()) this.#suspects.add(key);
+  }
+
+  /** Keys to write or remove, in byte order. */
+  differing(verb: "update" | "remove"): readonly EntryKey[] {
+    const differs = (key: EntryKey): boolean => {
+      const desired = this.#desired.get(key);
+      if (verb === "remove") return desired === undefined && this.#actual.has(key);
+      return desired !== undefined && !equalBytes(desired, this.#actual.get(key));
+    };
+    return [...this.#suspects].filter(differs).sort();
+  }
+
+  /** Everything that was suspect has been dealt with. */
+  settle(): void {
+    this.#suspects.clear();
+  }
+
+  /** Rejects with a KernelError; what was done before it is known. */
+  async update(keys: readonly EntryKey[]): Promise<void> {
+    const values = keys.map((key) => this.#desired.get(key) as Uint8Array);
+    const entries = { count: keys.length, keys: joined(keys.map(keyBytes)), values: joined(values) };
+    await this.#apply(keys, this.#map.update(entries), (key, index) => {
+      this.#actual.set(key, values[index] as Uint8Array);
+      this.#written++;
+    });
+  }
+
+  /** As `update`. */
+  async remove(keys: readonly EntryKey[]): Promise<void> {
+    await this.#apply(keys, this.#map.remove(joined(keys.map(keyBytes)), keys.length), (key) => {
+      this.#actual.delete(key);
+      this.#removed++;
+    });
+  }
+
+  status(): MapStatus {
+    return { name: this.#map.name, entries: this.#actual.size, maxEntries: this.#map.maxEntries };
+  }
+
+  async #apply(keys: readonly EntryKey[], call: Promise<void>, take: (key: EntryKey, index: number) => void) {
+    let failure: unknown;
+    let done = keys.length;
+    await call.catch((error: unknown) => {
+      failure = error;
+      done = error instanceof KernelError ? error.done : 0;
+    });
+    for (const [index, key] of keys.slice(0, done).entries()) {
+      take(key, index);
+      this.#adopted.delete(key);
+    }
+    if (failure !== undefined) throw failure;
+  }
+}
+
+function joined(parts: readonly Uint8Array[]): Uint8Array {
+  const size = parts[0]?.length ?? 0;
+  const bytes = new Uint8Array(size * parts.length);
+  for (const [index, part] of parts.entries()) bytes.set(part, index * size);
+  return bytes;
+}

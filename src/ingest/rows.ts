@@ -1,0 +1,71 @@
+/** Judges values of the local etcd and writes them into the tables: the only writer of rows. */
+import type { Cluster } from "../model/cluster.ts";
+import type { Judged, Rejection } from "../model/resource.ts";
+import type { Counter, Metrics } from "../runtime/metrics.ts";
+import type { AgentTables } from "../tables/agent-tables.ts";
+import { judgeLocalService } from "../wire/local-service.ts";
+import { judge } from "../wire/resources.ts";
+import type { Subject } from "./keys.ts";
+
+export type Row = Extract<Subject, { readonly what: "row" }>;
+
+/** Refusals listed by name; more of them are only counted. */
+const MAX_LISTED_REJECTIONS = 50;
+
+export class Rows {
+  readonly #tables: AgentTables;
+  readonly #rejected: Counter;
+  readonly #rejections = new Map<string, Rejection>();
+
+  constructor(tables: AgentTables, metrics: Metrics) {
+    this.#tables = tables;
+    this.#rejected = metrics.counter("bulkhead_ingest_rejected_total", "Values refused.", ["kind", "reason"]);
+  }
+
+  /** A refused value leaves the last good one in place. */
+  put(key: string, row: Row, cluster: Cluster, value: Uint8Array): void {
+    const rejection = this.#accept(row, cluster, value);
+    if (rejection === undefined) {
+      this.#rejections.delete(key);
+      return;
+    }
+    this.#tables.touch(row.cluster, row.kind, row.suffix);
+    this.#rejected.add(1, { kind: row.kind, reason: rejection.reason });
+    if (this.#rejections.size < MAX_LISTED_REJECTIONS) this.#rejections.set(key, rejection);
+  }
+
+  delete(key: string, row: Row): void {
+    this.#rejections.delete(key);
+    this.#tables.remove(row.cluster, row.kind, row.suffix);
+  }
+
+  /** A listing begins. */
+  mark(): void {
+    this.#rejections.clear();
+    this.#tables.mark();
+  }
+
+  problems(): readonly string[] {
+    return [...this.#rejections].map(([key, { detail }]) => `${key}: refused: ${detail}`);
+  }
+
+  #accept(row: Row, cluster: Cluster, value: Uint8Array): Rejection | undefined {
+    if (row.kind === "ip") {
+      return take(judge("ip", cluster, row.suffix, value), (entry) =>
+        this.#tables.putIp(cluster, row.suffix, entry.identity),
+      );
+    }
+    if (cluster.name === this.#tables.own.name) {
+      return take(judgeLocalService(row.suffix, value), (service) => this.#tables.putLocalService(service));
+    }
+    return take(judge("services", cluster, row.suffix, value), (service) =>
+      this.#tables.putClusterService(cluster, service),
+    );
+  }
+}
+
+function take<T>(judged: Judged<T>, use: (value: T) => void): Rejection | undefined {
+  if (!judged.ok) return judged.rejection;
+  use(judged.value);
+  return undefined;
+}

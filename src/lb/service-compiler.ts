@@ -1,0 +1,149 @@
+/**
+ * Tables to `services` and `backends`. Deterministic: the same tables and the same kernel give the same bytes. Incremental: only frontends of
+ * services that changed are compiled again, with the result a full compile gives. A frontend that two services claim belongs to the lower name.
+ */
+
+import { protocolNumber } from "../maps/service-map.ts";
+import type { BackendStatus, ServiceStatus } from "../model/status.ts";
+import type { ChangeSet, ServiceName, TablesView } from "../tables/agent-tables.ts";
+import { backendKey, type Candidate, type EndpointKey, endpointText } from "./backend.ts";
+import { type Entry, readKernelServices } from "./kernel-services.ts";
+import { Retained } from "./retained.ts";
+import { candidates, frontends, type NamedFrontend, type Selection, select } from "./select.ts";
+import { ServiceEntries } from "./service-entries.ts";
+
+interface Offer extends Selection {
+  /** Every candidate, in order of precedence. */
+  readonly offered: readonly Candidate[];
+  /** Those of them that only the kernel knows. */
+  readonly kept: readonly Candidate[];
+}
+
+export class ServiceCompiler {
+  readonly entries = new ServiceEntries();
+  readonly #view: TablesView;
+  readonly #retained: Retained;
+  readonly #claims = new Map<EndpointKey, Set<ServiceName>>();
+  readonly #frontendsOf = new Map<ServiceName, readonly NamedFrontend[]>();
+
+  constructor(view: TablesView) {
+    this.#view = view;
+    this.#retained = new Retained(view);
+  }
+
+  /** Takes over what the kernel holds; before the first `update`. */
+  adopt(services: Iterable<Entry>, backends: Iterable<Entry>): void {
+    const kernel = readKernelServices(services, backends, this.#view.own.id, (id) => `cluster id ${id}`);
+    for (const [id, backend] of kernel.backends) this.entries.ids.adopt(backendKey(backend), id);
+    this.entries.ids.startAfter(kernel.lastId);
+    this.#retained.adopt(kernel.frontends);
+    for (const { endpoint, backends } of kernel.frontends.values()) this.entries.place(endpoint, backends);
+    this.entries.ids.forgetUnused();
+  }
+
+  update(changes: Pick<ChangeSet, "services" | "sources">): void {
+    const affected = new Set<EndpointKey>(changes.sources ? this.#retained.keys() : []);
+    for (const name of [...changes.services].sort()) {
+      for (const frontend of this.#frontendsOf.get(name) ?? []) affected.add(endpointText(frontend));
+      this.#claim(name);
+      for (const frontend of this.#frontendsOf.get(name) ?? []) affected.add(endpointText(frontend));
+    }
+    for (const key of [...affected].sort()) this.#compile(key);
+  }
+
+  /** Every local service with each backend of any cluster, and why it is used or not; by name. */
+  status(): ServiceStatus[] {
+    return [...this.#view.localServices()].sort().map((name) => this.#describe(name));
+  }
+
+  /** Ids of clusters whose backends stay only because the kernel had them. */
+  retainedClusters(): ReadonlySet<number> {
+    return this.#retained.clusters();
+  }
+
+  #claim(name: ServiceName): void {
+    for (const frontend of this.#frontendsOf.get(name) ?? []) {
+      const key = endpointText(frontend);
+      const names = this.#claims.get(key);
+      names?.delete(name);
+      if (names?.size === 0) this.#claims.delete(key);
+    }
+    const service = this.#view.localService(name);
+    if (service === undefined) {
+      this.#frontendsOf.delete(name);
+      return;
+    }
+    const programmed = frontends(service).filter(({ protocol }) => protocolNumber(protocol) !== undefined);
+    this.#frontendsOf.set(name, programmed);
+    for (const frontend of programmed) {
+      const key = endpointText(frontend);
+      const names = this.#claims.get(key) ?? new Set();
+      this.#claims.set(key, names.add(name));
+    }
+  }
+
+  #owner(key: EndpointKey): ServiceName | undefined {
+    return [...(this.#claims.get(key) ?? [])].sort()[0];
+  }
+
+  #compile(key: EndpointKey): void {
+    const owner = this.#owner(key);
+    const frontend = this.#frontendsOf.get(owner ?? "")?.find((candidate) => endpointText(candidate) === key);
+    if (owner !== undefined && frontend !== undefined) {
+      const { used, kept } = this.#select(owner, frontend);
+      this.#retained.claim(key, kept);
+      this.entries.place(frontend, used);
+      return;
+    }
+    const kept = this.#retained.unclaimed(key);
+    if (kept !== undefined) this.entries.place(kept.endpoint, kept.backends);
+    else this.entries.remove(key);
+  }
+
+  #select(name: ServiceName, frontend: NamedFrontend): Offer {
+    const service = this.#view.localService(name);
+    if (service === undefined) return { used: [], refusals: [], offered: [], kept: [] };
+    const remotes = this.#view.clusterServices(name);
+    const spoken = (clusterId: number): boolean => remotes.some((remote) => remote.clusterId === clusterId);
+    const key = endpointText(frontend);
+    const kept = this.#owner(key) === name ? this.#retained.claimed(key, spoken) : [];
+    const offered = [...candidates(this.#view.own, service, remotes), ...kept];
+    return { ...select(service, frontend, offered), offered, kept };
+  }
+
+  #describe(name: ServiceName): ServiceStatus {
+    const service = this.#view.localService(name);
+    const rows = new Map<string, BackendStatus>();
+    const own = this.#frontendsOf.get(name) ?? [];
+    for (const frontend of own) {
+      const { offered, refusals } = this.#select(name, frontend);
+      const owner = this.#owner(endpointText(frontend));
+      for (const [index, candidate] of offered.entries()) {
+        const lost = owner === name ? undefined : `frontend belongs to ${owner}`;
+        addRow(rows, candidate, lost ?? refusals[index]);
+      }
+    }
+    return {
+      namespace: service?.namespace ?? "",
+      name: service?.name ?? "",
+      frontends: own.map(endpointText),
+      affinity: service?.affinity ?? "none",
+      global: service?.global ?? false,
+      backends: [...rows.values()],
+    };
+  }
+}
+
+/** One row a backend: used by any frontend counts, else the first reason that is not about another port's name. */
+function addRow(rows: Map<string, BackendStatus>, candidate: Candidate, refusal: string | undefined): void {
+  const key = `${candidate.cluster}|${endpointText(candidate)}`;
+  const known = rows.get(key);
+  const used = refusal === undefined;
+  if (known?.used || (known !== undefined && !used && refusal.startsWith("no "))) return;
+  const why = used
+    ? candidate.portName === undefined
+      ? "kept from the kernel until its cluster is synced"
+      : "used"
+    : refusal;
+  rows.set(key, { cluster: candidate.cluster, address: endpointText(candidate), used, why });
+}

@@ -1,0 +1,59 @@
+/** The agent over its real doors: libbpf, the local etcd, an admin socket, probes. */
+import { join } from "node:path";
+import { openEtcd, timeoutsOf } from "../../access/etcd.ts";
+import { systemDisk } from "../../disk/system.ts";
+import { createLibbpfKernel } from "../../kernel/libbpf.ts";
+import { connectEtcd } from "../../kv/etcd.ts";
+import { systemClock } from "../../runtime/clock.ts";
+import { createLogger } from "../../runtime/log.ts";
+import { Metrics } from "../../runtime/metrics.ts";
+import { systemRandom } from "../../runtime/random.ts";
+import { messageOf, UserError } from "../../runtime/user-error.ts";
+import { serve } from "../../serve/serve.ts";
+import { Agent, type AgentDoors } from "./agent.ts";
+import { preflight } from "./preflight.ts";
+import type { AgentSettings } from "./settings.ts";
+
+/** Runs until the signal aborts. Bad input is a UserError before anything was changed. */
+export async function runAgent(settings: AgentSettings, signal: AbortSignal): Promise<void> {
+  preflight(settings);
+  const doors = await openDoors(settings);
+  let agent: Agent | undefined;
+  const served = await serve({
+    status: () => started(agent).status(),
+    ready: () => agent?.ready() ?? { ready: false, detail: "loading the eBPF objects" },
+    metrics: doors.metrics,
+    adminSocket: join(settings.runDir, settings.cluster, `agent-${settings.node}.sock`),
+    listen: settings.listen,
+  });
+  try {
+    agent = await Agent.start(settings, doors, signal);
+    await agent.run(signal);
+  } finally {
+    doors.kv.close();
+    await served.close();
+  }
+}
+
+function started(agent: Agent | undefined): Agent {
+  if (agent === undefined) throw new Error("the agent is still loading the eBPF objects");
+  return agent;
+}
+
+async function openDoors(settings: AgentSettings): Promise<AgentDoors> {
+  const { cluster, logLevel } = settings;
+  const metrics = new Metrics();
+  metrics.collectProcess();
+  const access = { disk: systemDisk, connect: connectEtcd };
+  const kv = await openEtcd(access, settings.etcdConfig, timeoutsOf(settings)).catch((error: unknown) => {
+    throw new UserError(`bulkhead agent: --etcd-config: ${messageOf(error)}`);
+  });
+  return {
+    kernel: createLibbpfKernel({ clock: systemClock }),
+    kv,
+    clock: systemClock,
+    random: systemRandom,
+    log: createLogger({ program: "agent", cluster, level: logLevel }),
+    metrics,
+  };
+}

@@ -1,0 +1,60 @@
+/**
+ * What one kernel map should hold: key bytes to value bytes, with the keys that changed since they were last taken.
+ * Keys are text, one character a byte, because bytes do not compare by content in a Map.
+ */
+
+export type EntryKey = string;
+
+export function entryKey(bytes: Uint8Array): EntryKey {
+  return String.fromCharCode(...bytes);
+}
+
+export function keyBytes(key: EntryKey): Uint8Array {
+  const bytes = new Uint8Array(key.length);
+  for (let index = 0; index < key.length; index++) bytes[index] = key.charCodeAt(index);
+  return bytes;
+}
+
+export function equalBytes(left: Uint8Array | undefined, right: Uint8Array | undefined): boolean {
+  if (left === undefined || right === undefined || left.length !== right.length) return left === right;
+  for (let index = 0; index < left.length; index++) if (left[index] !== right[index]) return false;
+  return true;
+}
+
+export class DesiredMap {
+  readonly #entries = new Map<EntryKey, Uint8Array>();
+  #changed = new Set<EntryKey>();
+
+  get size(): number {
+    return this.#entries.size;
+  }
+
+  get(key: EntryKey): Uint8Array | undefined {
+    return this.#entries.get(key);
+  }
+
+  entries(): IterableIterator<[EntryKey, Uint8Array]> {
+    return this.#entries.entries();
+  }
+
+  keys(): IterableIterator<EntryKey> {
+    return this.#entries.keys();
+  }
+
+  set(key: EntryKey, value: Uint8Array): void {
+    if (equalBytes(this.#entries.get(key), value)) return;
+    this.#entries.set(key, value);
+    this.#changed.add(key);
+  }
+
+  delete(key: EntryKey): void {
+    if (this.#entries.delete(key)) this.#changed.add(key);
+  }
+
+  /** Keys set or deleted since the last call. */
+  takeChanged(): ReadonlySet<EntryKey> {
+    const changed = this.#changed;
+    this.#changed = new Set();
+    return changed;
+  }
+}

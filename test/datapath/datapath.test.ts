@@ -1,0 +1,302 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import fc from "fast-check";
+import { KernelError, type KernelMap, type MapEntries } from "../../src/kernel/door.ts";
+import { crashAt, faultyKernel, type MapFault } from "../../src/kernel/faulty.ts";
+import { MemoryKernel } from "../../src/kernel/memory.ts";
+import { type Change, rowChanges, syncEverything, tablesAfter } from "../tables/world.ts";
+import { ipcacheOf, type KernelMaps, pinnedMaps, stage, translations } from "./stage.ts";
+
+/** Brings a kernel to what `changes` say, and returns what it translates then. */
+async function settled(kernel: MemoryKernel, changes: readonly Change[]): Promise<Map<string, readonly string[]>> {
+  const maps = await pinnedMaps(kernel);
+  const { datapath, run, stop } = await stage(maps, tablesAfter([...changes, syncEverything]));
+  datapath.changed();
+  await run();
+  await stop();
+  return translations(maps);
+}
+
+/** Each frontend leads to backends that the old or the new tables name for it, and those of both are never lost. */
+function assertLegitimate(
+  now: ReadonlyMap<string, readonly string[]>,
+  before: ReadonlyMap<string, readonly string[]>,
+  after: ReadonlyMap<string, readonly string[]>,
+): void {
+  for (const [frontend, backends] of now) {
+    const known = new Set([...(before.get(frontend) ?? []), ...(after.get(frontend) ?? [])]);
+    for (const backend of backends) assert(known.has(backend), `${frontend} leads to ${backend}`);
+    const [old, next] = [before.get(frontend), after.get(frontend)];
+    if (old?.length && next?.length) assert(backends.length > 0, `${frontend} has no backend for a while`);
+  }
+  for (const frontend of before.keys()) {
+    if (after.has(frontend)) assert(now.has(frontend), `${frontend} is gone for a while`);
+  }
+}
+
+/** Splits calls into single entries and looks after each. */
+function watched(maps: KernelMaps, look: () => Promise<void>): KernelMaps {
+  const one = (bytes: Uint8Array, index: number, size: number) => bytes.subarray(index * size, (index + 1) * size);
+  const split = (map: KernelMap): KernelMap => ({
+    name: map.name,
+    keySize: map.keySize,
+    valueSize: map.valueSize,
+    maxEntries: map.maxEntries,
+    dump: () => map.dump(),
+    lookup: (key) => map.lookup(key),
+    async update({ count, keys, values }: MapEntries) {
+      for (let index = 0; index < count; index++) {
+        const entry = { keys: one(keys, index, map.keySize), values: one(values, index, map.valueSize) };
+        await map.update({ count: 1, ...entry });
+        await look();
+      }
+    },
+    async remove(keys, count) {
+      for (let index = 0; index < count; index++) {
+        await map.remove(one(keys, index, map.keySize), 1);
+        await look();
+      }
+    },
+  });
+  return new Map([...maps].map(([name, map]) => [name, split(map)]));
+}
+
+test("after every single entry the maps are valid, and nothing serves less than before or after", async () => {
+  await fc.assert(
+    fc.asyncProperty(rowChanges, rowChanges, async (old, next) => {
+      const kernel = new MemoryKernel();
+      const before = await settled(kernel, old);
+      const after = await settled(new MemoryKernel(), next);
+      const maps = await pinnedMaps(kernel);
+      let looks = 0;
+      const look = async () => {
+        assertLegitimate(await translations(maps, false), before, after);
+        looks++;
+      };
+      const { datapath, run, stop } = await stage(watched(maps, look), tablesAfter([...next, syncEverything]));
+      datapath.changed();
+      await run();
+      assert.deepEqual(datapath.status().problems, []);
+      assert.equal(looks, datapath.status().written + datapath.status().removed);
+      assert.deepEqual(await translations(maps), after);
+      await stop();
+    }),
+    { numRuns: 150 },
+  );
+});
+
+test("a crash at any call leaves valid maps, and the next start repairs them", async () => {
+  const faults = fc.constantFrom<MapFault["when"]>("before", "midway", "after");
+  await fc.assert(
+    fc.asyncProperty(rowChanges, rowChanges, fc.nat(14), faults, async (old, next, call, when) => {
+      const kernel = new MemoryKernel();
+      const before = await settled(kernel, old);
+      const after = await settled(new MemoryKernel(), next);
+      const doomed = await pinnedMaps(faultyKernel(kernel, crashAt(call, when)));
+      const agent = await stage(doomed, tablesAfter([...next, syncEverything])).catch(() => undefined);
+      agent?.datapath.changed();
+      await agent?.run();
+      await agent?.stop();
+      assertLegitimate(await translations(await pinnedMaps(kernel), false), before, after);
+      assert.deepEqual(await settled(kernel, next), after);
+    }),
+    { numRuns: 300 },
+  );
+});
+
+test("a failing call is tried again until kernel and tables agree", async () => {
+  await fc.assert(
+    fc.asyncProperty(rowChanges, rowChanges, fc.integer({ min: 3, max: 12 }), async (old, next, call) => {
+      const kernel = new MemoryKernel();
+      await settled(kernel, old);
+      const plan = ({ index }: { readonly index: number }) =>
+        index === call || index === call + 4 ? ({ when: "midway", errno: 12 } as const) : undefined;
+      const maps = await pinnedMaps(faultyKernel(kernel, plan));
+      const { datapath, run, stop } = await stage(maps, tablesAfter([...next, syncEverything]));
+      datapath.changed();
+      await run(20_000);
+      assert(datapath.status().agrees);
+      assert.deepEqual(await translations(await pinnedMaps(kernel)), await settled(new MemoryKernel(), next));
+      await stop();
+    }),
+    { numRuns: 150 },
+  );
+});
+
+test("a restart without changes writes and removes nothing", async () => {
+  await fc.assert(
+    fc.asyncProperty(rowChanges, async (changes) => {
+      const kernel = new MemoryKernel();
+      await settled(kernel, changes);
+      const maps = await pinnedMaps(kernel);
+      const { datapath, run, stop } = await stage(maps, tablesAfter([...changes, syncEverything]));
+      datapath.changed();
+      await run();
+      const { written, removed, adopted, maps: held } = datapath.status();
+      assert.deepEqual([written, removed], [0, 0]);
+      assert.equal(
+        adopted,
+        held.reduce((sum, { entries }) => sum + entries, 0),
+      );
+      await stop();
+    }),
+    { numRuns: 100 },
+  );
+});
+
+test("before anything is known of any cluster, a restart changes nothing", async () => {
+  await fc.assert(
+    fc.asyncProperty(rowChanges, async (changes) => {
+      const kernel = new MemoryKernel();
+      const before = await settled(kernel, changes);
+      const maps = await pinnedMaps(kernel);
+      const addresses = await ipcacheOf(maps);
+      const { datapath, run, stop } = await stage(maps, tablesAfter([]));
+      datapath.changed();
+      await run();
+      assert.deepEqual(await translations(maps), before);
+      assert.deepEqual(await ipcacheOf(maps), addresses);
+      await stop();
+    }),
+    { numRuns: 100 },
+  );
+});
+
+const http = [{ name: "http", protocol: "TCP" as const, port: 80 }];
+
+function service(number: number, backends: number): Change {
+  const addresses = Array.from({ length: backends }, (_, index) => `10.1.${number}.${index + 1}`);
+  return (tables) =>
+    tables.putLocalService({
+      namespace: "shop",
+      name: `s${number}`,
+      frontends: new Map([[`10.9.0.${number}`, http]]),
+      backends: new Map(addresses.map((address) => [address, http])),
+      global: true,
+      shared: true,
+      affinity: "none",
+    });
+}
+
+test("a full map keeps what is in it and says so; room made by removals is used", async () => {
+  const maps = await pinnedMaps(new MemoryKernel(), { backends: 4 });
+  const tables = tablesAfter([service(1, 2), service(2, 2), syncEverything]);
+  const { datapath, run, stop } = await stage(maps, tables);
+  datapath.changed();
+  await run();
+  service(3, 2)(tables);
+  datapath.changed();
+  await run(5_000);
+  assert.deepEqual([...(await translations(maps)).keys()], ["10.9.0.1:80/TCP", "10.9.0.2:80/TCP"]);
+  assert.match(datapath.status().problems.join(), /backends.*full/);
+  tables.remove("amsterdam", "services", "shop/s1");
+  datapath.changed();
+  await run(5_000);
+  assert.deepEqual([...(await translations(maps)).keys()], ["10.9.0.2:80/TCP", "10.9.0.3:80/TCP"]);
+  assert.deepEqual(datapath.status().problems, []);
+  await stop();
+});
+
+test("changes that come together are written together, after they settle", async () => {
+  const maps = await pinnedMaps(new MemoryKernel());
+  const tables = tablesAfter([]);
+  const { datapath, run, stop } = await stage(maps, tables);
+  for (let number = 1; number <= 50; number++) {
+    service(1, 1 + (number % 3))(tables);
+    datapath.changed();
+    await run(0);
+  }
+  await run(50);
+  assert.equal(datapath.status().written, 3 + 3 + 1);
+  await stop();
+});
+
+test("a new backend is the last slot, whatever its rank: three writes", async () => {
+  const maps = await pinnedMaps(new MemoryKernel());
+  const shop = (...hosts: readonly number[]): Change => {
+    const backends = new Map(hosts.map((host) => [`10.1.0.${host}`, http]));
+    const rest = { namespace: "shop", name: "web", global: true, shared: true, affinity: "none" as const };
+    return (tables) => tables.putLocalService({ ...rest, frontends: new Map([["10.9.0.1", http]]), backends });
+  };
+  const tables = tablesAfter([shop(2, 3), syncEverything]);
+  const { datapath, run, stop } = await stage(maps, tables);
+  datapath.changed();
+  await run();
+  const before = datapath.status().written;
+  shop(1, 2, 3)(tables);
+  datapath.changed();
+  await run();
+  assert.equal(datapath.status().written - before, 3);
+  await stop();
+});
+
+test("empty maps: programs are attached after the first reconcile; taken over maps: at once", async () => {
+  const kernel = new MemoryKernel();
+  const first = await stage(await pinnedMaps(kernel), tablesAfter([service(1, 1), syncEverything]));
+  await first.run();
+  assert.equal(first.attached.length, 0);
+  first.datapath.changed();
+  await first.run();
+  assert.equal(first.attached.length, 1);
+  await first.stop();
+  const second = await stage(await pinnedMaps(kernel), tablesAfter([]));
+  assert.deepEqual(second.attached, [0]);
+  await second.stop();
+});
+
+test("what a running program may have read is removed only after it had time to finish", async () => {
+  const maps = await pinnedMaps(new MemoryKernel());
+  const calls: string[] = [];
+  let clock: { nowMs(): number } = { nowMs: () => 0 };
+  const noted = new Map(
+    [...maps].map(([name, map]) => {
+      const note = <T>(verb: string, result: T): T => {
+        calls.push(`${clock.nowMs()} ${verb} ${name}`);
+        return result;
+      };
+      const update: KernelMap["update"] = (entries) => note("update", map.update(entries));
+      const remove: KernelMap["remove"] = (keys, count) => note("remove", map.remove(keys, count));
+      const { keySize, valueSize, maxEntries } = map;
+      return [
+        name,
+        { name, keySize, valueSize, maxEntries, dump: () => map.dump(), lookup: map.lookup, update, remove },
+      ];
+    }),
+  );
+  const tables = tablesAfter([service(1, 2), syncEverything]);
+  const { clock: virtual, datapath, run, stop } = await stage(noted, tables);
+  clock = virtual;
+  datapath.changed();
+  await run();
+  calls.length = 0;
+  service(1, 1)(tables);
+  datapath.changed();
+  await run();
+  assert.deepEqual(calls, ["105 update services", "115 remove services", "125 remove backends"]);
+  await stop();
+});
+
+test("a call that failed but took effect is found out", async () => {
+  const maps = new Map(await pinnedMaps(new MemoryKernel()));
+  const backends = maps.get("backends") as KernelMap;
+  let lies = 1;
+  const { name, keySize, valueSize, maxEntries } = backends;
+  maps.set("backends", {
+    ...{ name, keySize, valueSize, maxEntries },
+    dump: () => backends.dump(),
+    lookup: (key) => backends.lookup(key),
+    remove: (keys, count) => backends.remove(keys, count),
+    async update(entries) {
+      await backends.update(entries);
+      if (lies-- > 0) throw new KernelError("interrupted", 4, 0, true);
+    },
+  });
+  const tables = tablesAfter([service(1, 1), syncEverything]);
+  const { datapath, run, stop } = await stage(maps, tables);
+  datapath.changed();
+  await run(20);
+  tables.remove("amsterdam", "services", "shop/s1");
+  await run(5_000);
+  assert.equal((await backends.dump()).count, 0);
+  await stop();
+});
