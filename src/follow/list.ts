@@ -1,0 +1,102 @@
+/** Complete listings: every page of every range at one revision, so that what is missing from it was truly not there. */
+
+import type { KeyValue, KvClient, RangeResponse } from "../kv/client.ts";
+import { KvError, prefixEnd } from "../kv/client.ts";
+import type { Clock } from "../runtime/clock.ts";
+
+export interface KeyRange {
+  readonly key: string;
+  /** Exclusive end; absent: the one key. */
+  readonly rangeEnd?: string;
+}
+
+export interface Listing {
+  /** The one revision of all pages. */
+  readonly revision: number;
+  readonly clusterId: bigint;
+  /** Keys in ascending order, one list per range asked for, in the same order. */
+  readonly ranges: readonly (readonly KeyValue[])[];
+}
+
+export interface ListOptions {
+  /** Keys per page. */
+  readonly pageSize: number;
+  readonly clock: Clock;
+  readonly signal: AbortSignal;
+}
+
+/** A fact that only the etcd that was listed can confirm: at `revision`, `key` had this mod_revision. */
+export interface Witness {
+  readonly revision: number;
+  readonly key: string;
+  /** 0: the key did not exist. */
+  readonly modRevision: number;
+}
+
+/** Compactions in the middle of one listing before it is given up: more of them means pages that never catch up. */
+const MAX_RESTARTS = 5;
+
+export function prefixRange(prefix: string): KeyRange {
+  return { key: prefix, rangeEnd: prefixEnd(prefix) };
+}
+
+/** The newest key of the listing: an etcd that was wiped and filled again, even past our revision, does not have it just so. */
+export function witnessOf(listing: Listing, ranges: readonly KeyRange[]): Witness {
+  let newest: KeyValue | undefined;
+  for (const kv of listing.ranges.flat()) if (kv.modRevision > (newest?.modRevision ?? 0)) newest = kv;
+  const key = newest?.key ?? ranges[0]?.key ?? "\0";
+  return { revision: listing.revision, key, modRevision: newest?.modRevision ?? 0 };
+}
+
+/** Rejects with a KvError when the fact cannot be asked for, also because it was compacted or lies in the future. */
+export async function confirms(kv: KvClient, { revision, key, modRevision }: Witness): Promise<boolean> {
+  const { kvs } = await kv.range({ key, revision });
+  return (kvs[0]?.modRevision ?? 0) === modRevision;
+}
+
+/** The first key after `key`. */
+function keyAfter(key: string): string {
+  return `${key}\0`;
+}
+
+/**
+ * Lists `ranges` at one revision, the newest when it begins. A compaction past that revision starts it again.
+ * Rejects with a KvError, or with the signal's reason.
+ */
+export async function list(kv: KvClient, ranges: readonly KeyRange[], options: ListOptions): Promise<Listing> {
+  for (let restarts = 0; ; restarts++) {
+    try {
+      return await listOnce(kv, ranges, options);
+    } catch (error) {
+      const compacted = error instanceof KvError && error.code === "compacted";
+      if (!compacted || restarts >= MAX_RESTARTS) throw error;
+    }
+  }
+}
+
+async function listOnce(kv: KvClient, ranges: readonly KeyRange[], options: ListOptions): Promise<Listing> {
+  let pinned: { readonly revision: number; readonly clusterId: bigint } | undefined;
+  const listed: KeyValue[][] = [];
+  for (const range of ranges) {
+    const found: KeyValue[] = [];
+    let key = range.key;
+    for (;;) {
+      options.signal.throwIfAborted();
+      const page: RangeResponse = await kv.range({
+        ...range,
+        key,
+        limit: options.pageSize,
+        ...(pinned && { revision: pinned.revision }),
+      });
+      pinned ??= { revision: page.revision, clusterId: page.clusterId };
+      if (page.clusterId !== pinned.clusterId) throw new KvError("unavailable", "another etcd cluster answered");
+      for (const kv of page.kvs) found.push(kv);
+      const last = page.kvs.at(-1);
+      if (!page.more || last === undefined) break;
+      key = keyAfter(last.key);
+      await options.clock.breathe();
+    }
+    listed.push(found);
+  }
+  return { revision: pinned?.revision ?? 0, clusterId: pinned?.clusterId ?? 0n, ranges: listed };
+}

@@ -1,0 +1,66 @@
+/** One etcd followed for ever: list, hand over, watch; whatever ends the watch, list again after a jittered pause. */
+import type { KvClient } from "../kv/client.ts";
+import { Backoff, type BackoffSettings } from "../runtime/backoff.ts";
+import { type Clock, sleep } from "../runtime/clock.ts";
+import type { Random } from "../runtime/random.ts";
+import { messageOf } from "../runtime/user-error.ts";
+import { type KeyRange, type Listing, list, witnessOf } from "./list.ts";
+import { type FollowSink, watch } from "./watch.ts";
+
+export interface SourceSink extends FollowSink {
+  /** The complete state. Changes since arrive after the promise resolves. A rejection is treated like a lost connection. */
+  listed(listing: Listing): Promise<void>;
+  /** Contact is lost: it changes nothing but the age of what is known. */
+  lost(detail: string): void;
+}
+
+export interface SourceOptions {
+  readonly kv: KvClient;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly signal: AbortSignal;
+  /** Keys per page. */
+  readonly pageSize: number;
+  readonly progressIntervalMs: number;
+  readonly progressTimeoutMs: number;
+  readonly backoff: BackoffSettings;
+}
+
+/** Resolves when `signal` aborts; never rejects. */
+export async function followForever(
+  options: SourceOptions,
+  ranges: readonly KeyRange[],
+  sink: SourceSink,
+): Promise<void> {
+  const backoff = new Backoff(options.random, options.backoff);
+  while (!options.signal.aborted) {
+    const detail = await followOnce(options, ranges, sink, backoff).catch(messageOf);
+    if (options.signal.aborted) return;
+    sink.lost(detail);
+    await sleep(options.clock, backoff.nextMs(), options.signal);
+  }
+}
+
+/** Resolves to what ended it. The pause is forgotten only once the watch has proved itself: a list alone may flap. */
+async function followOnce(
+  options: SourceOptions,
+  ranges: readonly KeyRange[],
+  sink: SourceSink,
+  backoff: Backoff,
+): Promise<string> {
+  const listing = await list(options.kv, ranges, options);
+  await sink.listed(listing);
+  const proved: FollowSink = {
+    changed: (index, events) => sink.changed(index, events),
+    progress(revision) {
+      backoff.reset();
+      sink.progress(revision);
+    },
+  };
+  const end = await watch(options.kv, ranges, listing.revision + 1, proved, {
+    ...options,
+    clusterId: listing.clusterId,
+    witness: witnessOf(listing, ranges),
+  });
+  return `watch ${end.cause}: ${end.detail}`;
+}

@@ -1,0 +1,232 @@
+/** The mirror of one cluster: elected in the local etcd, it keeps `cilium/cache/` equal to what the remotes say of themselves. */
+import { connectAs, type Timeouts } from "../access/etcd.ts";
+import type { Disk } from "../disk/door.ts";
+import { watchDirectory } from "../disk/watch-directory.ts";
+import type { Term } from "../elect/elect.ts";
+import { elect } from "../elect/elect.ts";
+import type { ConnectEtcd, KvClient } from "../kv/client.ts";
+import type { Cluster } from "../model/cluster.ts";
+import type { MirrorStatus } from "../model/status.ts";
+import { Publisher } from "../publish/publisher.ts";
+import { type Clock, every } from "../runtime/clock.ts";
+import type { Logger } from "../runtime/log.ts";
+import type { Metrics } from "../runtime/metrics.ts";
+import type { Random } from "../runtime/random.ts";
+import { KVSTOREMESH_LOCK_PREFIX } from "../wire/keys.ts";
+import { Claims } from "./claims.ts";
+import { MirrorGauges } from "./gauges.ts";
+import { inspectCache, inspectRemote } from "./inspect.ts";
+import { ListGate } from "./list-gate.ts";
+import { type MirrorLimits, type NewBreaker, Remote, type Writing } from "./remote.ts";
+import { readRemoteFile } from "./remote-files.ts";
+
+export interface MirrorOptions {
+  readonly own: Cluster;
+  /** The local etcd. */
+  readonly local: KvClient;
+  readonly connect: ConnectEtcd;
+  readonly disk: Disk;
+  readonly configDirectory: string;
+  readonly configIntervalMs: number;
+  readonly leaseTtlSeconds: number;
+  readonly newBreaker: NewBreaker;
+  readonly limits: MirrorLimits;
+  /** Of connections to remotes. */
+  readonly timeouts: Timeouts;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Logger;
+  readonly metrics: Metrics;
+  readonly signal: AbortSignal;
+}
+
+const GAUGES_INTERVAL_MS = 1_000;
+
+export class Mirror {
+  readonly #options: MirrorOptions;
+  readonly #claims: Claims;
+  readonly #gate: ListGate;
+  readonly #remotes = new Map<string, Remote>();
+  readonly #startedAtMs: number;
+  /** File name -> bytes, as last judged. */
+  #files: ReadonlyMap<string, Uint8Array> = new Map();
+  #directoryRead = false;
+  #directoryProblems: readonly string[] = [];
+  /** Refused files that name no remote: file -> line. */
+  readonly #misnamed = new Map<string, string>();
+  #leader: boolean | undefined;
+  #writing: Writing | undefined;
+  readonly #mirroring = new Set<Promise<void>>();
+
+  constructor(options: MirrorOptions) {
+    this.#options = options;
+    this.#claims = new Claims(options.own);
+    this.#startedAtMs = options.clock.nowMs();
+    const gauge = options.metrics.gauge("bulkhead_mirror_lists_running", "Full lists of remotes running now.");
+    this.#gate = new ListGate(options.limits.maxConcurrentLists, gauge);
+  }
+
+  /** Resolves when its signal aborts and everything has wound down; never rejects. */
+  async run(): Promise<void> {
+    const { clock, random, log, signal, local, leaseTtlSeconds, limits, disk } = this.#options;
+    const gauges = new MirrorGauges(this.#options.metrics);
+    every(clock, GAUGES_INTERVAL_MS, signal, () => gauges.show(this.#leader === true, this.#statuses()));
+    const directory = watchDirectory(
+      {
+        disk,
+        directory: this.#options.configDirectory,
+        clock,
+        signal,
+        intervalMs: this.#options.configIntervalMs,
+        onProblems: (problems) => {
+          this.#directoryProblems = problems;
+        },
+      },
+      (files, unread) => this.#filesChanged(files, unread),
+    );
+    const leader = (isLeader: boolean): void => {
+      this.#leader = isLeader;
+    };
+    const { backoff } = limits;
+    const lockPrefix = KVSTOREMESH_LOCK_PREFIX;
+    const elected = elect(
+      { kv: local, lockPrefix, leaseTtlSeconds, clock, random, log, signal, backoff, leader },
+      (term) => this.#lead(term),
+    );
+    await Promise.all([directory, elected]);
+    for (const remote of this.#remotes.values()) remote.stop();
+  }
+
+  #filesChanged(files: ReadonlyMap<string, Uint8Array>, unread: readonly string[]): void {
+    this.#directoryRead = true;
+    for (const [name, bytes] of files) {
+      const before = this.#files.get(name);
+      if (before === undefined || Buffer.compare(before, bytes) !== 0) this.#fileChanged(name, bytes);
+    }
+    for (const name of this.#files.keys()) {
+      if (files.has(name) || unread.includes(name)) continue;
+      this.#misnamed.delete(name);
+      this.#remotes.get(name)?.unconfigure();
+    }
+    this.#files = files;
+  }
+
+  #fileChanged(name: string, bytes: Uint8Array): void {
+    const { own, configDirectory, disk, connect, timeouts, log } = this.#options;
+    const path = `${configDirectory}/${name}`;
+    const file = readRemoteFile(own.name, path, name, bytes);
+    this.#misnamed.delete(name);
+    if (file.kind === "ignored") return;
+    if (file.kind === "refused") {
+      log.warn({ file: name, reason: file.line }, "remote's file refused");
+      if (file.named) this.#remote(name).refuseFile(file.line);
+      else this.#misnamed.set(name, file.line);
+      return;
+    }
+    // Certificates are read anew for every connection.
+    this.#remote(name).configure(() => connectAs({ disk, connect }, path, file.text, timeouts));
+  }
+
+  /** The remote of that name, made and set to work when it is new. */
+  #remote(name: string): Remote {
+    const known = this.#remotes.get(name);
+    if (known) return known;
+    const { clock, random, log, metrics, limits, newBreaker } = this.#options;
+    const refuseId = (of: string, id: number): string | undefined => this.#claims.take(of, id);
+    const remote = new Remote(name, {
+      clock,
+      random,
+      log,
+      metrics,
+      limits,
+      newBreaker,
+      gate: this.#gate,
+      refuseId,
+    });
+    this.#remotes.set(name, remote);
+    if (this.#writing) this.#start(remote, this.#writing);
+    return remote;
+  }
+
+  #start(remote: Remote, writing: Writing): void {
+    const mirroring = this.#mirror(remote, writing).finally(() => this.#mirroring.delete(mirroring));
+    this.#mirroring.add(mirroring);
+  }
+
+  async #mirror(remote: Remote, writing: Writing): Promise<void> {
+    const { clock, random, log, limits } = this.#options;
+    await inspectRemote(writing, remote.record, { clock, random, log, limits });
+    await remote.mirror(writing);
+  }
+
+  async #lead(term: Term): Promise<void> {
+    const { local, clock, random, log, metrics, limits } = this.#options;
+    const over = new AbortController();
+    const signal = AbortSignal.any([term.signal, over.signal]);
+    const publisher = new Publisher({
+      kv: local,
+      fence: term.fence,
+      renewFence: () => term.renewFence(),
+      clock,
+      random,
+      log,
+      metrics,
+      backoff: limits.backoff,
+    });
+    const writing = { publisher, local, signal };
+    const ends = [publisher.run(signal), this.#mirrorAll(writing)].map((end) => end.finally(() => over.abort()));
+    const outcomes = await Promise.allSettled(ends);
+    this.#writing = undefined;
+    for (const outcome of outcomes) if (outcome.status === "rejected") throw outcome.reason;
+  }
+
+  /** Mirrors every remote there is or will be, until the signal aborts and all have wound down. */
+  async #mirrorAll(writing: Writing): Promise<void> {
+    const { clock, random, log, limits } = this.#options;
+    const cached = await inspectCache(writing, { clock, random, log, limits });
+    if (writing.signal.aborted) return;
+    this.#claims.load(cached);
+    // A remote in the cache that nobody configures any more is still somebody's state: it is shown.
+    for (const name of this.#claims.names()) this.#remote(name);
+    this.#writing = writing;
+    for (const remote of this.#remotes.values()) this.#start(remote, writing);
+    await new Promise<void>((resolve) => {
+      if (writing.signal.aborted) resolve();
+      writing.signal.addEventListener("abort", () => resolve(), { once: true });
+    });
+    this.#writing = undefined;
+    while (this.#mirroring.size > 0) await Promise.allSettled(this.#mirroring);
+  }
+
+  #statuses() {
+    return [...this.#remotes.values()].map((remote) => remote.status()).sort((a, b) => (a.name < b.name ? -1 : 1));
+  }
+
+  /** All but what only the process knows. */
+  status(): Omit<MirrorStatus, "pid"> {
+    const remotes = [...this.#remotes.values()];
+    return {
+      program: "kvstoremesh",
+      cluster: this.#options.own.name,
+      uptimeMs: this.#options.clock.nowMs() - this.#startedAtMs,
+      leader: this.#leader === true,
+      queued: this.#writing?.publisher.queued ?? 0,
+      problems: [
+        ...this.#directoryProblems,
+        ...this.#misnamed.values(),
+        ...remotes.flatMap(({ record }) => record.problems()),
+      ],
+      remotes: this.#statuses(),
+    };
+  }
+
+  /** Ready: the configuration was read, the local etcd answered, and every remote was tried once (on a standby: none is). */
+  ready(): { readonly ready: boolean; readonly detail: string } {
+    if (!this.#directoryRead) return { ready: false, detail: "the configuration directory was not read yet" };
+    if (this.#leader === undefined) return { ready: false, detail: "the local etcd has not answered yet" };
+    if (!this.#leader) return { ready: true, detail: "standby" };
+    const untried = [...this.#remotes.values()].filter((remote) => !remote.tried).length;
+    if (untried > 0) return { ready: false, detail: `${untried} remotes were not tried yet` };
+    return { ready: true, detail: "leading" };
+  }
+}

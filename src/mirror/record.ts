@@ -1,0 +1,136 @@
+/** What is known about one remote, and how it is told: the mutable record behind RemoteStatus. */
+
+import type { Rejection } from "../model/resource.ts";
+import type { Grade, RemotePhase, RemoteStatus } from "../model/status.ts";
+import { RESOURCES, type ResourceKind } from "../wire/resources.ts";
+
+export interface AgeLimits {
+  readonly suspectAfterMs: number;
+  readonly staleAfterMs: number;
+  /** A heartbeat that was seen and then stayed away that long: the remote's exporter does not write any more. */
+  readonly heartbeatTimeoutMs: number;
+}
+
+export interface BreakerView {
+  readonly state: RemoteStatus["breaker"];
+  readonly failures: number;
+}
+
+export class RemoteRecord {
+  readonly name: string;
+  clusterId: number | undefined;
+  phase: RemotePhase = "idle";
+  connected = false;
+  synced = false;
+  /** What went wrong last; cleared by success. */
+  lastError: string | undefined;
+  /** Why the remote itself is refused: for a person to mend. */
+  refusal: string | undefined;
+  /** Why its newest configuration file is refused: the one before stays in force. */
+  fileFault: string | undefined;
+  heartbeatAtMs: number | undefined;
+  #provenAtMs: number | undefined;
+  readonly #keys = new Map<ResourceKind, Set<string>>();
+  /** Counts until the keys are known. */
+  readonly #counts = new Map<ResourceKind, number>();
+  /** Cache key -> why its newest value is refused. */
+  readonly #rejected = new Map<string, Rejection>();
+
+  constructor(name: string) {
+    this.name = name;
+  }
+
+  /** The mirrored state was the remote's at `atMs`. */
+  prove(atMs: number): void {
+    this.#provenAtMs = Math.max(atMs, this.#provenAtMs ?? atMs);
+  }
+
+  counted(kind: ResourceKind, count: number): void {
+    if (!this.#keys.has(kind)) this.#counts.set(kind, count);
+  }
+
+  listed(kind: ResourceKind, keys: ReadonlySet<string>): void {
+    this.#keys.set(kind, new Set(keys));
+  }
+
+  written(kind: ResourceKind, key: string): void {
+    this.#keys.get(kind)?.add(key);
+    this.#rejected.delete(key);
+  }
+
+  removed(kind: ResourceKind, key: string): void {
+    this.#keys.get(kind)?.delete(key);
+    this.#rejected.delete(key);
+  }
+
+  rejected(key: string, rejection: Rejection): void {
+    this.#rejected.set(key, rejection);
+  }
+
+  /** A listing says everything anew. */
+  forgetRejections(): void {
+    this.#rejected.clear();
+  }
+
+  entries(): Readonly<Record<string, number>> {
+    const entries: Record<string, number> = {};
+    for (const { kind } of RESOURCES) entries[kind] = this.#keys.get(kind)?.size ?? this.#counts.get(kind) ?? 0;
+    return entries;
+  }
+
+  ageMs(nowMs: number): number | undefined {
+    return this.#provenAtMs === undefined ? undefined : nowMs - this.#provenAtMs;
+  }
+
+  #grade(nowMs: number, limits: AgeLimits): Grade {
+    const ageMs = this.ageMs(nowMs);
+    if (ageMs === undefined) return "unproven";
+    if (ageMs >= limits.staleAfterMs) return "stale";
+    return ageMs >= limits.suspectAfterMs || this.#isHeartbeatSilent(nowMs, limits) ? "suspect" : "fresh";
+  }
+
+  #isHeartbeatSilent(nowMs: number, limits: AgeLimits): boolean {
+    return this.heartbeatAtMs !== undefined && nowMs - this.heartbeatAtMs >= limits.heartbeatTimeoutMs;
+  }
+
+  #error(nowMs: number, limits: AgeLimits): string | undefined {
+    const error = this.fileFault ?? this.refusal ?? this.lastError;
+    if (error !== undefined || !this.connected || !this.#isHeartbeatSilent(nowMs, limits)) return error;
+    const silentSeconds = Math.round((nowMs - (this.heartbeatAtMs ?? nowMs)) / 1000);
+    return `no heartbeat for ${silentSeconds} s: is the exporter of ${this.name} running?`;
+  }
+
+  status(nowMs: number, limits: AgeLimits, breaker: BreakerView): RemoteStatus {
+    const ageMs = this.ageMs(nowMs);
+    const lastError = this.#error(nowMs, limits);
+    return {
+      name: this.name,
+      ...(this.clusterId !== undefined && { clusterId: this.clusterId }),
+      phase: this.phase,
+      connected: this.connected,
+      synced: this.synced,
+      entries: this.entries(),
+      ...(ageMs !== undefined && { ageMs }),
+      grade: this.#grade(nowMs, limits),
+      breaker: breaker.state,
+      failures: breaker.failures,
+      rejected: this.#rejected.size,
+      ...(lastError !== undefined && { lastError }),
+    };
+  }
+
+  /** Lines for a person: refusal of the remote, and its refused values with one example. */
+  problems(): readonly string[] {
+    const lines: string[] = [];
+    for (const fault of [this.fileFault, this.refusal]) {
+      if (fault !== undefined) lines.push(`remote ${this.name}: ${fault}`);
+    }
+    const [example] = this.#rejected.values();
+    if (example) {
+      const { key, reason, detail } = example;
+      const count = this.#rejected.size;
+      lines.push(`remote ${this.name}: ${count} refused, last good values stay; such as ${key}: ${reason}: ${detail}`);
+    }
+    return lines;
+  }
+}

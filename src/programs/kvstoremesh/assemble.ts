@@ -1,0 +1,83 @@
+/** Puts the mirror together: doors in, a running program out. */
+import { openEtcd, timeoutsOf } from "../../access/etcd.ts";
+import type { Disk } from "../../disk/door.ts";
+import type { ConnectEtcd, KvClient } from "../../kv/client.ts";
+import { Mirror } from "../../mirror/mirror.ts";
+import type { NewBreaker } from "../../mirror/remote.ts";
+import { Breaker } from "../../runtime/breaker.ts";
+import type { Clock } from "../../runtime/clock.ts";
+import { watchLag } from "../../runtime/lag.ts";
+import { createLogger } from "../../runtime/log.ts";
+import { Metrics } from "../../runtime/metrics.ts";
+import type { Random } from "../../runtime/random.ts";
+import { messageOf, UserError } from "../../runtime/user-error.ts";
+import { serve } from "../../serve/serve.ts";
+import type { MirrorSettings } from "./settings.ts";
+
+export interface Doors {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly disk: Disk;
+  readonly connect: ConnectEtcd;
+}
+
+/** Resolves when `signal` aborts. Rejects with a UserError when a setting does not hold. */
+export async function assemble(settings: MirrorSettings, doors: Doors, signal: AbortSignal): Promise<void> {
+  const { clock, random, disk, connect } = doors;
+  const log = createLogger({ program: "kvstoremesh", cluster: settings.cluster, level: settings.logLevel });
+  const metrics = new Metrics();
+  await checkDirectory(settings, disk);
+  const local = await connectLocal(settings, doors);
+  const backoff = { baseMs: settings.backoffBaseMs, capMs: settings.retryCapMs };
+  const mirror = new Mirror({
+    own: { name: settings.cluster, id: settings.clusterId },
+    local,
+    connect,
+    disk,
+    configDirectory: settings.configDir,
+    configIntervalMs: settings.configIntervalMs,
+    leaseTtlSeconds: settings.leaseTtlSeconds,
+    newBreaker: newBreakerOf(settings, doors),
+    limits: { ...settings, backoff },
+    timeouts: timeoutsOf(settings),
+    clock,
+    random,
+    log,
+    metrics,
+    signal,
+  });
+  const served = await serve({
+    status: () => ({ ...mirror.status(), pid: process.pid }),
+    ready: () => mirror.ready(),
+    metrics,
+    adminSocket: `${settings.runDir}/${settings.cluster}/kvstoremesh.sock`,
+    listen: settings.listen,
+  });
+  metrics.collectProcess();
+  watchLag(clock, metrics, signal);
+  await mirror.run();
+  local.close();
+  await served.close();
+}
+
+function newBreakerOf(settings: MirrorSettings, { clock, random }: Doors): NewBreaker {
+  const backoff = { baseMs: settings.backoffBaseMs, capMs: settings.backoffCapMs };
+  const failureThreshold = settings.breakerFailures;
+  return (name, action) => new Breaker({ name, clock, random, failureThreshold, backoff }, action);
+}
+
+async function checkDirectory({ configDir }: MirrorSettings, disk: Disk): Promise<void> {
+  try {
+    await disk.list(configDir);
+  } catch (error) {
+    throw new UserError(`bulkhead kvstoremesh: --config-dir ${messageOf(error)}; make the directory, or name another`);
+  }
+}
+
+async function connectLocal(settings: MirrorSettings, doors: Doors): Promise<KvClient> {
+  try {
+    return await openEtcd(doors, settings.etcdConfig, timeoutsOf(settings));
+  } catch (error) {
+    throw new UserError(`bulkhead kvstoremesh: --etcd-config ${messageOf(error)}`);
+  }
+}

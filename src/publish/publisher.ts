@@ -1,0 +1,259 @@
+/**
+ * The one way to write into the local etcd while leading: a coalescing queue in front of fenced transactions.
+ *
+ * Every Txn compares the fence key's mod_revision. A write of unknown outcome may still be applied later, so it ends the write
+ * epoch: everything in flight settles, the fence is moved, and only then is anything written again, keys in doubt first.
+ */
+import { type KvClient, KvError, type TxnResponse } from "../kv/client.ts";
+import type { Fence } from "../model/fence.ts";
+import { Backoff, type BackoffSettings, retry } from "../runtime/backoff.ts";
+import { type Clock, sleep } from "../runtime/clock.ts";
+import type { Logger } from "../runtime/log.ts";
+import type { Counter, Gauge, Metrics } from "../runtime/metrics.ts";
+import type { Random } from "../runtime/random.ts";
+import { messageOf } from "../runtime/user-error.ts";
+import { type Lane, type Write, WriteQueue } from "./queue.ts";
+
+/** The right to write is gone; nothing more is written by this publisher. */
+export class FenceLostError extends Error {
+  override readonly name = "FenceLostError";
+  readonly retryable = false;
+}
+
+export interface PublisherOptions {
+  readonly kv: KvClient;
+  readonly fence: Fence;
+  /** Moves the fence. An error whose `retryable` is false means that it is lost. */
+  readonly renewFence: () => Promise<Fence>;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Logger;
+  readonly metrics: Metrics;
+  readonly backoff: BackoffSettings;
+  /** Operations per Txn; etcd allows 128. */
+  readonly maxOperations?: number;
+  /** Bytes per Txn; etcd allows 1.5 MiB. */
+  readonly maxBytes?: number;
+  /** Txns on their way at once. */
+  readonly maxInFlight?: number;
+}
+
+interface Waiter {
+  /** Key -> sequence that must be acknowledged. */
+  readonly missing: Map<string, number>;
+  resolve(): void;
+  reject(error: Error): void;
+}
+
+/** Why a round of sending ended. */
+type Ending = "stopped" | "no-space" | "retry" | "unknown-outcome" | "fence-moved";
+/** Which of two endings decides what happens next. */
+const GRAVITY: readonly Ending[] = ["stopped", "no-space", "retry", "unknown-outcome", "fence-moved"];
+
+const DEFAULT_MAX_OPERATIONS = 100;
+const DEFAULT_MAX_BYTES = 1024 * 1024;
+const DEFAULT_MAX_IN_FLIGHT = 8;
+
+export class Publisher {
+  readonly #options: PublisherOptions;
+  readonly #queue = new WriteQueue();
+  readonly #waiters = new Set<Waiter>();
+  readonly #backoff: Backoff;
+  readonly #written: Counter;
+  readonly #failed: Counter;
+  readonly #depth: Gauge;
+  #fence: Fence;
+  #maxBytes: number;
+  #sequence = 0;
+  #inFlight = 0;
+  #ending: Ending | undefined;
+  #putsAllowed = true;
+  #wake: () => void = () => {};
+  #over: FenceLostError | undefined;
+
+  constructor(options: PublisherOptions) {
+    this.#options = options;
+    this.#fence = options.fence;
+    this.#maxBytes = options.maxBytes ?? DEFAULT_MAX_BYTES;
+    this.#backoff = new Backoff(options.random, options.backoff);
+    const { metrics } = options;
+    this.#written = metrics.counter(
+      "bulkhead_publish_writes_total",
+      "Keys written to or deleted from the local etcd.",
+      ["operation"],
+    );
+    this.#failed = metrics.counter("bulkhead_publish_failures_total", "Write transactions that failed.", ["reason"]);
+    this.#depth = metrics.gauge("bulkhead_publish_queued", "Writes queued or on their way to the local etcd.");
+  }
+
+  put(key: string, value: Uint8Array, lane: Lane): void {
+    this.#add({ key, value, lane, sequence: ++this.#sequence });
+  }
+
+  delete(key: string, lane: Lane): void {
+    this.#add({ key, lane, sequence: ++this.#sequence });
+  }
+
+  /** Writes queued or on their way. */
+  get queued(): number {
+    return this.#queue.size;
+  }
+
+  /** Keys below `prefix` whose write is not acknowledged yet. */
+  unacknowledged(prefix: string): ReadonlySet<string> {
+    const keys = new Set<string>();
+    for (const { key } of this.#queue.outstanding()) if (key.startsWith(prefix)) keys.add(key);
+    return keys;
+  }
+
+  /** Resolves when everything queued before is acknowledged. Rejects with FenceLostError when that will not come to pass. */
+  drained(): Promise<void> {
+    if (this.#over !== undefined) return Promise.reject(this.#over);
+    const missing = new Map<string, number>();
+    for (const { key, sequence } of this.#queue.outstanding()) missing.set(key, sequence);
+    if (missing.size === 0) return Promise.resolve();
+    return new Promise((resolve, reject) => this.#waiters.add({ missing, resolve, reject }));
+  }
+
+  /** Writes until `signal` aborts; then lets what is in flight settle. Rejects with FenceLostError. Runs once. */
+  async run(signal: AbortSignal): Promise<void> {
+    const wake = (): void => this.#wake();
+    signal.addEventListener("abort", wake);
+    try {
+      while (!signal.aborted) await this.#recover(await this.#round(signal), signal);
+    } finally {
+      signal.removeEventListener("abort", wake);
+      this.#over ??= new FenceLostError("no longer writing");
+      for (const waiter of this.#waiters) waiter.reject(this.#over);
+      this.#waiters.clear();
+    }
+  }
+
+  #add(write: Write): void {
+    this.#queue.add(write);
+    this.#depth.set(this.#queue.size);
+    this.#wake();
+  }
+
+  /** Sends until something goes wrong, then waits until nothing is in flight. */
+  async #round(signal: AbortSignal): Promise<Ending> {
+    this.#ending = undefined;
+    for (;;) {
+      if (signal.aborted) this.#end("stopped");
+      if (this.#ending === undefined) this.#sendAll();
+      if (this.#ending !== undefined && this.#inFlight === 0) return this.#ending;
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve;
+      });
+    }
+  }
+
+  #sendAll(): void {
+    const { maxOperations = DEFAULT_MAX_OPERATIONS, maxInFlight = DEFAULT_MAX_IN_FLIGHT } = this.#options;
+    while (this.#inFlight < maxInFlight) {
+      const batch = this.#queue.take({ maxOperations, maxBytes: this.#maxBytes, puts: this.#putsAllowed });
+      if (batch.length === 0) return;
+      this.#inFlight++;
+      void this.#send(batch).finally(() => {
+        this.#inFlight--;
+        this.#depth.set(this.#queue.size);
+        this.#wake();
+      });
+    }
+  }
+
+  async #send(batch: readonly Write[]): Promise<void> {
+    let answer: TxnResponse;
+    try {
+      answer = await this.#options.kv.txn({
+        compare: [{ key: this.#fence.key, target: "mod", equal: this.#fence.modRevision }],
+        operations: batch.map(({ key, value }) =>
+          value === undefined ? { delete: { key } } : { put: { key, value } },
+        ),
+      });
+    } catch (error) {
+      return this.#fail(batch, error);
+    }
+    if (!answer.succeeded) return this.#putBack(batch, "fence-moved", "fence-moved");
+    this.#backoff.reset();
+    this.#acknowledge(batch);
+    const puts = batch.filter(({ value }) => value !== undefined).length;
+    this.#written.add(puts, { operation: "put" });
+    this.#written.add(batch.length - puts, { operation: "delete" });
+  }
+
+  #fail(batch: readonly Write[], error: unknown): void {
+    if (!(error instanceof KvError) || error.outcomeUnknown) {
+      this.#putBack(batch, "unknown-outcome", "unknown-outcome");
+    } else if (error.code === "too-large") this.#split(batch);
+    else this.#putBack(batch, error.code === "no-space" ? "no-space" : "retry", error.code);
+  }
+
+  #putBack(batch: readonly Write[], ending: Ending, reason: string): void {
+    this.#failed.add(1, { reason });
+    this.#options.log.debug({ reason, keys: batch.length }, "write failed");
+    this.#queue.putBack(batch);
+    this.#end(ending);
+  }
+
+  /** A single write that etcd will never take is given up, loudly: it must not hold up the others. */
+  #split(batch: readonly Write[]): void {
+    this.#failed.add(1, { reason: "too-large" });
+    const [first] = batch;
+    if (batch.length > 1) {
+      this.#maxBytes = Math.max(1, Math.floor(this.#maxBytes / 2));
+      this.#queue.putBack(batch);
+      return;
+    }
+    this.#options.log.error(
+      { key: first?.key, bytes: first?.value?.length },
+      "value too large for the local etcd: not written",
+    );
+    this.#acknowledge(batch);
+  }
+
+  #acknowledge(batch: readonly Write[]): void {
+    this.#queue.settle(batch);
+    for (const waiter of this.#waiters) {
+      for (const { key, sequence } of batch) {
+        if (sequence >= (waiter.missing.get(key) ?? Number.POSITIVE_INFINITY)) waiter.missing.delete(key);
+      }
+      if (waiter.missing.size > 0) continue;
+      this.#waiters.delete(waiter);
+      waiter.resolve();
+    }
+  }
+
+  #end(ending: Ending): void {
+    if (this.#ending === undefined || GRAVITY.indexOf(ending) > GRAVITY.indexOf(this.#ending)) this.#ending = ending;
+    this.#wake();
+  }
+
+  async #recover(ending: Ending, signal: AbortSignal): Promise<void> {
+    const { clock, log } = this.#options;
+    if (ending === "unknown-outcome" || ending === "fence-moved") return this.#moveFence(signal);
+    if (ending === "retry") return sleep(clock, this.#backoff.nextMs(), signal);
+    if (ending === "no-space" && this.#putsAllowed) {
+      const delayMs = this.#backoff.nextMs();
+      log.warn({ delayMs }, "the local etcd is out of space: only deletions are written");
+      this.#putsAllowed = false;
+      const timer = clock.after(delayMs, () => {
+        this.#putsAllowed = true;
+        this.#wake();
+      });
+      signal.addEventListener("abort", () => timer.cancel(), { once: true });
+    }
+  }
+
+  async #moveFence(signal: AbortSignal): Promise<void> {
+    const { clock, random, backoff, log, renewFence } = this.#options;
+    const onFailure = (error: unknown): void => log.debug({ reason: messageOf(error) }, "fence not moved yet");
+    try {
+      this.#fence = await retry({ clock, random, backoff, signal, onFailure }, renewFence);
+    } catch (error) {
+      if (signal.aborted) return;
+      this.#over = new FenceLostError(messageOf(error));
+      throw this.#over;
+    }
+  }
+}

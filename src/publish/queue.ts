@@ -1,0 +1,93 @@
+/** Writes waiting to be sent: the last one per key wins, doubtful ones first, live ones before bulk ones. Synchronous. */
+
+export type Lane = "live" | "bulk";
+
+export interface Write {
+  readonly key: string;
+  /** Absent: delete. */
+  readonly value?: Uint8Array;
+  readonly lane: Lane;
+  /** Rises with every write queued. */
+  readonly sequence: number;
+}
+
+export interface BatchLimits {
+  readonly maxOperations: number;
+  readonly maxBytes: number;
+  /** Whether puts may be taken: not while the store is out of space. */
+  readonly puts: boolean;
+}
+
+/** What a write costs in a request beside its key and value, generously. */
+const OVERHEAD_BYTES = 64;
+
+export class WriteQueue {
+  /** In the order they are drained: outcome unknown, live, bulk. */
+  readonly #doubtful = new Map<string, Write>();
+  readonly #live = new Map<string, Write>();
+  readonly #bulk = new Map<string, Write>();
+  readonly #lanes = [this.#doubtful, this.#live, this.#bulk];
+  readonly #inFlight = new Map<string, Write>();
+
+  /** Keys with a write queued or in flight. A key that has both counts twice. */
+  get size(): number {
+    return this.#doubtful.size + this.#live.size + this.#bulk.size + this.#inFlight.size;
+  }
+
+  add(write: Write): void {
+    if (this.#doubtful.has(write.key)) this.#doubtful.set(write.key, write);
+    else if (write.lane === "live" || this.#live.has(write.key)) {
+      this.#bulk.delete(write.key);
+      this.#live.set(write.key, write);
+    } else this.#bulk.set(write.key, write);
+  }
+
+  /** The newest write of each key that is queued or in flight. */
+  *outstanding(): Generator<Write> {
+    for (const [key, write] of this.#inFlight) if (!this.#queued(key)) yield write;
+    for (const lane of this.#lanes) yield* lane.values();
+  }
+
+  /** Takes writes for one transaction, or nothing. A key in flight waits: at most one write per key is on its way. */
+  take(limits: BatchLimits): readonly Write[] {
+    const batch: Write[] = [];
+    let bytes = 0;
+    for (const lane of this.#lanes) {
+      for (const write of lane.values()) {
+        if (this.#inFlight.has(write.key) || (write.value !== undefined && !limits.puts)) continue;
+        bytes += write.key.length + (write.value?.length ?? 0) + OVERHEAD_BYTES;
+        if (batch.length > 0 && bytes > limits.maxBytes) return this.#send(batch);
+        batch.push(write);
+        if (batch.length === limits.maxOperations) return this.#send(batch);
+      }
+    }
+    return this.#send(batch);
+  }
+
+  #send(batch: readonly Write[]): readonly Write[] {
+    for (const write of batch) {
+      for (const lane of this.#lanes) lane.delete(write.key);
+      this.#inFlight.set(write.key, write);
+    }
+    return batch;
+  }
+
+  /** The batch is applied, or given up. */
+  settle(batch: readonly Write[]): void {
+    for (const write of batch) this.#inFlight.delete(write.key);
+  }
+
+  /** The batch has to be written again, its newest values first of all. */
+  putBack(batch: readonly Write[]): void {
+    for (const write of batch) {
+      this.#inFlight.delete(write.key);
+      const newest = this.#queued(write.key) ?? write;
+      for (const lane of this.#lanes) lane.delete(write.key);
+      this.#doubtful.set(write.key, newest);
+    }
+  }
+
+  #queued(key: string): Write | undefined {
+    return this.#doubtful.get(key) ?? this.#live.get(key) ?? this.#bulk.get(key);
+  }
+}

@@ -1,0 +1,41 @@
+/** Everything that happened, as one hash: two runs of a seed must have the same. */
+import { createHash } from "node:crypto";
+import type { Clock } from "../../src/runtime/clock.ts";
+
+const KEPT_LINES = 40;
+
+export class Trace {
+  readonly #clock: Clock;
+  readonly #hash = createHash("sha256");
+  readonly #last: string[] = [];
+  readonly violations: string[] = [];
+  lines = 0;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  note(text: string): void {
+    const line = `${Math.round(this.#clock.nowMs() * 1000)} ${text}`;
+    this.#hash.update(`${line}\n`);
+    this.lines++;
+    this.#last.push(line);
+    if (this.#last.length > KEPT_LINES) this.#last.shift();
+  }
+
+  /** An invariant does not hold. */
+  violate(invariant: string, detail: string): void {
+    const line = `${invariant}: ${detail}`;
+    this.violations.push(line);
+    this.note(`VIOLATION ${line}`);
+  }
+
+  digest(): string {
+    return this.#hash.copy().digest("hex");
+  }
+
+  /** The end of the story, for a person. */
+  tail(): readonly string[] {
+    return this.#last;
+  }
+}
