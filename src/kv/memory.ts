@@ -37,6 +37,12 @@ export interface Snapshot {
   readonly leases: SavedLeases;
 }
 
+/** What a paused server still has to do: for a connection, or of itself. */
+interface Held {
+  readonly action: () => void;
+  readonly from: "connection" | "server";
+}
+
 const DEFAULT_TIMEOUT_MS = 2000;
 
 export class MemoryEtcd implements MemoryServer {
@@ -53,7 +59,7 @@ export class MemoryEtcd implements MemoryServer {
   #paused = false;
   #noSpace = false;
   /** What waits for a paused server to answer again, in order. */
-  #held: (() => void)[] = [];
+  #held: Held[] = [];
 
   constructor(options: MemoryEtcdOptions) {
     this.clock = options.clock;
@@ -113,9 +119,10 @@ export class MemoryEtcd implements MemoryServer {
   }
 
   #expire(leaseId: bigint): void {
-    this.whenAnswering(() => {
+    const revoke = (): void => {
       if (this.#leases.isOverdue(leaseId)) this.revokeLease(leaseId);
-    });
+    };
+    this.whenAnswering(revoke, "server");
   }
 
   status(): ServerStatus {
@@ -148,8 +155,9 @@ export class MemoryEtcd implements MemoryServer {
     return this.#connection;
   }
 
-  whenAnswering(action: () => void): void {
-    if (this.#paused) this.#held.push(action);
+  /** @param from what came over a connection is lost with it; what the server itself has to do is not. */
+  whenAnswering(action: () => void, from: Held["from"] = "connection"): void {
+    if (this.#paused) this.#held.push({ action, from });
     else action();
   }
 
@@ -164,7 +172,7 @@ export class MemoryEtcd implements MemoryServer {
 
   #breakConnections(): void {
     this.#connection++;
-    this.#held = [];
+    this.#held = this.#held.filter(({ from }) => from === "server");
     for (const broken of [...this.#breakListeners]) broken();
     this.#watches.clear();
   }
@@ -197,7 +205,7 @@ export class MemoryEtcd implements MemoryServer {
     this.#paused = false;
     const held = this.#held;
     this.#held = [];
-    for (const action of held) this.clock.after(0, () => this.whenAnswering(action));
+    for (const { action, from } of held) this.clock.after(0, () => this.whenAnswering(action, from));
   }
 
   /** All data is lost; the cluster id, which etcd derives from its flags, stays. */

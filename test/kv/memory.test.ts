@@ -196,6 +196,19 @@ test("canceled watches end with the server's reason; cut connections break those
   assert.deepEqual([cut.end?.cause, keysOf(etcd)], ["broken", ["a"]]);
 });
 
+test("a lease that runs out while the server is silent is gone afterwards, also when connections were cut meanwhile", async () => {
+  const { clock, etcd, kv } = setUp();
+  const { leaseId } = await clock.settle(kv.grantLease(2));
+  await clock.settle(kv.txn({ operations: [{ put: { key: "a", value: new Uint8Array(), leaseId } }] }));
+  etcd.pause();
+  await clock.advance(5_000);
+  etcd.cut();
+  assert.deepEqual(keysOf(etcd), ["a"]);
+  etcd.resume();
+  await clock.advance(10);
+  assert.deepEqual(keysOf(etcd), []);
+});
+
 test("closing ends calls and watches, and leaves no timer behind", async () => {
   const { clock, kv } = setUp();
   const watch = new Recorder(kv, { key: "a" });

@@ -78,12 +78,6 @@ const lose: Action = ({ world, clusters }, random) => {
   return `lose ${cluster.name}`;
 };
 
-/** A paused model that is cut would forget the leases that ran out meanwhile. */
-function cut({ etcd }: SimCluster): void {
-  etcd.resume();
-  etcd.cut();
-}
-
 const killMirror: Action = ({ mirrors }, random) => {
   const index = below(random, mirrors.length);
   mirrors[index]?.kill();
@@ -137,7 +131,7 @@ const ACTIONS: readonly (readonly [string, number, Action])[] = [
   ["start", 4, onEtcd("start", ({ etcd }) => etcd.start())],
   ["pause", 3, onEtcd("pause", ({ etcd }) => etcd.pause())],
   ["resume", 4, onEtcd("resume", ({ etcd }) => etcd.resume())],
-  ["cut", 2, onEtcd("cut", cut)],
+  ["cut", 2, onEtcd("cut", ({ etcd }) => etcd.cut())],
   ["cancel-watches", 1, onEtcd("cancel watches of", ({ etcd }) => etcd.cancelWatches("injected"))],
   ["compact", 3, onEtcd("compact", (cluster) => cluster.compact())],
   ["no-space", 1, onEtcd("no space at", ({ etcd }) => etcd.setNoSpace(true))],
