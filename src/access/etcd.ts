@@ -1,7 +1,7 @@
 /** From an etcd config file and the certificates it names to a connection. The doors are parameters. */
 import type { Disk } from "../disk/door.ts";
 import type { ConnectEtcd, ConnectOptions, KvClient } from "../kv/client.ts";
-import { messageOf } from "../runtime/user-error.ts";
+import { messageOf, UserError } from "../runtime/user-error.ts";
 import { type EtcdConfig, parseEtcdConfig } from "../wire/etcd-config.ts";
 
 /** The file, or what it names, cannot be used: one line for the person who wrote it. */
@@ -18,12 +18,15 @@ export interface AccessDoors {
   readonly connect: ConnectEtcd;
 }
 
-/** The timeouts among the settings that every program has. */
-export function timeoutsOf(settings: {
+export interface EtcdSettings {
+  readonly etcdConfig: string;
   readonly etcdTimeoutMs: number;
   readonly etcdKeepaliveMs: number;
   readonly etcdKeepaliveTimeoutMs: number;
-}): Timeouts {
+}
+
+/** The timeouts among the settings that every program has. */
+export function timeoutsOf(settings: EtcdSettings): Timeouts {
   return {
     timeoutMs: settings.etcdTimeoutMs,
     keepaliveMs: settings.etcdKeepaliveMs,
@@ -31,15 +34,17 @@ export function timeoutsOf(settings: {
   };
 }
 
-/** Connects as the config file says. Rejects with an AccessError. */
-export async function openEtcd(doors: AccessDoors, file: string, timeouts: Timeouts): Promise<KvClient> {
-  const text = await doors.disk.readText(file).catch((error: unknown) => {
-    throw new AccessError(`${messageOf(error)}: an etcd config file is needed here`);
-  });
-  return connectAs(doors, file, text, timeouts);
+/** Connects to the own cluster's etcd as `--etcd-config` says. Throws a UserError that names the setting. */
+export async function openLocalEtcd(program: string, doors: AccessDoors, settings: EtcdSettings): Promise<KvClient> {
+  try {
+    const text = await doors.disk.readText(settings.etcdConfig);
+    return await connectAs(doors, settings.etcdConfig, text, timeoutsOf(settings));
+  } catch (error) {
+    throw new UserError(`bulkhead ${program}: --etcd-config ${messageOf(error)}`);
+  }
 }
 
-/** The same for a config file whose text is at hand. */
+/** Connects as the text of a config file says. Rejects with an AccessError. */
 export async function connectAs(doors: AccessDoors, file: string, text: string, timeouts: Timeouts): Promise<KvClient> {
   const judged = parseEtcdConfig(file, text);
   if (!judged.ok) throw new AccessError(judged.rejection.detail);

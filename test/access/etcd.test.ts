@@ -1,12 +1,13 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { AccessError, openEtcd } from "../../src/access/etcd.ts";
+import { AccessError, connectAs, openLocalEtcd } from "../../src/access/etcd.ts";
 import { MemoryDisk } from "../../src/disk/memory.ts";
 import type { ConnectOptions, KvClient } from "../../src/kv/client.ts";
 import { UserError } from "../../src/runtime/user-error.ts";
 
-const timeouts = { timeoutMs: 1000, keepaliveMs: 5000, keepaliveTimeoutMs: 1000 };
 const FILE = "/etc/bulkhead/etcd.yaml";
+const settings = { etcdConfig: FILE, etcdTimeoutMs: 1000, etcdKeepaliveMs: 5000, etcdKeepaliveTimeoutMs: 1000 };
+const open = (given: ReturnType<typeof doors>): Promise<KvClient> => openLocalEtcd("agent", given, settings);
 
 function doors(files: Readonly<Record<string, string>>, refuse?: string) {
   const disk = new MemoryDisk();
@@ -24,7 +25,7 @@ test("endpoints, certificates and timeouts reach the door as values", async () =
   const yaml =
     "endpoints: [https://10.0.0.1:2379]\ntrusted-ca-file: /tls/ca\ncert-file: /tls/crt\nkey-file: /tls/key\n";
   const given = doors({ [FILE]: yaml, "/tls/ca": "CA", "/tls/crt": "CRT", "/tls/key": "KEY" });
-  await openEtcd(given, FILE, timeouts);
+  await open(given);
   const [options] = given.asked;
   assert.deepEqual(options?.endpoints, ["https://10.0.0.1:2379"]);
   assert.deepEqual(
@@ -36,9 +37,10 @@ test("endpoints, certificates and timeouts reach the door as values", async () =
 
 test("a missing file, a missing certificate, bad YAML and senseless endpoints are one line that names the file", async () => {
   const refusal = async (files: Readonly<Record<string, string>>, pattern: RegExp, refuse?: string): Promise<void> => {
-    await assert.rejects(openEtcd(doors(files, refuse), FILE, timeouts), (error) => {
-      assert(error instanceof AccessError && error.retryable);
+    await assert.rejects(open(doors(files, refuse)), (error) => {
+      assert(error instanceof UserError);
       assert.match(error.message, pattern);
+      assert(error.message.startsWith("bulkhead agent: --etcd-config "));
       assert(!error.message.includes("\n"));
       return true;
     });
@@ -49,4 +51,10 @@ test("a missing file, a missing certificate, bad YAML and senseless endpoints ar
   await refusal({ [FILE]: "endpoints: {" }, /etcd\.yaml/);
   await refusal({ [FILE]: "endpoints: []\n" }, /etcd\.yaml/);
   await refusal({ [FILE]: good }, /etcd\.yaml: mixed schemes/, "mixed schemes");
+});
+
+test("a remote's config that cannot be used may be mended while we run", async () => {
+  const timeouts = { timeoutMs: 1000, keepaliveMs: 5000, keepaliveTimeoutMs: 1000 };
+  const refused = connectAs(doors({}), "/remotes/osaka", "endpoints: []", timeouts);
+  await assert.rejects(refused, (error) => error instanceof AccessError && error.retryable);
 });

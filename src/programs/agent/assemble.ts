@@ -1,6 +1,6 @@
 /** The agent over its real doors: libbpf, the local etcd, an admin socket, probes. */
 import { join } from "node:path";
-import { openEtcd, timeoutsOf } from "../../access/etcd.ts";
+import { openLocalEtcd } from "../../access/etcd.ts";
 import { systemDisk } from "../../disk/system.ts";
 import { createLibbpfKernel } from "../../kernel/libbpf.ts";
 import { connectEtcd } from "../../kv/etcd.ts";
@@ -8,7 +8,6 @@ import { systemClock } from "../../runtime/clock.ts";
 import { createLogger } from "../../runtime/log.ts";
 import { Metrics } from "../../runtime/metrics.ts";
 import { systemRandom } from "../../runtime/random.ts";
-import { messageOf, UserError } from "../../runtime/user-error.ts";
 import { serve } from "../../serve/serve.ts";
 import { Agent, type AgentDoors } from "./agent.ts";
 import { preflight } from "./preflight.ts";
@@ -45,9 +44,7 @@ async function openDoors(settings: AgentSettings): Promise<AgentDoors> {
   const metrics = new Metrics();
   metrics.collectProcess();
   const access = { disk: systemDisk, connect: connectEtcd };
-  const kv = await openEtcd(access, settings.etcdConfig, timeoutsOf(settings)).catch((error: unknown) => {
-    throw new UserError(`bulkhead agent: --etcd-config: ${messageOf(error)}`);
-  });
+  const kv = await openLocalEtcd("agent", access, settings);
   return {
     kernel: createLibbpfKernel({ clock: systemClock }),
     kv,

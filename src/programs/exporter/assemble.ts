@@ -1,6 +1,6 @@
 /** The exporter over its doors: manifests on disk, the local etcd, an admin socket, probes. */
 import { join } from "node:path";
-import { openEtcd, timeoutsOf } from "../../access/etcd.ts";
+import { openLocalEtcd } from "../../access/etcd.ts";
 import type { Disk } from "../../disk/door.ts";
 import { Exporter } from "../../export/exporter.ts";
 import type { ConnectEtcd } from "../../kv/client.ts";
@@ -31,9 +31,7 @@ export async function runExporter(
   await disk.list(settings.manifests).catch((error: unknown) => {
     throw new UserError(`bulkhead exporter: --manifests ${messageOf(error)}; name a directory that can be read`);
   });
-  const kv = await openEtcd({ disk, connect }, settings.etcdConfig, timeoutsOf(settings)).catch((error: unknown) => {
-    throw new UserError(`bulkhead exporter: --etcd-config ${messageOf(error)}`);
-  });
+  const kv = await openLocalEtcd("exporter", { disk, connect }, settings);
   const metrics = new Metrics();
   const log = createLogger({ program: "exporter", cluster: settings.cluster, level: settings.logLevel });
   const cluster = { name: settings.cluster, id: settings.clusterId };

@@ -1,7 +1,7 @@
 /** Puts the mirror together: doors in, a running program out. */
-import { openEtcd, timeoutsOf } from "../../access/etcd.ts";
+import { openLocalEtcd, timeoutsOf } from "../../access/etcd.ts";
 import type { Disk } from "../../disk/door.ts";
-import type { ConnectEtcd, KvClient } from "../../kv/client.ts";
+import type { ConnectEtcd } from "../../kv/client.ts";
 import { Mirror } from "../../mirror/mirror.ts";
 import type { NewBreaker } from "../../mirror/remote.ts";
 import { Breaker } from "../../runtime/breaker.ts";
@@ -27,7 +27,7 @@ export async function assemble(settings: MirrorSettings, doors: Doors, signal: A
   const log = createLogger({ program: "kvstoremesh", cluster: settings.cluster, level: settings.logLevel });
   const metrics = new Metrics();
   await checkDirectory(settings, disk);
-  const local = await connectLocal(settings, doors);
+  const local = await openLocalEtcd("kvstoremesh", doors, settings);
   const backoff = { baseMs: settings.backoffBaseMs, capMs: settings.retryCapMs };
   const mirror = new Mirror({
     own: { name: settings.cluster, id: settings.clusterId },
@@ -71,13 +71,5 @@ async function checkDirectory({ configDir }: MirrorSettings, disk: Disk): Promis
     await disk.list(configDir);
   } catch (error) {
     throw new UserError(`bulkhead kvstoremesh: --config-dir ${messageOf(error)}; make the directory, or name another`);
-  }
-}
-
-async function connectLocal(settings: MirrorSettings, doors: Doors): Promise<KvClient> {
-  try {
-    return await openEtcd(doors, settings.etcdConfig, timeoutsOf(settings));
-  } catch (error) {
-    throw new UserError(`bulkhead kvstoremesh: --etcd-config ${messageOf(error)}`);
   }
 }
