@@ -1,0 +1,83 @@
+/** The lab's scheduler and kubelet: a pod is a process in a network namespace and a cgroup of its own. */
+
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { makeCgroup, removeCgroup } from "./cgroups.ts";
+import { command } from "./command.ts";
+import type { Lab } from "./lab.ts";
+import { type InputPod, placedPod, publishObject, withdrawObject } from "./manifests.ts";
+import { addNetns, podLines, runScript } from "./network.ts";
+import { type ClusterPlan, FIRST_POD_HOST, type NodePlan, podAddresses, podNetns } from "./plan.ts";
+import type { PodRecord } from "./state.ts";
+
+/** Containers' commands are relative to this folder. */
+const WORKING_DIRECTORY = fileURLToPath(new URL(".", import.meta.url));
+
+/** The node with the fewest pods, and the first free address on it. */
+export function place(
+  cluster: ClusterPlan,
+  pods: readonly PodRecord[],
+): { readonly node: NodePlan; readonly host: number } {
+  const on = (node: NodePlan): readonly PodRecord[] => pods.filter((pod) => pod.node === node.name);
+  const [node] = [...cluster.nodes].sort((left, right) => on(left).length - on(right).length);
+  if (node === undefined) throw new RangeError(`cluster ${cluster.name} has no node`);
+  const taken = new Set(on(node).map((pod) => pod.addresses[0]));
+  let host = FIRST_POD_HOST;
+  while (taken.has(podAddresses(node, host)[0])) host++;
+  return { node, host };
+}
+
+export async function startPod(lab: Lab, cluster: ClusterPlan, input: InputPod): Promise<PodRecord> {
+  const { node, host } = place(cluster, lab.pods);
+  const addresses = podAddresses(node, host);
+  const netns = podNetns(lab.plan, cluster.name, input.name);
+  const cgroup = join(node.cgroup, input.name);
+  const controlSocket = join(cluster.directory, `${input.name}.control`);
+  const pod = {
+    name: input.name,
+    namespace: input.namespace,
+    cluster: cluster.name,
+    node: node.name,
+    addresses,
+    netns,
+    cgroup,
+    controlSocket,
+  };
+  lab.addPod(pod);
+  makeCgroup(cgroup);
+  await addNetns([netns]);
+  await runScript({ netns: node.netns, lines: podLines(lab.plan, node, { netns, port: `pod${host}`, addresses }) });
+  lab.start({
+    id: processId(pod),
+    netns,
+    cgroup,
+    argv: input.command,
+    cwd: WORKING_DIRECTORY,
+    env: podEnvironment(pod),
+  });
+  publishObject(cluster, input, placedPod(input, { node, addresses }));
+  return pod;
+}
+
+/** `node` in a command is the Node that runs the lab. */
+export function podEnvironment(pod: PodRecord): Readonly<Record<string, string>> {
+  return {
+    PATH: `${dirname(process.execPath)}:${process.env["PATH"] ?? ""}`,
+    POD_CLUSTER: pod.cluster,
+    POD_NAME: pod.name,
+    POD_NAMESPACE: pod.namespace,
+    CONTROL_SOCKET: pod.controlSocket,
+  };
+}
+
+export function processId(pod: PodRecord): string {
+  return `${pod.cluster}/pod/${pod.name}`;
+}
+
+/** First the world is told, then the pod ends: its address is gone at once, as when a machine takes it away. */
+export async function stopPod(lab: Lab, cluster: ClusterPlan, pod: PodRecord): Promise<void> {
+  withdrawObject(cluster, { kind: "Pod", namespace: pod.namespace, name: pod.name });
+  await removeCgroup(pod.cgroup);
+  await command(["ip", "netns", "del", pod.netns]);
+  lab.removePod(pod);
+}

@@ -1,0 +1,79 @@
+/** Bulkhead's own programs as the lab runs them, and asking them how they are. */
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import type { AgentStatus, ExporterStatus, MirrorStatus, ProgramStatus } from "../../src/model/status.ts";
+import { askSocket } from "../../src/serve/ask.ts";
+import { makeCgroup } from "./cgroups.ts";
+import { command } from "./command.ts";
+import { etcdArgv, etcdNode } from "./etcd.ts";
+import type { Lab } from "./lab.ts";
+import type { ClusterPlan, LabPlan, NodePlan } from "./plan.ts";
+import { agentSettings, exporterSettings, flags, mirrorSettings } from "./settings.ts";
+
+const ROOT = fileURLToPath(new URL("../..", import.meta.url));
+const BULKHEAD = join(ROOT, "src/bulkhead.ts");
+const ANSWER_TIMEOUT_MS = 2_000;
+
+type Arguments = readonly string[];
+
+/** The ids of a cluster's programs, in the order in which they start. */
+export function programIds(cluster: ClusterPlan): readonly string[] {
+  const agents = cluster.nodes.map((node) => agentId(cluster, node));
+  return [etcdId(cluster), exporterId(cluster), mirrorId(cluster), ...agents];
+}
+
+export const etcdId = (cluster: ClusterPlan): string => `${cluster.name}/etcd`;
+export const exporterId = (cluster: ClusterPlan): string => `${cluster.name}/exporter`;
+export const mirrorId = (cluster: ClusterPlan): string => `${cluster.name}/kvstoremesh`;
+export const agentId = (cluster: ClusterPlan, node: NodePlan): string => `${cluster.name}/agent-${node.name}`;
+
+/** Starts the program of this id. Programs share a cgroup beside the nodes': nothing they send is translated. */
+export function startProgram(lab: Lab, cluster: ClusterPlan, id: string): void {
+  const agent = cluster.nodes.find((node) => agentId(cluster, node) === id);
+  const home = agent ?? etcdNode(cluster);
+  const cgroup = join(lab.plan.cgroup, "programs");
+  makeCgroup(cgroup);
+  // Twelve programs share their compiled code instead of compiling it twelve times.
+  const env = { NODE_COMPILE_CACHE: join(lab.dataDirectory, "compiled") };
+  lab.start({ id, netns: home.netns, cgroup, argv: programArgv(lab, cluster, id, agent), cwd: ROOT, env });
+}
+
+function programArgv(lab: Lab, cluster: ClusterPlan, id: string, agent: NodePlan | undefined): Arguments {
+  const bulkhead = (program: string, settings: Parameters<typeof flags>[0]): Arguments => [
+    ...[process.execPath, BULKHEAD, program],
+    ...flags(settings),
+  ];
+  if (agent !== undefined) return bulkhead("agent", agentSettings(lab.plan, cluster, agent));
+  if (id === etcdId(cluster)) return etcdArgv(cluster, lab.dataDirectory);
+  if (id === exporterId(cluster)) return bulkhead("exporter", exporterSettings(lab.plan, cluster));
+  if (id === mirrorId(cluster)) return bulkhead("kvstoremesh", mirrorSettings(lab.plan, cluster));
+  throw new RangeError(`no program ${id}`);
+}
+
+/** What `bulkhead status` prints for this lab. */
+export async function statusText(lab: LabPlan): Promise<string> {
+  return await command([process.execPath, BULKHEAD, "status", "--run-dir", lab.runDirectory]);
+}
+
+async function ask(socket: string): Promise<ProgramStatus | undefined> {
+  try {
+    return (await askSocket(socket, "/v1/status", ANSWER_TIMEOUT_MS)) as ProgramStatus;
+  } catch {
+    return undefined;
+  }
+}
+
+export async function exporterStatus(cluster: ClusterPlan): Promise<ExporterStatus | undefined> {
+  const status = await ask(join(cluster.directory, "exporter.sock"));
+  return status?.program === "exporter" ? status : undefined;
+}
+
+export async function mirrorStatus(cluster: ClusterPlan): Promise<MirrorStatus | undefined> {
+  const status = await ask(join(cluster.directory, "kvstoremesh.sock"));
+  return status?.program === "kvstoremesh" ? status : undefined;
+}
+
+export async function agentStatus(cluster: ClusterPlan, node: NodePlan): Promise<AgentStatus | undefined> {
+  const status = await ask(join(cluster.directory, `agent-${node.name}.sock`));
+  return status?.program === "agent" ? status : undefined;
+}

@@ -1,0 +1,15 @@
+/** The README's command, whole: up, five steps, down. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { mesh, traces } from "./mesh.ts";
+
+const NAME = "e2e-tour";
+
+test("the tour holds, and leaves nothing behind", async () => {
+  const { code, out, err } = await mesh(NAME, []);
+  process.stdout.write(out);
+  assert.equal(code, 0, err);
+  for (const step of [1, 2, 3, 4, 5]) assert.match(out, new RegExp(`^${step}\\. `, "m"));
+  assert.match(out, /The tour held/);
+  assert.deepEqual(traces(NAME), []);
+});

@@ -1,0 +1,36 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { parseArguments } from "../../deploy/lab/arguments.ts";
+import { UserError } from "../../src/runtime/user-error.ts";
+
+test("verbs and options, in any order", () => {
+  assert.deepEqual(parseArguments([]), { verb: "run", name: "bulkhead", repeat: 1, rest: [] });
+  assert.deepEqual(parseArguments(["--repeat", "5"]), { verb: "run", name: "bulkhead", repeat: 5, rest: [] });
+  assert.deepEqual(parseArguments(["down", "--name", "x"]), { verb: "down", name: "x", repeat: 1, rest: [] });
+  assert.deepEqual(parseArguments(["start", "osaka"]).rest, ["osaka"]);
+});
+
+test("what follows exec is the command's, options too", () => {
+  const { rest, name } = parseArguments(["--name", "x", "exec", "osaka/client", "curl", "-s", "--name", "y"]);
+  assert.deepEqual(rest, ["osaka/client", "curl", "-s", "--name", "y"]);
+  assert.equal(name, "x");
+});
+
+for (const [argv, complaint] of [
+  [["--fast"], /unknown option --fast/],
+  [["upp"], /unknown verb upp/],
+  [["up", "now"], /used as: up;/],
+  [["start"], /start CLUSTER/],
+  [["exec", "osaka/client"], /exec CLUSTER\/POD COMMAND/],
+  [["--name", "a.b"], /--name a\.b: must be/],
+  [["--name"], /--name : is missing/],
+  [["--repeat", "0"], /--repeat 0: must be a whole number/],
+  [["--repeat", "many"], /--repeat many/],
+] as const) {
+  test(`refused in one line: ${argv.join(" ")}`, () => {
+    assert.throws(
+      () => parseArguments(argv),
+      (error) => error instanceof UserError && complaint.test(error.message) && !error.message.includes("\n"),
+    );
+  });
+}
