@@ -11,26 +11,19 @@ declare class TextDecoder {
 }
 
 declare module "node:assert" {
-  type Message = string | Error;
-  type Assert = {
-    (value: unknown, message?: Message): asserts value;
-    ok(value: unknown, message?: Message): asserts value;
-    strictEqual<T>(actual: unknown, expected: T, message?: Message): asserts actual is T;
-    deepStrictEqual<T>(actual: unknown, expected: T, message?: Message): asserts actual is T;
-    fail(message?: Message): never;
-  };
-  const assert: Assert;
-  export default assert;
+  export default function assert(value: unknown, message?: string | Error): asserts value;
 }
 
 declare module "node:assert/strict" {
-  import type { Assert, Message } from "node:assert";
+  type Message = string | Error;
 
-  type StrictAssert = Assert & {
-    equal<T>(actual: unknown, expected: T, message?: Message): asserts actual is T;
-    deepEqual<T>(actual: unknown, expected: T, message?: Message): asserts actual is T;
-  };
-  const assert: StrictAssert;
+  // A function, so that `assert(x)` narrows x.
+  function assert(value: unknown, message?: Message): asserts value;
+  namespace assert {
+    function equal<T>(actual: unknown, expected: T, message?: Message): asserts actual is T;
+    function deepEqual<T>(actual: unknown, expected: T, message?: Message): asserts actual is T;
+    function fail(message?: Message): never;
+  }
   export default assert;
 }
 

@@ -15,7 +15,7 @@ export function sayGuide(lab: Lab): void {
   const [node] = plan.clusters[0]?.nodes ?? [];
   const lines: readonly (readonly [string, string])[] = [
     ["what every program says", `npx bulkhead status --run-dir ${plan.runDirectory}`],
-    ["services and their backends", `npx bulkhead services --run-dir ${plan.runDirectory} | grep demo`],
+    ["a service and its backends", `npx bulkhead services --run-dir ${plan.runDirectory} demo/hello`],
     ["call the service as a pod", `npm run -s mesh --${name} exec amsterdam/client curl -s http://${address}/`],
     ["take Osaka's control plane away", `kill -9 ${osaka.join(" ")}`],
     ["bring it back", `npm run mesh -- start osaka${name}`],

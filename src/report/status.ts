@@ -1,4 +1,4 @@
-/** What `bulkhead status` and `bulkhead services` print. */
+/** What `bulkhead status` prints. */
 import type { AgentStatus, ExporterStatus, MirrorStatus, ProgramStatus, RemoteStatus } from "../model/status.ts";
 import { duration, safeText, table } from "./text.ts";
 
@@ -87,37 +87,4 @@ export function statusText(statuses: readonly ProgramStatus[]): string {
   const sorted = [...statuses].sort((left, right) => (key(left) < key(right) ? -1 : 1));
   const clusters = Map.groupBy(sorted, (status) => status.cluster);
   return [...clusters].map(([cluster, members]) => clusterLines(cluster, members)).join("\n\n");
-}
-
-/** Every service of every node that differs from its cluster's other nodes only once: one row a backend. */
-export function servicesText(statuses: readonly ProgramStatus[]): string {
-  const rows = new Map<string, { readonly cells: readonly string[]; readonly nodes: string[] }>();
-  for (const agent of statuses.filter(isAgent)) {
-    for (const cells of serviceRows(agent)) {
-      const key = cells.join("\u0000");
-      const known = rows.get(key);
-      if (known) known.nodes.push(agent.node);
-      else rows.set(key, { cells, nodes: [agent.node] });
-    }
-  }
-  const columns = ["CLUSTER", "SERVICE", "FRONTENDS", "AFFINITY", "BACKEND", "FROM", "USED", "WHY", "NODES"];
-  const lines = [...rows.values()].map(({ cells, nodes }) => [...cells, nodes.sort().join(",")]);
-  return table(
-    columns,
-    lines.sort((left, right) => (left.join() < right.join() ? -1 : 1)),
-  );
-}
-
-function serviceRows(agent: AgentStatus): readonly (readonly string[])[] {
-  return agent.services.flatMap((service) => {
-    const head = [agent.cluster, `${service.namespace}/${service.name}`, service.frontends.join(","), service.affinity];
-    if (service.backends.length === 0) return [[...head, "none", "", "no", "no backend in any cluster"]];
-    return service.backends.map((backend) => [
-      ...head,
-      backend.address,
-      backend.cluster,
-      yesNo(backend.used),
-      backend.why,
-    ]);
-  });
 }

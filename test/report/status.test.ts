@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { AgentStatus, MirrorStatus, RemoteStatus } from "../../src/model/status.ts";
-import { servicesText, statusText } from "../../src/report/status.ts";
+import type { AgentStatus, MirrorStatus, RemoteStatus, ServiceStatus } from "../../src/model/status.ts";
+import { serviceDetailText, servicesText } from "../../src/report/services.ts";
+import { statusText } from "../../src/report/status.ts";
 
 const base = { cluster: "amsterdam", pid: 1, uptimeMs: 61_000, problems: [] };
 const remote: RemoteStatus = {
@@ -35,7 +36,7 @@ function agent(node: string): AgentStatus {
       {
         namespace: "shop",
         name: "cart",
-        frontends: ["10.101.0.10:80/TCP"],
+        frontends: ["10.101.0.10:80/UDP", "10.101.0.10:80/TCP"],
         affinity: "local",
         global: true,
         backends: [
@@ -62,12 +63,22 @@ test("status says how old what is known of a remote is, what its breaker does, a
   assert.match(text, /! kvstoremesh: bad remote/);
 });
 
-test("services lists each backend once, with the nodes that agree, and why", () => {
+test("services is one row a service, with the clusters that serve it", () => {
   const lines = servicesText([agent("n1"), agent("n2")]).split("\n");
-  assert.equal(lines.length, 4);
-  assert.match(
-    lines.find((line) => line.includes("10.2.1.10")) ?? "",
-    /osaka +no +affinity local: local backends exist +n1,n2$/,
-  );
-  assert.match(lines.find((line) => line.includes("empty")) ?? "", /none +no +no backend in any cluster/);
+  assert.equal(lines.length, 3);
+  assert.match(lines[1] ?? "", /shop\/cart +10\.101\.0\.10:80\/TCP\+UDP +local +amsterdam 1 +osaka 1 +n1,n2$/);
+  assert.match(lines[2] ?? "", /shop\/empty +not global +none +none +n1,n2$/);
+});
+
+test("a service that is asked for shows each backend and why; nodes that differ stand apart", () => {
+  const other: AgentStatus = {
+    ...agent("n3"),
+    services: [{ ...(agent("n3").services[0] as ServiceStatus), backends: [] }],
+  };
+  const text = serviceDetailText([agent("n1"), agent("n2"), other], ["shop/cart", "shop/nothing"]);
+  assert.match(text, /amsterdam shop\/cart: global, affinity local, on n1, n2\n {2}10\.101\.0\.10:80\/TCP\+UDP/);
+  assert.match(text, /10\.2\.1\.10:8080\/TCP +osaka +no +affinity local: local backends exist/);
+  assert.match(text, /on n3\n/);
+  assert.match(text, /! no node programs a service shop\/nothing$/);
+  assert.doesNotMatch(text, /shop\/empty/);
 });
