@@ -16,6 +16,12 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 #define REFUSE 0
 #define ECONNREFUSED 111
 
+enum moment {
+	CONNECTING,
+	/* One datagram of a socket that is not connected, or that names another peer. */
+	SENDING,
+};
+
 /* The application's call fails at once with ECONNREFUSED, as if the service's host had answered so. */
 static __always_inline int refuse(void)
 {
@@ -28,28 +34,61 @@ static __always_inline int is_translated_protocol(__u32 protocol)
 	return protocol == IPPROTO_TCP || protocol == IPPROTO_UDP;
 }
 
-static __always_inline void remember(struct bpf_sock_addr *context, const struct peer *service, const struct peer *backend)
+static __always_inline struct reverse_nat_key backward_key(struct bpf_sock_addr *context, const struct peer *backend)
 {
-	struct reverse_nat_key key = {
+	return (struct reverse_nat_key){
 		.cookie = bpf_get_socket_cookie(context), .address = backend->address, .port = backend->port
 	};
-	struct reverse_nat_value value = { .address = service->address, .port = service->port };
+}
 
+static __always_inline void remember(struct bpf_sock_addr *context, const struct peer *service, const struct peer *backend)
+{
+	struct reverse_nat_key key = backward_key(context, backend);
+	struct reverse_nat_value value = { .address = service->address, .port = service->port };
+	struct reverse_nat_value *known = bpf_map_lookup_elem(&reverse_nat, &key);
+
+	if (known && known->port == value.port && address_equals(&known->address, &value.address))
+		return;
 	if (bpf_map_update_elem(&reverse_nat, &key, &value, BPF_ANY))
 		count(METRIC_REVERSE_NAT_FAILED);
 }
 
-/* Replaces `peer`, a destination, by a backend of the service it names, if it names one. */
-static __always_inline enum selection translate(struct bpf_sock_addr *context, struct peer *peer, int only_v4)
+/*
+ * The application talks to `peer` itself now: answers are no longer a service's. Not so when a v4-mapped socket sends that connected to a
+ * service: the kernel names its backend then, as if the application had.
+ */
+static __always_inline void forget(struct bpf_sock_addr *context, const struct peer *peer, enum moment moment)
+{
+	struct reverse_nat_key key = backward_key(context, peer);
+	struct bpf_sock *socket = context->sk;
+
+	if (moment == SENDING && socket && socket->state == BPF_TCP_ESTABLISHED)
+		return;
+	/* Looking takes no lock, and hardly ever is there anything. */
+	if (bpf_map_lookup_elem(&reverse_nat, &key))
+		bpf_map_delete_elem(&reverse_nat, &key);
+}
+
+/*
+ * Replaces `peer`, a destination, by a backend of the service it names, if it names one. Each connection makes a new choice; the
+ * datagrams of a socket that does not connect stay with theirs, or protocols with a session (QUIC, DTLS) would break.
+ */
+static __always_inline enum selection translate(struct bpf_sock_addr *context, struct peer *peer, enum moment moment,
+						int only_v4)
 {
 	struct service_key key = { .address = peer->address, .port = peer->port, .protocol = context->protocol };
+	struct choice_key chooser = {
+		.cookie = bpf_get_socket_cookie(context), .address = peer->address, .port = peer->port
+	};
 	struct backend_value *backend = 0;
 	struct peer service = *peer;
 	enum selection selection;
 
 	if (!is_translated_protocol(context->protocol))
 		return SELECTED_NOTHING;
-	selection = select_backend(&key, only_v4, &backend);
+	selection = select_backend(&key, moment == SENDING ? &chooser : 0, only_v4, &backend);
+	if (selection == SELECTED_NOTHING)
+		forget(context, peer, moment);
 	if (selection != SELECTED_BACKEND || !backend)
 		return selection;
 	peer->address = backend->address;
@@ -62,9 +101,7 @@ static __always_inline enum selection translate(struct bpf_sock_addr *context, s
 /* Replaces `peer`, a backend, by the service address that this socket asked for, if it asked for one. */
 static __always_inline int restore(struct bpf_sock_addr *context, struct peer *peer)
 {
-	struct reverse_nat_key key = {
-		.cookie = bpf_get_socket_cookie(context), .address = peer->address, .port = peer->port
-	};
+	struct reverse_nat_key key = backward_key(context, peer);
 	struct reverse_nat_value *service = bpf_map_lookup_elem(&reverse_nat, &key);
 
 	if (!service)
@@ -74,10 +111,10 @@ static __always_inline int restore(struct bpf_sock_addr *context, struct peer *p
 	return 1;
 }
 
-static __always_inline int forward_v4(struct bpf_sock_addr *context)
+static __always_inline int forward_v4(struct bpf_sock_addr *context, enum moment moment)
 {
 	struct peer peer = peer_v4(context);
-	enum selection selection = translate(context, &peer, 1);
+	enum selection selection = translate(context, &peer, moment, 1);
 
 	if (selection == SELECTED_REFUSAL)
 		return refuse();
@@ -86,10 +123,10 @@ static __always_inline int forward_v4(struct bpf_sock_addr *context)
 	return ALLOW;
 }
 
-static __always_inline int forward_v6(struct bpf_sock_addr *context)
+static __always_inline int forward_v6(struct bpf_sock_addr *context, enum moment moment)
 {
 	struct peer peer = peer_v6(context);
-	enum selection selection = translate(context, &peer, 0);
+	enum selection selection = translate(context, &peer, moment, 0);
 
 	if (selection == SELECTED_REFUSAL)
 		return refuse();
@@ -158,23 +195,23 @@ int sock_release(struct bpf_sock *socket)
 SEC("cgroup/connect4")
 int connect4(struct bpf_sock_addr *context)
 {
-	return forward_v4(context);
+	return forward_v4(context, CONNECTING);
 }
 
 SEC("cgroup/connect6")
 int connect6(struct bpf_sock_addr *context)
 {
-	return forward_v6(context);
+	return forward_v6(context, CONNECTING);
 }
 
 SEC("cgroup/sendmsg4")
 int sendmsg4(struct bpf_sock_addr *context)
 {
-	return forward_v4(context);
+	return forward_v4(context, SENDING);
 }
 
 SEC("cgroup/sendmsg6")
 int sendmsg6(struct bpf_sock_addr *context)
 {
-	return forward_v6(context);
+	return forward_v6(context, SENDING);
 }

@@ -16,3 +16,9 @@ static __always_inline int address_is_v4(const struct address *address)
 {
 	return !(address->words[0] | address->words[1] | (address->words[2] ^ bpf_htonl(0xffff)));
 }
+
+static __always_inline int address_equals(const struct address *left, const struct address *right)
+{
+	return !((left->words[0] ^ right->words[0]) | (left->words[1] ^ right->words[1]) |
+		 (left->words[2] ^ right->words[2]) | (left->words[3] ^ right->words[3]));
+}

@@ -2,6 +2,7 @@
 /* From a destination to one backend of the service it names. */
 #pragma once
 #include "backend.h"
+#include "choice.h"
 #include "metrics.h"
 #include "service.h"
 
@@ -16,23 +17,57 @@ enum selection {
 	SELECTED_REFUSAL,
 };
 
-static __always_inline struct backend_value *backend_of_slot(const struct service_key *slot)
+/* The backend that a slot names, and its id. v4 sockets can reach v4 backends only. */
+static __always_inline struct backend_value *backend_of_slot(const struct service_key *slot, int only_v4, __u32 *id)
 {
 	struct service_value *service = bpf_map_lookup_elem(&services, slot);
+	struct backend_value *backend;
 	struct backend_key key = {};
 
 	if (!service)
 		return 0;
-	key.id = service->backend_id;
-	return bpf_map_lookup_elem(&backends, &key);
+	*id = key.id = service->backend_id;
+	backend = bpf_map_lookup_elem(&backends, &key);
+	return backend && only_v4 && !address_is_v4(&backend->address) ? 0 : backend;
 }
 
-/* Picks at random; `key` is the frontend, its slot is used as scratch. v4 sockets can reach v4 backends only. */
-static __always_inline enum selection select_backend(struct service_key *key, int only_v4, struct backend_value **chosen)
+/* Leaves the slot in `key`. */
+static __always_inline struct backend_value *random_backend(struct service_key *key, __u32 count, int only_v4, __u32 *id)
+{
+	__u32 first = bpf_get_prandom_u32() % count, try;
+	struct backend_value *backend;
+
+	for (try = 0; try < SLOT_TRIES; try++) {
+		key->slot = try < SLOT_TRIES - 1 ? (first + try) % count + 1 : 1;
+		backend = backend_of_slot(key, only_v4, id);
+		if (backend)
+			return backend;
+	}
+	return 0;
+}
+
+/* The backend that this socket's last datagram to the service went to, while the service still has it in that place. */
+static __always_inline struct backend_value *same_backend(const struct choice_key *chooser, struct service_key *key,
+							  __u32 count, int only_v4)
+{
+	struct choice_value *choice = bpf_map_lookup_elem(&choices, chooser);
+	struct backend_value *backend;
+	__u32 id = 0;
+
+	if (!choice || choice->slot > count)
+		return 0;
+	key->slot = choice->slot;
+	backend = backend_of_slot(key, only_v4, &id);
+	return id == choice->backend_id ? backend : 0;
+}
+
+/* `key` is the frontend, its slot is used as scratch. `chooser` is the socket and service of a datagram, or 0: a new choice each time. */
+static __always_inline enum selection select_backend(struct service_key *key, const struct choice_key *chooser,
+						     int only_v4, struct backend_value **chosen)
 {
 	struct service_value *frontend = bpf_map_lookup_elem(&services, key);
-	struct backend_value *backend;
-	__u32 backends_in_all, first, try;
+	struct choice_value choice = {};
+	__u32 backends_in_all;
 
 	if (!frontend)
 		return SELECTED_NOTHING;
@@ -41,15 +76,16 @@ static __always_inline enum selection select_backend(struct service_key *key, in
 		count(METRIC_NO_BACKEND);
 		return SELECTED_REFUSAL;
 	}
-	first = bpf_get_prandom_u32() % backends_in_all;
-	for (try = 0; try < SLOT_TRIES; try++) {
-		key->slot = try < SLOT_TRIES - 1 ? (first + try) % backends_in_all + 1 : 1;
-		backend = backend_of_slot(key);
-		if (backend && (!only_v4 || address_is_v4(&backend->address))) {
-			*chosen = backend;
-			return SELECTED_BACKEND;
-		}
+	*chosen = chooser ? same_backend(chooser, key, backends_in_all, only_v4) : 0;
+	if (*chosen)
+		return SELECTED_BACKEND;
+	*chosen = random_backend(key, backends_in_all, only_v4, &choice.backend_id);
+	if (!*chosen) {
+		count(METRIC_BACKEND_MISSING);
+		return SELECTED_REFUSAL;
 	}
-	count(METRIC_BACKEND_MISSING);
-	return SELECTED_REFUSAL;
+	choice.slot = key->slot;
+	if (chooser)
+		bpf_map_update_elem(&choices, chooser, &choice, BPF_ANY);
+	return SELECTED_BACKEND;
 }

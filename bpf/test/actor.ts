@@ -15,6 +15,10 @@ export type Request = Target &
     | { readonly ask: "tcp" }
     /** Send one datagram and read the server's name: connected first, or by sendto. */
     | { readonly ask: "udp-connected" | "udp-sendto" }
+    /** As udp-sendto, always from the same socket, until "release". */
+    | { readonly ask: "udp-again" }
+    /** A UDP socket connects there, then to `then`, and sends one datagram. */
+    | { readonly ask: "udp-reconnect"; readonly then: Target }
     /** As tcp, and the connection stays open until "release". */
     | { readonly ask: "hold" | "release" }
   );
@@ -31,6 +35,7 @@ export interface Answer {
 
 const ANSWER_TIMEOUT_MS = 2000;
 const held: { destroy(): void }[] = [];
+const again = new Map<string, UdpSocket>();
 
 function fail(error: NodeJS.ErrnoException): Answer {
   return { error: error.code ?? error.message };
@@ -94,13 +99,46 @@ function udp({ host, port }: Target, connected: boolean): Promise<Answer> {
   });
 }
 
+function udpAgain({ host, port }: Target): Promise<Answer> {
+  const family = host.includes(":") ? "v6" : "v4";
+  const socket = again.get(family) ?? udpSocket(host);
+  again.set(family, socket);
+  return new Promise((resolve) => {
+    const timer = setTimeout(() => resolve({ error: "timeout" }), ANSWER_TIMEOUT_MS);
+    socket.once("message", (name, from) => {
+      clearTimeout(timer);
+      resolve({ name: name.toString(), from: at(from.address, from.port) });
+    });
+    socket.send("?", port, host, (error) => error && resolve(fail(error)));
+  });
+}
+
+function udpReconnect(first: Target, then: Target): Promise<Answer> {
+  const socket = udpSocket(first.host);
+  return new Promise((resolve) => {
+    socket.on("message", (name, from) => {
+      const { address, port } = socket.remoteAddress();
+      resolve({ name: name.toString(), from: at(from.address, from.port), peer: at(address, port) });
+      socket.close();
+    });
+    socket.connect(first.port, first.host, () => {
+      socket.disconnect();
+      socket.connect(then.port, then.host, () => socket.send("?"));
+    });
+  });
+}
+
 async function answer(request: Request): Promise<Answer> {
   if (request.ask === "serve-tcp") return serveTcp(request, request.name);
   if (request.ask === "serve-udp") return serveUdp(request, request.name);
   if (request.ask === "udp-connected") return udp(request, true);
   if (request.ask === "udp-sendto") return udp(request, false);
+  if (request.ask === "udp-again") return udpAgain(request);
+  if (request.ask === "udp-reconnect") return udpReconnect(request, request.then);
   if (request.ask !== "release") return tcp(request, request.ask === "hold");
   for (const socket of held.splice(0)) socket.destroy();
+  for (const socket of again.values()) socket.close();
+  again.clear();
   return {};
 }
 

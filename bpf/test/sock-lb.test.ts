@@ -189,3 +189,52 @@ for (const host of [V4, V6, MAPPED]) {
     assert.deepEqual(await rowsOf(reverseNat), before);
   });
 }
+
+for (const host of [V4, V6, MAPPED]) {
+  test(`datagrams of one unconnected socket to ${host} keep their backend while the service has it`, async () => {
+    const name = host === V6 ? "v6" : "v4";
+    const address = host === V6 ? V6 : V4;
+    const ids = [601, 602, 603];
+    const place = (index: number): Place => ({
+      address: SERVERS[index]?.[name] ?? "",
+      port: SERVER_PORT,
+      protocol: "UDP",
+    });
+    await mapOf(object, "backends").update(entriesOf(ids.map((id, index) => backendEntry(id, place(index)))));
+    const service = { address, port: 86, protocol: "UDP" } as const;
+    const program = (...slots: number[]) => mapOf(object, "services").update(entriesOf(serviceEntries(service, slots)));
+    const askTimes = async (times: number): Promise<string[]> => {
+      const names = new Set<string>();
+      for (let index = 0; index < times; index++) {
+        const answered = await inside.ask({ ask: "udp-again", host, port: 86 });
+        assert.equal(answered.from, `${host}|86`);
+        names.add(answered.name ?? "");
+      }
+      return [...names];
+    };
+    await program(601, 602);
+    const [first, ...others] = await askTimes(TRIES);
+    assert.deepEqual(others, []);
+    await program(601, 602, 603);
+    assert.deepEqual(await askTimes(TRIES), [first], "a backend that comes takes nobody's socket");
+    const chosen = SERVERS.findIndex((server) => server.name === first);
+    await program(...ids.filter((_, index) => index !== chosen));
+    const [next, ...more] = await askTimes(TRIES);
+    assert.notEqual(next, first);
+    assert.deepEqual(more, []);
+    await inside.ask({ ask: "release", host, port: 0 });
+  });
+
+  test(`a socket that asked ${host} and then the backend itself sees whom it asked`, async () => {
+    const direct = host === V6 ? SERVERS[0].v6 : host === V4 ? SERVERS[0].v4 : `::ffff:${SERVERS[0].v4}`;
+    const ask = (to: string, port: number) => inside.ask({ ask: "udp-again", host: to, port });
+    assert.equal((await ask(host, HALF_GONE_PORT)).from, `${host}|${HALF_GONE_PORT}`);
+    assert.deepEqual(await ask(direct, SERVER_PORT), { name: "a", from: `${direct}|${SERVER_PORT}` });
+    assert.equal((await ask(host, HALF_GONE_PORT)).from, `${host}|${HALF_GONE_PORT}`);
+    const then = { host: direct, port: SERVER_PORT };
+    const at = `${direct}|${SERVER_PORT}`;
+    const again = await inside.ask({ ask: "udp-reconnect", host, port: HALF_GONE_PORT, then });
+    assert.deepEqual(again, { name: "a", from: at, peer: at });
+    await inside.ask({ ask: "release", host, port: 0 });
+  });
+}

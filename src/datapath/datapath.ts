@@ -3,9 +3,11 @@
  * time, changes that come meanwhile are taken together. A failure keeps what is there, is reported, and is tried again.
  */
 import { type AttachOutcome, KernelError, type KernelMap } from "../kernel/door.ts";
+import { BACKEND_MAP } from "../maps/backend-map.ts";
+import { SERVICE_MAP } from "../maps/service-map.ts";
 import type { MapStatus } from "../model/status.ts";
 import { Backoff, type BackoffSettings } from "../runtime/backoff.ts";
-import { type Clock, every, sleep } from "../runtime/clock.ts";
+import { type Clock, every, Slices, sleep } from "../runtime/clock.ts";
 import type { Logger } from "../runtime/log.ts";
 import type { Metrics } from "../runtime/metrics.ts";
 import type { Random } from "../runtime/random.ts";
@@ -22,8 +24,10 @@ export interface Compilers {
   readonly desired: ReadonlyMap<string, DesiredMap>;
   /** Takes over what the kernel holds, by map name; before the first `compile`. */
   adopt(dumps: ReadonlyMap<string, Dump>): void;
-  /** Brings `desired` up to date with the tables. */
-  compile(): void;
+  /** Whether the own cluster's services are all in the tables: only then may empty maps be put in the place of others. */
+  readonly complete: boolean;
+  /** Brings `desired` up to date with the tables, in small steps. */
+  compile(): Iterable<void>;
 }
 
 export interface DatapathOptions {
@@ -40,6 +44,8 @@ export interface DatapathOptions {
   readonly settleMs: number;
   /** Longest time a running program may still use an entry it has read. */
   readonly readersMs: number;
+  /** How often maps and links are compared with what they should be: somebody else may have removed some. */
+  readonly driftIntervalMs: number;
   readonly backoff: BackoffSettings;
 }
 
@@ -57,9 +63,6 @@ export interface DatapathStatus {
   readonly problems: readonly string[];
 }
 
-/** errno of a full hash map, and of a full one that is preallocated on some kernels. */
-const FULL: ReadonlySet<number> = new Set([7, 28]);
-
 export class Datapath {
   readonly #options: DatapathOptions;
   readonly #maps: ReadonlyMap<string, MirroredMap>;
@@ -67,6 +70,8 @@ export class Datapath {
   #wake: (() => void) | undefined;
   #changed = false;
   #attached = false;
+  /** Time to look at the links again. */
+  #linksDoubtful = false;
   #agrees = false;
   #agreed = false;
   #failures: readonly unknown[] = [];
@@ -89,23 +94,24 @@ export class Datapath {
   }
 
   /**
-   * Takes over the pinned maps. With entries in them the programs are attached at once (swapped in place when they changed), else after the
-   * first reconcile: a map that is still empty must not replace one that is in use.
+   * Takes over the pinned maps. With services in them the programs are attached at once (swapped in place when they changed), else after a
+   * reconcile with complete services: maps that are still empty must not replace others that are in use, such as those of an older version.
    */
   async adopt(): Promise<void> {
     const dumps = new Map<string, Dump>();
     for (const [name, map] of this.#maps) dumps.set(name, await map.adopt());
     this.#options.compilers.adopt(dumps);
     for (const map of this.#maps.values()) map.suspectAll();
-    if ([...dumps.values()].every((dump) => dump.length === 0)) return;
+    if (![SERVICE_MAP, BACKEND_MAP].every(({ name }) => dumps.get(name)?.length)) return;
     await this.#attach();
     this.changed();
   }
 
   /** Resolves when the signal aborts; the kernel keeps everything. */
   async run(): Promise<void> {
-    const { signal, clock, settleMs } = this.#options;
+    const { signal, clock, settleMs, driftIntervalMs } = this.#options;
     signal.addEventListener("abort", () => this.#wake?.(), { once: true });
+    every(clock, driftIntervalMs, signal, () => this.#doubt());
     while (!signal.aborted) {
       await this.#woken();
       await sleep(clock, settleMs, signal);
@@ -145,18 +151,26 @@ export class Datapath {
 
   async #reconcile(): Promise<readonly unknown[]> {
     const { clock, compilers, readersMs } = this.#options;
-    // After a failure nobody knows what the kernel took.
-    if (this.#failures.length > 0) for (const map of this.#maps.values()) await map.read();
-    compilers.compile();
+    for (const map of this.#maps.values()) await map.refresh();
+    const slices = new Slices(clock);
+    for (const _ of compilers.compile()) await slices.rest();
     const failures = await reconcile(this.#maps, () => sleep(clock, readersMs));
-    if (!this.#attached) await this.#attach();
+    if (this.#attached ? this.#linksDoubtful : compilers.complete) await this.#attach();
     return failures;
   }
 
   async #attach(): Promise<void> {
     const outcomes = await this.#options.attach();
+    const changed = Object.values(outcomes).some((outcome) => outcome !== "unchanged");
+    if (changed || !this.#attached) this.#options.log.info({ outcomes }, "programs attached");
     this.#attached = true;
-    this.#options.log.info({ outcomes }, "programs attached");
+    this.#linksDoubtful = false;
+  }
+
+  #doubt(): void {
+    for (const map of this.#maps.values()) map.doubt();
+    this.#linksDoubtful = this.#attached;
+    if (this.#attached) this.changed();
   }
 
   #woken(): Promise<void> {
@@ -186,8 +200,10 @@ export class Datapath {
 }
 
 function problemOf(failure: unknown): string {
-  const full = failure instanceof KernelError && FULL.has(failure.errno);
-  const mend = full ? "; what is in it stays, new entries wait: raise its capacity setting or remove services" : "";
+  const full = failure instanceof KernelError && failure.full;
+  const mend = full
+    ? "; what is in it stays, new entries wait: remove services, or make it larger as docs/MAPS.md says"
+    : "";
   return `eBPF maps: ${messageOf(failure)}${mend}`;
 }
 

@@ -11,6 +11,8 @@ export class MirroredMap {
   #suspects = new Set<EntryKey>();
   /** Keys found at start and not touched since. */
   #adopted = new Set<EntryKey>();
+  /** Nobody knows what the map holds: a call failed, or it is time to look. */
+  #doubtful = false;
   #written = 0;
   #removed = 0;
 
@@ -40,6 +42,20 @@ export class MirroredMap {
     return this.#actual.get(key);
   }
 
+  desired(key: EntryKey): Uint8Array | undefined {
+    return this.#desired.get(key);
+  }
+
+  /** Somebody else may have changed the map. */
+  doubt(): void {
+    this.#doubtful = true;
+  }
+
+  /** Reads the map if it is in doubt. */
+  async refresh(): Promise<void> {
+    if (this.#doubtful) await this.read();
+  }
+
   /** Reads the map at start: all of it counts as taken over. */
   async adopt(): Promise<readonly (readonly [Uint8Array, Uint8Array])[]> {
     await this.read();
@@ -57,6 +73,7 @@ export class MirroredMap {
       actual.set(key, values.slice(index * valueSize, (index + 1) * valueSize));
     }
     this.#actual = actual;
+    this.#doubtful = false;
     this.suspectAll();
   }
 
@@ -111,6 +128,7 @@ export class MirroredMap {
     let done = keys.length;
     await call.catch((error: unknown) => {
       failure = error;
+      this.#doubtful = !(error instanceof KernelError && error.full);
       done = error instanceof KernelError ? error.done : 0;
     });
     for (const [index, key] of keys.slice(0, done).entries()) {

@@ -16,10 +16,10 @@ export interface Step {
   readonly afterReaders?: boolean;
 }
 
-const isFrontend = (key: EntryKey): boolean => decodeServiceKey(keyBytes(key)).slot === 0;
+export const isFrontend = (key: EntryKey): boolean => decodeServiceKey(keyBytes(key)).slot === 0;
 const isSlot = (key: EntryKey): boolean => !isFrontend(key);
 
-/** Chains that do not depend on each other: one that fails does not hold up the next. */
+/** Chains that do not depend on each other. */
 export const CHAINS: readonly (readonly Step[])[] = [
   [
     { map: BACKEND_MAP.name, verb: "update" },

@@ -6,6 +6,13 @@ import { type Cluster, clusterNameFault } from "../model/cluster.ts";
 import { judgeClusterConfig } from "../wire/cluster-config.ts";
 import { clusterConfigKey } from "../wire/keys.ts";
 
+/** An accepted config that said something new. */
+export interface Numbered {
+  readonly cluster: Cluster;
+  /** It had another id: what came with the new one before the config was refused. */
+  readonly renumbered: boolean;
+}
+
 interface Known {
   readonly cluster: Cluster;
   configured: boolean;
@@ -46,8 +53,8 @@ export class Clusters {
     this.#refused.clear();
   }
 
-  /** Resolves to the cluster when its id is new or has changed. */
-  put(name: string, bytes: Uint8Array): Cluster | undefined {
+  /** undefined: refused, or the id is known. */
+  put(name: string, bytes: Uint8Array): Numbered | undefined {
     const judged = this.#judge(name, bytes);
     if (typeof judged === "string") {
       this.#refused.set(name, { bytes, line: `${clusterConfigKey(name)}: ${judged}` });
@@ -58,8 +65,9 @@ export class Clusters {
     this.#refused.delete(name);
     if (name === this.#own.name) return undefined;
     const before = this.#known.get(name)?.cluster.id;
-    this.#known.set(name, { cluster: { name, id: judged }, configured: true });
-    return before === judged ? undefined : { name, id: judged };
+    const cluster = { name, id: judged };
+    this.#known.set(name, { cluster, configured: true });
+    return before === judged ? undefined : { cluster, renumbered: before !== undefined };
   }
 
   delete(name: string): void {
@@ -69,12 +77,12 @@ export class Clusters {
   }
 
   /** Forgets clusters without config and rows; returns those that may take their ids now. */
-  forget(hasRows: (name: string) => boolean): readonly Cluster[] {
+  forget(hasRows: (name: string) => boolean): readonly Numbered[] {
     const gone = [...this.#known].filter(([name, { configured }]) => !configured && !hasRows(name));
     if (gone.length === 0) return [];
     for (const [name] of gone) this.#known.delete(name);
     const again = [...this.#refused].map(([name, { bytes }]) => this.put(name, bytes));
-    return again.filter((cluster) => cluster !== undefined);
+    return again.filter((numbered) => numbered !== undefined);
   }
 
   /** The id, or why the config is refused. */

@@ -11,7 +11,7 @@ import type { Logger } from "../runtime/log.ts";
 import type { Metrics } from "../runtime/metrics.ts";
 import type { AgentTables } from "../tables/agent-tables.ts";
 import { Canaries } from "./canaries.ts";
-import { Clusters } from "./clusters.ts";
+import { Clusters, type Numbered } from "./clusters.ts";
 import { followedRanges, SOURCE_KINDS, type Subject, sourceCanary, subjectOf } from "./keys.ts";
 import { Parking } from "./parking.ts";
 import { type Row, Rows } from "./rows.ts";
@@ -44,7 +44,7 @@ export class Ingest implements SourceSink {
   readonly #canaries = new Canaries();
   readonly #parking: Parking;
   readonly #rows: Rows;
-  /** Clusters of which some values were turned away: complete only after the next listing. */
+  /** Clusters of which some values were turned away before their id was known: complete only after the next listing. */
   readonly #incomplete = new Set<string>();
   /** Ids that the tables were told of as synced, by kind. */
   #synced: ReadonlySet<string> = new Set();
@@ -132,8 +132,8 @@ export class Ingest implements SourceSink {
     const subject = this.#subject(key);
     if (subject?.what === "row") this.#putRow(key, subject, value);
     if (subject?.what !== "config") return;
-    const cluster = this.#clusters.put(subject.cluster, value);
-    if (cluster !== undefined) this.#unpark(cluster);
+    const numbered = this.#clusters.put(subject.cluster, value);
+    if (numbered !== undefined) this.#unpark(numbered);
   }
 
   #putRow(key: string, row: Row, value: Uint8Array): void {
@@ -152,10 +152,10 @@ export class Ingest implements SourceSink {
   }
 
   /** The cluster's id became known: its values can be judged. */
-  #unpark(cluster: Cluster): void {
+  #unpark({ cluster, renumbered }: Numbered): void {
     const { values, complete } = this.#parking.take(cluster.name);
     for (const { key, value } of values) this.#put(key, value);
-    if (complete) return;
+    if (complete && !renumbered) return;
     this.#incomplete.add(cluster.name);
     this.#round.abort();
   }
@@ -191,7 +191,7 @@ export class Ingest implements SourceSink {
     }
     this.#synced = synced;
     const hasRows = (name: string): boolean => SOURCE_KINDS.some((kind) => tables.count(name, kind).rows > 0);
-    for (const cluster of this.#clusters.forget(hasRows)) this.#unpark(cluster);
+    for (const numbered of this.#clusters.forget(hasRows)) this.#unpark(numbered);
     this.#tell(afterListing);
   }
 

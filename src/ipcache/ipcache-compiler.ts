@@ -13,6 +13,8 @@ export class IpcacheCompiler {
   readonly #view: TablesView;
   readonly #retained = new Map<string, IpClaim>();
   readonly #cidrs = new Set<string>();
+  /** Each value once: addresses of one identity share it, and there are far more addresses. */
+  readonly #values = new Map<number, Uint8Array>();
 
   constructor(view: TablesView) {
     this.#view = view;
@@ -31,10 +33,15 @@ export class IpcacheCompiler {
     }
   }
 
-  update(changes: Pick<ChangeSet, "addresses" | "sources">): void {
-    for (const address of changes.addresses) this.#compile(address);
-    if (!changes.sources) return;
-    for (const address of [...this.#retained.keys()]) if (!changes.addresses.has(address)) this.#compile(address);
+  /** Yields between addresses: the caller may rest, and the tables may change meanwhile. */
+  *update(changes: Pick<ChangeSet, "addresses" | "sources">): Generator<void> {
+    const retained = changes.sources ? [...this.#retained.keys()] : [];
+    for (const addresses of [changes.addresses, retained]) {
+      for (const address of addresses) {
+        this.#compile(address);
+        yield;
+      }
+    }
   }
 
   /** Ids of clusters whose addresses stay only because the kernel had them. */
@@ -53,10 +60,18 @@ export class IpcacheCompiler {
     const claim = this.#winner([...claims, ...this.#retainedClaim(address, claims)]);
     const key = entryKey(encodeIpcacheKey({ address: bytes }));
     if (claim === undefined) this.entries.delete(key);
-    else this.entries.set(key, encodeIpcacheValue(claim));
+    else this.entries.set(key, this.#valueOf(claim));
+  }
+
+  #valueOf(claim: IpClaim): Uint8Array {
+    const id = claim.identity * 256 + claim.clusterId;
+    const known = this.#values.get(id) ?? encodeIpcacheValue(claim);
+    this.#values.set(id, known);
+    return known;
   }
 
   #winner(claims: readonly IpClaim[]): IpClaim | undefined {
+    if (claims.length < 2) return claims[0];
     const rank = ({ clusterId }: IpClaim): number => (clusterId === this.#view.own.id ? 0 : clusterId);
     return claims.toSorted((left, right) => rank(left) - rank(right))[0];
   }

@@ -64,6 +64,11 @@ export class KernelError extends Error {
   readonly done: number;
   readonly retryable: boolean;
 
+  /** No room for the entry after the `done` ones, which are in: E2BIG of a hash map, ENOSPC of some. */
+  get full(): boolean {
+    return this.errno === 7 || this.errno === 28;
+  }
+
   constructor(message: string, errno: number, done = 0, retryable = false) {
     super(message);
     this.errno = errno;

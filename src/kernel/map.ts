@@ -14,6 +14,12 @@ const BATCH_ENTRIES = 512;
 const CURSOR_BYTES = 64;
 const PER_CPU_TYPES: ReadonlySet<number> = new Set([5, 6, 10]);
 
+/** Entries of a batch that are done. A call that failed before its first entry may leave the number asked for in place. */
+function doneOf(answered: Buffer, asked: number, errno: number): number {
+  const done = answered.readUInt32LE();
+  return errno !== 0 && done >= asked ? 0 : done;
+}
+
 export class LibbpfMap implements KernelMap {
   readonly name: string;
   readonly keySize: number;
@@ -116,7 +122,7 @@ export class LibbpfMap implements KernelMap {
         written,
         null,
       );
-      done += written.readUInt32LE();
+      done += doneOf(written, end - done, errno);
       if (errno !== 0) throw kernelError(`writing entry ${done + 1} of ${count} to ${this.name}`, errno, done);
     }
   }
@@ -130,7 +136,7 @@ export class LibbpfMap implements KernelMap {
       removed.writeUInt32LE(end - done);
       const batch = keys.subarray(done * this.keySize, end * this.keySize);
       const errno = -libbpf().deleteBatch(this.#open(), batch, removed, null);
-      done += removed.readUInt32LE();
+      done += doneOf(removed, end - done, errno);
       // The batch stops at a key that is not there, which is as we want it: go on behind it.
       if (errno === ERRNO.ENOENT) done += 1;
       else if (errno !== 0) throw kernelError(`removing entry ${done + 1} of ${count} from ${this.name}`, errno, done);

@@ -27,7 +27,7 @@ export function candidates(own: Cluster, local: LocalService, remotes: readonly 
   return found;
 }
 
-/** A frontend with the name its backends must match. */
+/** A frontend with the name its backends must match; "" matches any, as in Cilium. */
 export type NamedFrontend = Endpoint & { readonly name: string };
 
 export function frontends(service: LocalService): NamedFrontend[] {
@@ -37,7 +37,7 @@ export function frontends(service: LocalService): NamedFrontend[] {
 const isV6 = (endpoint: Endpoint): boolean => endpoint.address.includes(":");
 
 function misfit(frontend: NamedFrontend, candidate: Candidate): string | undefined {
-  if (candidate.portName !== undefined && candidate.portName !== frontend.name) {
+  if (frontend.name !== "" && candidate.portName !== undefined && candidate.portName !== frontend.name) {
     return candidate.portName === ""
       ? "no frontend with an unnamed port"
       : `no frontend port named ${candidate.portName}`;

@@ -2,6 +2,7 @@
 
 import type { EnumLayout, MapLayout } from "../model/layout.ts";
 import { BACKEND_MAP } from "./backend-map.ts";
+import { CHOICE_MAP } from "./choice-map.ts";
 import { IPCACHE_MAP } from "./ipcache-map.ts";
 import { METRIC_REASON_ENUM, METRICS_MAP } from "./metrics-map.ts";
 import { REVERSE_NAT_MAP } from "./reverse-nat-map.ts";
@@ -19,7 +20,7 @@ export interface ObjectLayout {
 /** Service address to backend at socket time. */
 export const SOCK_LB_OBJECT: ObjectLayout = {
   file: "sock_lb.bpf.o",
-  maps: [SERVICE_MAP, BACKEND_MAP, REVERSE_NAT_MAP, METRICS_MAP],
+  maps: [SERVICE_MAP, BACKEND_MAP, CHOICE_MAP, REVERSE_NAT_MAP, METRICS_MAP],
   enums: [METRIC_REASON_ENUM],
   programs: [
     "recvmsg4",

@@ -43,11 +43,10 @@ export interface TablesView {
   isSynced(kind: SourceKind, clusterId: number): boolean;
 }
 
-/** What one other cluster said. */
+/** What one other cluster said. Each row carries the id that its cluster had when it was judged. */
 interface RemoteRows {
-  readonly cluster: Cluster;
   readonly services: SourceTable<ClusterService>;
-  readonly ip: SourceTable<number>;
+  readonly ip: SourceTable<IpClaim>;
 }
 
 interface Pending {
@@ -63,10 +62,10 @@ function nothing(): Pending {
 export class AgentTables implements TablesView {
   readonly own: Cluster;
   readonly #services = new SourceTable<LocalService>();
-  readonly #ip = new SourceTable<number>();
+  readonly #ip = new SourceTable<IpClaim>();
   readonly #remotes = new Map<string, RemoteRows>();
-  /** The same, ordered by cluster id. */
-  #ordered: readonly RemoteRows[] = [];
+  /** By address, as `ipClaims` says: to ask every cluster about every address takes too long. */
+  readonly #claims = new Map<string, readonly IpClaim[]>();
   readonly #synced = new Set<string>();
   #pending = nothing();
   #revision = 0;
@@ -87,14 +86,19 @@ export class AgentTables implements TablesView {
 
   putClusterService(cluster: Cluster, service: ClusterService): void {
     const name = serviceName(service);
-    this.#remote(cluster).services.put(name, service);
+    this.#remote(cluster.name).services.put(name, service);
     this.#change("services", name);
   }
 
   /** @param key address, or `address/bits`. */
   putIp(cluster: Cluster, key: string, identity: number): void {
-    const rows = this.#rows(cluster.name, "ip") ?? this.#remote(cluster).ip;
-    (rows as SourceTable<number>).put(key, identity);
+    const rows = cluster.name === this.own.name ? this.#ip : this.#remote(cluster.name).ip;
+    const known = rows.get(key);
+    const same = known?.identity === identity && known.clusterId === cluster.id;
+    const claim = same ? known : { clusterId: cluster.id, identity };
+    rows.put(key, claim);
+    if (same) return;
+    this.#claim(key, known, claim);
     this.#change("ip", key);
   }
 
@@ -104,14 +108,15 @@ export class AgentTables implements TablesView {
   }
 
   remove(cluster: string, kind: SourceKind, key: string): void {
-    if (this.#rows(cluster, kind)?.delete(key)) this.#change(kind, key);
+    const row = this.#rows(cluster, kind)?.delete(key);
+    if (row !== undefined) this.#gone(kind, key, row);
   }
 
   /** A listing begins: rows it will not show are swept once their source is complete. */
   mark(): void {
     this.#services.mark();
     this.#ip.mark();
-    for (const remote of this.#ordered) {
+    for (const remote of this.#remotes.values()) {
       remote.services.mark();
       remote.ip.mark();
     }
@@ -119,7 +124,7 @@ export class AgentTables implements TablesView {
 
   /** Everything the source holds was put since `mark`. */
   sweep(cluster: Cluster, kind: SourceKind): void {
-    for (const key of this.#rows(cluster.name, kind)?.sweep() ?? []) this.#change(kind, key);
+    for (const [key, row] of this.#rows(cluster.name, kind)?.sweep() ?? []) this.#gone(kind, key, row);
   }
 
   setSynced(clusterId: number, kind: SourceKind, synced: boolean): void {
@@ -146,17 +151,12 @@ export class AgentTables implements TablesView {
   }
 
   clusterServices(name: ServiceName): readonly ClusterService[] {
-    return this.#ordered.map(({ services }) => services.get(name)).filter((service) => service !== undefined);
+    const found = [...this.#remotes.values()].map(({ services }) => services.get(name));
+    return found.filter((service) => service !== undefined).sort((left, right) => left.clusterId - right.clusterId);
   }
 
   ipClaims(address: string): readonly IpClaim[] {
-    const claims: IpClaim[] = [];
-    const add = (clusterId: number, identity: number | undefined): void => {
-      if (identity !== undefined) claims.push({ clusterId, identity });
-    };
-    add(this.own.id, this.#ip.get(address));
-    for (const { cluster, ip } of this.#ordered) add(cluster.id, ip.get(address));
-    return claims;
+    return this.#claims.get(address) ?? [];
   }
 
   isSynced(kind: SourceKind, clusterId: number): boolean {
@@ -174,15 +174,31 @@ export class AgentTables implements TablesView {
     return this.#remotes.get(cluster)?.[kind];
   }
 
-  #remote(cluster: Cluster): RemoteRows {
-    const known = this.#remotes.get(cluster.name);
-    if (known?.cluster.id === cluster.id) return known;
-    const remote = known
-      ? { ...known, cluster }
-      : { cluster, services: new SourceTable<ClusterService>(), ip: new SourceTable<number>() };
-    this.#remotes.set(cluster.name, remote);
-    this.#ordered = [...this.#remotes.values()].sort((left, right) => left.cluster.id - right.cluster.id);
+  #remote(cluster: string): RemoteRows {
+    const known = this.#remotes.get(cluster);
+    if (known !== undefined) return known;
+    const remote = { services: new SourceTable<ClusterService>(), ip: new SourceTable<IpClaim>() };
+    this.#remotes.set(cluster, remote);
     return remote;
+  }
+
+  #gone(kind: SourceKind, key: string, row: unknown): void {
+    if (kind === "ip") this.#claim(key, row as IpClaim, undefined);
+    this.#change(kind, key);
+  }
+
+  #claim(address: string, before: IpClaim | undefined, after: IpClaim | undefined): void {
+    const others = this.#claims.get(address)?.filter((claim) => claim !== before) ?? [];
+    const claims = after === undefined ? others : others.length === 0 ? [after] : [...others, after];
+    if (claims.length === 0) this.#claims.delete(address);
+    else this.#claims.set(address, claims.length === 1 ? claims : claims.sort(this.#precedence));
+  }
+
+  /** Own cluster first, then by cluster id. */
+  readonly #precedence = (left: IpClaim, right: IpClaim): number => this.#rank(left) - this.#rank(right);
+
+  #rank({ clusterId }: IpClaim): number {
+    return clusterId === this.own.id ? 0 : clusterId;
   }
 
   #change(kind: SourceKind, key: string): void {

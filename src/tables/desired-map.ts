@@ -16,7 +16,8 @@ export function keyBytes(key: EntryKey): Uint8Array {
 }
 
 export function equalBytes(left: Uint8Array | undefined, right: Uint8Array | undefined): boolean {
-  if (left === undefined || right === undefined || left.length !== right.length) return left === right;
+  if (left === right) return true;
+  if (left === undefined || right === undefined || left.length !== right.length) return false;
   for (let index = 0; index < left.length; index++) if (left[index] !== right[index]) return false;
   return true;
 }

@@ -37,19 +37,22 @@ export class SourceTable<Row> {
     this.#unseen.delete(key);
   }
 
-  delete(key: string): boolean {
+  /** The row that went. */
+  delete(key: string): Row | undefined {
+    const row = this.#rows.get(key);
     this.#unseen.delete(key);
-    return this.#rows.delete(key);
+    this.#rows.delete(key);
+    return row;
   }
 
   mark(): void {
     this.#unseen = new Set(this.#rows.keys());
   }
 
-  /** Removes what the listing did not show; returns the keys. */
-  sweep(): readonly string[] {
-    const gone = [...this.#unseen];
-    for (const key of gone) this.#rows.delete(key);
+  /** Removes what the listing did not show, and returns it. */
+  sweep(): readonly (readonly [key: string, row: Row])[] {
+    const gone = [...this.#unseen].map((key) => [key, this.#rows.get(key) as Row] as const);
+    for (const [key] of gone) this.#rows.delete(key);
     this.#unseen.clear();
     return gone;
   }

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
+import { IpcacheCompiler } from "../../src/ipcache/ipcache-compiler.ts";
 import { KernelError, type KernelMap, type MapEntries } from "../../src/kernel/door.ts";
 import { crashAt, faultyKernel, type MapFault } from "../../src/kernel/faulty.ts";
 import { MemoryKernel } from "../../src/kernel/memory.ts";
@@ -298,5 +299,114 @@ test("a call that failed but took effect is found out", async () => {
   tables.remove("amsterdam", "services", "shop/s1");
   await run(5_000);
   assert.equal((await backends.dump()).count, 0);
+  await stop();
+});
+
+const addressOf = (host: number) => `10.1.0.${host}`;
+const ip =
+  (host: number): Change =>
+  (tables) =>
+    tables.putIp({ name: "amsterdam", id: 2 }, addressOf(host), 2 * 65536 + 300 + host);
+
+test("P05: a full ipcache still gives up what went, takes what changed, and what waited fits then", async () => {
+  const maps = await pinnedMaps(new MemoryKernel(), { ipcache: 2 });
+  const tables = tablesAfter([ip(8), ip(9), syncEverything]);
+  const { datapath, run, stop } = await stage(maps, tables);
+  datapath.changed();
+  await run();
+  assert.equal((await ipcacheOf(maps)).length, 2);
+  ip(1)(tables);
+  tables.putIp({ name: "amsterdam", id: 2 }, addressOf(9), 2 * 65536 + 999);
+  datapath.changed();
+  await run(5_000);
+  assert.match(datapath.status().problems.join(), /ipcache.*full/);
+  assert(
+    (await ipcacheOf(maps)).some(
+      ([, value]) => new DataView(value.buffer, value.byteOffset).getUint16(0, true) === 999,
+    ),
+    "an entry that exists is overwritten",
+  );
+  tables.remove("amsterdam", "ip", addressOf(8));
+  datapath.changed();
+  await run(10_000);
+  assert.equal((await ipcacheOf(maps)).length, 2);
+  assert.deepEqual(datapath.status().problems, []);
+  await stop();
+});
+
+test("P05: one service that does not fit does not hold up the others: their dead backends go, their new ones come", async () => {
+  for (const full of [{ backends: 7 }, { services: 10 }]) {
+    const maps = await pinnedMaps(new MemoryKernel(), full);
+    const tables = tablesAfter([service(2, 3), service(9, 3), syncEverything]);
+    const { datapath, run, stop } = await stage(maps, tables);
+    datapath.changed();
+    await run();
+    service(5, 40)(tables);
+    datapath.changed();
+    await run(5_000);
+    assert.match(datapath.status().problems.join(), /full/);
+    service(2, 1)(tables);
+    service(9, 2)(tables);
+    datapath.changed();
+    await run(10_000);
+    const now = await translations(maps, false);
+    assert.deepEqual(now.get("10.9.0.2:80/TCP"), ["2|10.1.2.1:80/TCP"], JSON.stringify(full));
+    assert.deepEqual(now.get("10.9.0.9:80/TCP"), ["2|10.1.9.1:80/TCP", "2|10.1.9.2:80/TCP"]);
+    assert.equal(now.get("10.9.0.5:80/TCP"), undefined, "never half");
+    tables.remove("amsterdam", "services", "shop/s5");
+    datapath.changed();
+    await run(10_000);
+    assert.deepEqual(datapath.status().problems, []);
+    await translations(maps);
+    await stop();
+  }
+});
+
+test("W13: with empty maps, an empty etcd does not attach programs in the place of those that serve", async () => {
+  const tables = tablesAfter([service(1, 1)]);
+  const { datapath, attached, run, stop } = await stage(await pinnedMaps(new MemoryKernel()), tables);
+  datapath.changed();
+  await run(1_000);
+  assert.deepEqual(attached, []);
+  syncEverything(tables);
+  datapath.changed();
+  await run(1_000);
+  assert.equal(attached.length, 1);
+  await stop();
+});
+
+test("a long compile leaves the loop free", async () => {
+  const tables = tablesAfter([syncEverything]);
+  for (let number = 0; number < 20_000; number++) {
+    tables.putIp({ name: "amsterdam", id: 2 }, `10.1.${number >> 8}.${number & 255}`, 2 * 65536 + 300);
+  }
+  const compiler = new IpcacheCompiler(tables);
+  let steps = 0;
+  for (const _ of compiler.update(tables.takeChanges())) steps++;
+  assert.equal(steps, 20_000);
+  for (let number = 0; number < 20_000; number++) {
+    tables.putIp({ name: "amsterdam", id: 2 }, `10.1.${number >> 8}.${number & 255}`, 2 * 65536 + 300);
+  }
+  assert.equal(tables.takeChanges().addresses.size, 0, "what a listing shows again is no change");
+});
+
+test("P06: what somebody else removes or writes is repaired within the drift interval, links included; the rest is left alone", async () => {
+  const maps = await pinnedMaps(new MemoryKernel());
+  const tables = tablesAfter([service(1, 2), service(2, 1), ip(1), syncEverything]);
+  const { datapath, attached, run, stop } = await stage(maps, tables);
+  datapath.changed();
+  await run();
+  const [before, addresses] = [await translations(maps), await ipcacheOf(maps)];
+  const written = datapath.status().written;
+  for (const map of maps.values()) {
+    const { keys, count } = await map.dump();
+    if (count > 0) await map.remove(keys.subarray(0, map.keySize), 1);
+  }
+  const foreign = { count: 1, keys: new Uint8Array(16).fill(7), values: new Uint8Array(8).fill(7) };
+  await maps.get("ipcache")?.update(foreign);
+  await run(31_000);
+  assert.deepEqual([await translations(maps), await ipcacheOf(maps)], [before, addresses]);
+  assert.deepEqual([datapath.status().written - written, datapath.status().removed], [3, 1]);
+  assert.equal(attached.length, 2);
   await stop();
 });

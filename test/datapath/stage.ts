@@ -68,10 +68,13 @@ function compilersOf(tables: AgentTables): Compilers {
       services.adopt(dumps.get(SERVICE_MAP.name) ?? [], dumps.get(BACKEND_MAP.name) ?? []);
       ipcache.adopt(dumps.get(IPCACHE_MAP.name) ?? []);
     },
-    compile() {
+    get complete() {
+      return tables.isSynced("services", tables.own.id);
+    },
+    *compile() {
       const changes = tables.takeChanges();
       services.update(changes);
-      ipcache.update(changes);
+      yield* ipcache.update(changes);
     },
   };
 }
@@ -104,6 +107,7 @@ export async function stage(maps: KernelMaps, tables: AgentTables): Promise<Stag
     signal: over.signal,
     settleMs: 5,
     readersMs: 10,
+    driftIntervalMs: 30_000,
     backoff: { baseMs: 100, capMs: 1_000 },
   });
   await datapath.adopt();

@@ -240,3 +240,31 @@ function valueAt(local: LocalEtcd, key: string): Uint8Array {
   assert(kv);
   return kv.value;
 }
+
+test("S02: a cluster that changes its id: values that came before the new config are judged again, and none is lost", async () => {
+  const { local, tables, ingest, stop } = await full();
+  const renumbered = { name: OSAKA.name, id: 9 };
+  local.service(renumbered, "web", "10.1.0.1");
+  local.ip(renumbered, "10.1.0.1");
+  await local.clock.advance(settleMs);
+  assert.deepEqual(held(tables), everything, "refused by the old id: the last good values stay");
+  local.config(renumbered);
+  await local.clock.advance(5_000);
+  assert.deepEqual(held(tables), { ...everything, remote: ["virginia 10.3.0.1", "osaka 10.1.0.1"] });
+  assert.deepEqual(tables.ipClaims("10.1.0.1"), [{ clusterId: 9, identity: 9 * 65536 + 300 }]);
+  assert.deepEqual([ingest.status().problems, ingest.status().synced], [[], true]);
+  await stop();
+});
+
+test("S02: until its values follow, a renumbered cluster's rows keep the id they were judged by", async () => {
+  const { local, tables, stop } = await full();
+  local.ip(OSAKA, "10.1.0.2");
+  await local.clock.advance(settleMs);
+  const renumbered = { name: OSAKA.name, id: 9 };
+  local.config(renumbered);
+  local.ip(renumbered, "10.1.0.1");
+  await local.clock.advance(5_000);
+  assert.deepEqual(tables.ipClaims("10.1.0.1"), [{ clusterId: 9, identity: 9 * 65536 + 300 }]);
+  assert.deepEqual(tables.ipClaims("10.1.0.2"), [{ clusterId: 1, identity: 65536 + 300 }]);
+  await stop();
+});

@@ -78,6 +78,13 @@ test("backends match by port name, protocol and family", () => {
   assert.deepEqual(chosen(local(), remote(OSAKA, ["fd00::1"])), [LOCAL]);
 });
 
+test("a frontend without a port name takes backends of any name, as Cilium's does; a named one takes its own", () => {
+  const unnamed: readonly ServicePort[] = [{ name: "", protocol: "TCP", port: 80 }];
+  const alone = { backends: new Map() };
+  assert.deepEqual(chosen(local({ ...alone, frontends: new Map([["10.9.0.1", unnamed]]) }), inOsaka), [REMOTE[0]]);
+  assert.deepEqual(chosen(local(alone), remote(OSAKA, ["10.1.0.1"], unnamed)), []);
+});
+
 test("one address, port and protocol: the own cluster wins, then the lowest id", () => {
   const clash = ["10.2.0.1", "10.5.0.5"];
   assert.deepEqual(chosen(local(), remote(OSAKA, clash), remote(VIRGINIA, clash)), [LOCAL, "osaka 10.5.0.5:80/TCP"]);

@@ -7,6 +7,7 @@ import {
   encodeBackendKey,
   encodeBackendValue,
 } from "../../src/maps/backend-map.ts";
+import { decodeChoiceKey, decodeChoiceValue, encodeChoiceKey, encodeChoiceValue } from "../../src/maps/choice-map.ts";
 import {
   decodeIpcacheKey,
   decodeIpcacheValue,
@@ -61,6 +62,12 @@ const GOLDEN: readonly { what: string; bytes: Uint8Array; hex: string }[] = [
     hex: `0807060504030201${TEXT}01bb 000000000000`,
   },
   { what: "reverse NAT value", bytes: encodeReverseNatValue({ address, port: 443 }), hex: `${TEXT}01bb 000000000000` },
+  {
+    what: "choice key",
+    bytes: encodeChoiceKey({ cookie: 0x0102030405060708n, address, port: 443 }),
+    hex: `0807060504030201${TEXT}01bb 000000000000`,
+  },
+  { what: "choice value", bytes: encodeChoiceValue({ backendId: 7, slot: 258 }), hex: "07000000 0201 0000" },
   { what: "ipcache key", bytes: encodeIpcacheKey({ address }), hex: TEXT },
   { what: "ipcache value", bytes: encodeIpcacheValue({ identity: 65792, clusterId: 1 }), hex: "00010100 01 000000" },
   { what: "metric key", bytes: encodeMetricKey({ reason: 2 }), hex: "02000000" },
@@ -112,6 +119,9 @@ describe("what is encoded is decoded", () => {
   test("reverse NAT key", () => roundTrip(reverse, encodeReverseNatKey, decodeReverseNatKey));
   const asked = fc.record({ address: anyAddress, port });
   test("reverse NAT value", () => roundTrip(asked, encodeReverseNatValue, decodeReverseNatValue));
+  test("choice key", () => roundTrip(reverse, encodeChoiceKey, decodeChoiceKey));
+  const choice = fc.record({ backendId: word, slot: port });
+  test("choice value", () => roundTrip(choice, encodeChoiceValue, decodeChoiceValue));
   test("ipcache key", () => roundTrip(fc.record({ address: anyAddress }), encodeIpcacheKey, decodeIpcacheKey));
   const identity = fc.record({ identity: word, clusterId: byte });
   test("ipcache value", () => roundTrip(identity, encodeIpcacheValue, decodeIpcacheValue));

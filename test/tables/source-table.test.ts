@@ -20,7 +20,7 @@ test("a complete listing sweeps what it did not show; refused values count as sh
   table.mark();
   table.put("a", 10);
   table.touch("b");
-  assert.deepEqual(table.sweep(), ["c"]);
+  assert.deepEqual(table.sweep(), [["c", 3]]);
   assert.deepEqual([table.size, table.held, table.get("b")], [2, 0, 2]);
 });
 
@@ -30,6 +30,9 @@ test("without a mark there is nothing to sweep, and a row put late is not swept"
   table.mark();
   table.delete("b");
   table.put("d", 4);
-  assert.deepEqual(table.sweep(), ["a", "c"]);
+  assert.deepEqual(table.sweep(), [
+    ["a", 1],
+    ["c", 3],
+  ]);
   assert.deepEqual([...table.keys()], ["d"]);
 });

@@ -5,9 +5,12 @@ import { Datapath, pollCounters } from "../../datapath/datapath.ts";
 import { Ingest } from "../../ingest/ingest.ts";
 import type { Kernel, KernelMap, LoadedObject } from "../../kernel/door.ts";
 import type { KvClient } from "../../kv/client.ts";
+import { BACKEND_MAP } from "../../maps/backend-map.ts";
+import { IPCACHE_MAP } from "../../maps/ipcache-map.ts";
 import { LAYOUT_VERSION } from "../../maps/layout.ts";
 import { METRICS_MAP } from "../../maps/metrics-map.ts";
 import { IPCACHE_OBJECT, type ObjectLayout, SOCK_LB_OBJECT } from "../../maps/objects.ts";
+import { SERVICE_MAP } from "../../maps/service-map.ts";
 import type { AgentStatus } from "../../model/status.ts";
 import type { Clock } from "../../runtime/clock.ts";
 import type { Logger } from "../../runtime/log.ts";
@@ -28,7 +31,7 @@ export interface AgentDoors {
 }
 
 /** Longest wait before the maps are tried again: new changes wait behind it. */
-const RECONCILE_CAP_MS = 5_000;
+const RECONCILE_CAP_MS = 1_000;
 
 export class Agent {
   readonly #settings: AgentSettings;
@@ -100,11 +103,12 @@ export class Agent {
   }
 
   ready(): Readiness {
-    const { adopted, agrees, agreed } = this.#datapath.status();
+    const { adopted, attached, agrees, agreed } = this.#datapath.status();
     const { connected, listed, synced } = this.#ingest.status();
     if (!listed && adopted > 0)
       return { ready: true, detail: "serving what the maps held; the local etcd has not answered yet" };
     if (!listed) return { ready: false, detail: "the local etcd has not answered yet" };
+    if (!attached) return { ready: false, detail: "the own cluster's services are not complete in the local etcd yet" };
     if (!agreed) return { ready: false, detail: "the maps do not agree with the tables yet" };
     if (!connected) return { ready: true, detail: "serving what is known; the local etcd does not answer" };
     if (!agrees) return { ready: true, detail: "some changes are not in the maps yet" };
@@ -130,8 +134,17 @@ export class Agent {
       written,
       removed,
       services: this.#compilers.services(),
-      problems: [...problems, ...datapath.problems, ...this.#compilers.problems()],
+      problems: [...problems, ...datapath.problems, ...this.#capacityProblems(), ...this.#compilers.problems()],
     };
+  }
+
+  #capacityProblems(): readonly string[] {
+    const asked = capacitiesOf(this.#settings);
+    return [...this.#maps().values()]
+      .filter(({ name, maxEntries }) => (asked[name] ?? maxEntries) !== maxEntries)
+      .map(({ name, maxEntries }) => {
+        return `map ${name}: pinned with room for ${maxEntries} entries, not for ${asked[name]} as asked; docs/MAPS.md says how to change it`;
+      });
   }
 
   #maps(): ReadonlyMap<string, KernelMap> {
@@ -145,21 +158,17 @@ export class Agent {
   }
 }
 
+function capacitiesOf({ servicesMax, backendsMax, ipcacheMax }: AgentSettings): Readonly<Record<string, number>> {
+  return { [SERVICE_MAP.name]: servicesMax, [BACKEND_MAP.name]: backendsMax, [IPCACHE_MAP.name]: ipcacheMax };
+}
+
 function load(layout: ObjectLayout, settings: AgentSettings, kernel: Kernel): Promise<LoadedObject> {
-  const { servicesMax, backendsMax, ipcacheMax } = settings;
-  const capacities = new Map([
-    ["services", servicesMax],
-    ["backends", backendsMax],
-    ["ipcache", ipcacheMax],
-  ]);
   return kernel.load({
     objectPath: `${settings.objects}/${layout.file}`,
     pinDirectory: settings.bpfDir,
     layoutVersion: LAYOUT_VERSION,
     layouts: layout.maps,
     enums: layout.enums,
-    maxEntries: Object.fromEntries(
-      layout.maps.flatMap(({ name }) => [[name, capacities.get(name)]]).filter(([, max]) => max),
-    ),
+    maxEntries: capacitiesOf(settings),
   });
 }

@@ -31,10 +31,14 @@ export class AgentCompilers implements Compilers {
     this.#ipcache.adopt(dumps.get(IPCACHE_MAP.name) ?? []);
   }
 
-  compile(): void {
+  get complete(): boolean {
+    return this.#tables.isSynced("services", this.#tables.own.id);
+  }
+
+  *compile(): Generator<void> {
     const changes = this.#tables.takeChanges();
     this.#services.update(changes);
-    this.#ipcache.update(changes);
+    yield* this.#ipcache.update(changes);
   }
 
   services(): readonly ServiceStatus[] {

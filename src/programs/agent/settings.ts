@@ -18,6 +18,9 @@ export const agentSettings = settingsSchema({
   ipcacheMax: count.default(524_288).describe("Capacity of the ipcache map, in addresses."),
   settleMs: durationMs.default(5).describe("Wait for more changes before the maps are written."),
   readersMs: durationMs.default(10).describe("Wait for running programs before what they may have read is removed."),
+  driftIntervalMs: durationMs
+    .default(30_000)
+    .describe("How often the maps and links are read and what somebody else changed is repaired."),
   countersIntervalMs: durationMs.default(5_000).describe("How often the programs' counters are read."),
   pageSize: count.default(5_000).describe("Keys per page of a listing."),
   progressIntervalMs: durationMs.default(1_000).describe("How often the local etcd is asked for a proof of freshness."),

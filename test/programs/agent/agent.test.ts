@@ -29,7 +29,7 @@ function world() {
   return { local, kernel: new MemoryKernel(SOCK_LB_OBJECT.programs) };
 }
 
-async function start({ local, kernel }: ReturnType<typeof world>) {
+async function start({ local, kernel }: ReturnType<typeof world>, changed: Partial<typeof settings> = {}) {
   const over = new AbortController();
   const metrics = new Metrics();
   const doors = {
@@ -40,7 +40,7 @@ async function start({ local, kernel }: ReturnType<typeof world>) {
     log: silentLogger,
     metrics,
   };
-  const agent = await local.clock.settle(Agent.start(settings, doors, over.signal));
+  const agent = await local.clock.settle(Agent.start({ ...settings, ...changed }, doors, over.signal));
   const running = agent.run(over.signal);
   await local.clock.advance(500);
   return {
@@ -112,6 +112,28 @@ test("with empty maps and no etcd it is not ready", async () => {
   mesh.local.etcd.stop();
   const { agent, crash } = await start(mesh);
   assert.deepEqual(agent.ready(), { ready: false, detail: "the local etcd has not answered yet" });
+  await crash();
+});
+
+test("a capacity that the pinned map does not have is told, and nothing else happens", async () => {
+  const mesh = world();
+  await (await start(mesh)).crash();
+  const { agent, crash } = await start(mesh, { servicesMax: 2 });
+  assert.match(agent.status().problems.join(), /map services: pinned with room for 262144 entries, not for 2 as asked/);
+  assert.deepEqual(counts(agent), { adopted: 10, written: 0, removed: 0 });
+  await crash();
+});
+
+test("W13: with empty maps and an etcd that lacks the own services, it is not ready and attaches nothing", async () => {
+  const mesh = world();
+  mesh.local.etcd.wipe();
+  mesh.local.cluster(OSAKA, "10.1.0");
+  const { agent, crash } = await start(mesh);
+  assert.deepEqual(agent.ready().ready, false);
+  assert.match(agent.ready().detail, /own cluster's services are not complete/);
+  mesh.local.cluster(OWN, "10.2.0");
+  await mesh.local.clock.advance(500);
+  assert.deepEqual(agent.ready(), { ready: true, detail: "synced" });
   await crash();
 });
 
