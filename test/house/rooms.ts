@@ -17,7 +17,7 @@ export const ROOMS: readonly Room[] = [
   pure(1, "wire", "yaml"),
   pure(1, "maps"),
   pure(1, "tables"),
-  impure(1, "kv", "etcd3", "cockatiel", "@grpc/grpc-js"),
+  impure(1, "kv", "etcd3", "cockatiel"),
   impure(1, "kernel", "koffi"),
   impure(1, "disk"),
   pure(2, "lb"),
