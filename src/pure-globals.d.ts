@@ -19,6 +19,7 @@ declare module "node:assert/strict" {
 
   // A function, so that `assert(x)` narrows x.
   function assert(value: unknown, message?: Message): asserts value;
+  // biome-ignore lint/style/noNamespace: a function with members, as in Node's own types
   namespace assert {
     function equal<T>(actual: unknown, expected: T, message?: Message): asserts actual is T;
     function deepEqual<T>(actual: unknown, expected: T, message?: Message): asserts actual is T;
