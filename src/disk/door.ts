@@ -26,6 +26,11 @@ export interface Disk {
   readBytes(path: string): Promise<Uint8Array>;
   /** Regular files, symbolic links followed; names that start with '.' (editors, atomic writers, kubelet) are left out. */
   list(directory: string): Promise<DirectoryListing>;
+  /**
+   * A text that differs once `list` would: names, sizes, times, inodes, read without opening a file. Writes within one tick of the file
+   * system's time may look alike.
+   */
+  stamp(directory: string): Promise<string>;
   /** The whole file or nothing: readers never see a part of it. Mode 0600. */
   writeAtomic(path: string, bytes: Uint8Array): Promise<void>;
 }

@@ -26,6 +26,11 @@ export function faultyDisk(disk: Disk, faults: DiskFaults): Disk {
       check("list", directory);
       return withUnreadable(directory, await disk.list(directory), faults);
     },
+    async stamp(directory) {
+      check("list", directory);
+      const { unreadable } = withUnreadable(directory, await disk.list(directory), faults);
+      return [await disk.stamp(directory), ...unreadable.map(({ detail }) => detail)].join("\n");
+    },
     async writeAtomic(path, bytes) {
       check("write", path);
       return disk.writeAtomic(path, bytes);

@@ -6,11 +6,15 @@ import { DiskError, MAX_FILE_BYTES, tooLarge } from "./door.ts";
 export class MemoryDisk implements Disk {
   readonly #files = new Map<string, Uint8Array>();
   readonly #directories = new Set<string>();
+  /** By path: how many files were written before. */
+  readonly #written = new Map<string, number>();
+  #writes = 0;
 
   /** Writes at once; text is UTF-8. */
   put(path: string, content: string | Uint8Array): void {
     const whole = posix.normalize(path);
     this.makeDirectory(posix.dirname(whole));
+    this.#written.set(whole, ++this.#writes);
     this.#files.set(whole, typeof content === "string" ? new TextEncoder().encode(content) : content.slice());
   }
 
@@ -41,15 +45,25 @@ export class MemoryDisk implements Disk {
   }
 
   async list(directory: string): Promise<DirectoryListing> {
-    const whole = posix.normalize(directory);
-    if (!this.#directories.has(whole)) throw new DiskError("absent", `${directory}: ENOENT`);
     const files: DiskFile[] = [];
-    for (const path of [...this.#files.keys()].sort()) {
-      const name = posix.basename(path);
-      if (posix.dirname(path) !== whole || name.startsWith(".")) continue;
-      files.push({ name, bytes: await this.readBytes(path) });
+    for (const path of this.#paths(directory)) {
+      files.push({ name: posix.basename(path), bytes: await this.readBytes(path) });
     }
     return { files, unreadable: [] };
+  }
+
+  async stamp(directory: string): Promise<string> {
+    return this.#paths(directory)
+      .map((path) => `${path} ${this.#written.get(path)}`)
+      .join("\n");
+  }
+
+  /** Of the files in a directory, in order. */
+  #paths(directory: string): readonly string[] {
+    const whole = posix.normalize(directory);
+    if (!this.#directories.has(whole)) throw new DiskError("absent", `${directory}: ENOENT`);
+    const inside = (path: string): boolean => posix.dirname(path) === whole && !posix.basename(path).startsWith(".");
+    return [...this.#files.keys()].filter(inside).sort();
   }
 
   async writeAtomic(path: string, bytes: Uint8Array): Promise<void> {

@@ -1,6 +1,6 @@
 /** The machine's own disk. */
 import { constants } from "node:fs";
-import { open, readdir, rename, unlink } from "node:fs/promises";
+import { open, readdir, rename, stat, unlink } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import type { DirectoryListing, Disk, DiskErrorCode, DiskFile, UnreadableFile } from "./door.ts";
 import { DiskError, MAX_FILE_BYTES, tooLarge } from "./door.ts";
@@ -36,9 +36,9 @@ const READ_FLAGS = constants.O_RDONLY | constants.O_NONBLOCK;
 async function readRegular(path: string): Promise<Uint8Array | undefined> {
   const handle = await open(path, READ_FLAGS);
   try {
-    const stat = await handle.stat();
-    if (!stat.isFile()) return undefined;
-    if (stat.size > MAX_FILE_BYTES) throw tooLarge(path, stat.size);
+    const found = await handle.stat();
+    if (!found.isFile()) return undefined;
+    if (found.size > MAX_FILE_BYTES) throw tooLarge(path, found.size);
     return await handle.readFile();
   } finally {
     await handle.close();
@@ -68,15 +68,37 @@ async function readEntry(
   }
 }
 
-async function list(directory: string): Promise<DirectoryListing> {
+/** Names of files and links in a directory, in order. */
+async function namesIn(directory: string): Promise<readonly string[]> {
   const entries = await guarded(directory, () => readdir(directory, { withFileTypes: true }));
-  const names = entries.filter((entry) => entry.isFile() || entry.isSymbolicLink()).map((entry) => entry.name);
+  const files = entries.filter((entry) => entry.isFile() || entry.isSymbolicLink());
+  return files
+    .map(({ name }) => name)
+    .filter((name) => !name.startsWith("."))
+    .sort();
+}
+
+async function list(directory: string): Promise<DirectoryListing> {
   const files: DiskFile[] = [];
   const unreadable: UnreadableFile[] = [];
-  for (const name of names.sort()) {
-    if (!name.startsWith(".")) await readEntry(directory, name, files, unreadable);
-  }
+  for (const name of await namesIn(directory)) await readEntry(directory, name, files, unreadable);
   return { files, unreadable };
+}
+
+async function stamp(directory: string): Promise<string> {
+  const lines: string[] = [];
+  for (const name of await namesIn(directory)) lines.push(`${name} ${await stampOf(join(directory, name))}`);
+  return lines.join("\n");
+}
+
+/** Of what the path leads to. Every write, rename and change of mode moves the change time, which nobody can set. */
+async function stampOf(path: string): Promise<string> {
+  try {
+    const { dev, ino, size, ctimeNs } = await stat(path, { bigint: true });
+    return `${dev} ${ino} ${size} ${ctimeNs}`;
+  } catch (error) {
+    return diskError(path, error).code;
+  }
 }
 
 async function writeSynced(path: string, bytes: Uint8Array): Promise<void> {
@@ -106,5 +128,6 @@ export const systemDisk: Disk = {
   readBytes,
   readText: async (path) => new TextDecoder().decode(await readBytes(path)),
   list,
+  stamp,
   writeAtomic,
 };

@@ -1,6 +1,6 @@
 /**
- * Follows a directory by reading it again and again and comparing bytes: symbolic link swaps (kubelet), renames, network file systems
- * and coarse time stamps are all the same to it.
+ * Follows a directory by looking at its stamp and, when that moved, reading it and comparing bytes: symbolic link swaps (kubelet), renames
+ * and writes in place are all the same to it. What no stamp shows (network file systems, mapped files) is found by reading now and then.
  */
 import type { Clock } from "../runtime/clock.ts";
 import { sleep } from "../runtime/clock.ts";
@@ -24,6 +24,9 @@ export interface WatchDirectoryOptions {
 const SETTLE_MS = 50;
 /** Readings after which a directory that never rests is taken as it is: one busy file does not hold up the others. */
 const MAX_SETTLE_READINGS = 10;
+
+/** Looks at the stamp alone between two readings. */
+const MAX_LOOKS = 60;
 
 interface Directory {
   readonly files: DirectoryFiles;
@@ -49,7 +52,9 @@ export async function watchDirectory(
   const { clock, signal, intervalMs } = options;
   let told: Directory | undefined;
   let toldProblems = "";
-  while (!signal.aborted) {
+  const looks = new Looks(options);
+  for (; !signal.aborted; await sleep(clock, intervalMs, signal)) {
+    if (await looks.atRest()) continue;
     const reading = await readSettled(options, told);
     if (signal.aborted) return;
     const problems = reading.problems.join("\n");
@@ -59,7 +64,37 @@ export async function watchDirectory(
       told = reading.directory;
       await onChange(told.files, told.unread);
     }
-    await sleep(clock, intervalMs, signal);
+    looks.read(reading.problems.length === 0);
+  }
+}
+
+/** Says when a reading can be spared. */
+class Looks {
+  readonly #options: WatchDirectoryOptions;
+  #stamp: string | undefined;
+  /** The stamp is as it was an interval ago, so that later writes move it even where time is coarse. */
+  #stands = false;
+  /** What was read since then was all well. */
+  #trusted = false;
+  #count = 0;
+
+  constructor(options: WatchDirectoryOptions) {
+    this.#options = options;
+  }
+
+  /** Looks at the stamp: nothing changed since a reading that can be trusted. */
+  async atRest(): Promise<boolean> {
+    const { disk, directory } = this.#options;
+    const stamp = await disk.stamp(directory).catch(() => undefined);
+    this.#stands = stamp !== undefined && stamp === this.#stamp;
+    this.#stamp = stamp;
+    return this.#stands && this.#trusted && ++this.#count < MAX_LOOKS;
+  }
+
+  /** The directory was read after the last look. */
+  read(well: boolean): void {
+    this.#trusted = this.#stands && well;
+    this.#count = 0;
   }
 }
 

@@ -24,17 +24,24 @@ export interface Term {
 export async function elect(options: ElectOptions, lead: (term: Term) => Promise<void>): Promise<void> {
   const backoff = new Backoff(options.random, options.backoff);
   const graves = new Graves(options);
+  /** Said once; the next time after it has led. */
+  let said = false;
+  const leadAloud = (term: Term): Promise<void> => {
+    said = false;
+    return lead(term);
+  };
   while (!options.signal.aborted) {
     let ended = "the term ended";
     try {
       await graves.clear();
-      await runTerm(options, graves, lead, backoff);
+      await runTerm(options, graves, leadAloud, backoff);
     } catch (error) {
       ended = messageOf(error);
     }
     if (options.signal.aborted) break;
     const delayMs = backoff.nextMs();
-    options.log.warn({ delayMs, reason: ended }, "not leading");
+    options.log[said ? "debug" : "warn"]({ delayMs, reason: ended }, "not leading");
+    said = true;
     await sleep(options.clock, delayMs, options.signal);
   }
   await graves.clear().catch((error) => options.log.info({ reason: messageOf(error) }, "lock left to its lease"));

@@ -43,6 +43,8 @@ export class Lock {
   #overdue = false;
   #leads = false;
   #renewing = false;
+  /** Failing to renew is said once, until it works again. */
+  #said = false;
 
   constructor(options: ElectOptions, leaseId: bigint) {
     this.#options = options;
@@ -155,13 +157,19 @@ export class Lock {
       const ttlSeconds = await kv.renewLease(this.#leaseId);
       if (ttlSeconds <= 0) return this.#lose("the lease ran out");
       this.#provenAtMs = askedAtMs;
+      this.#said = false;
       this.#judgeOverdue(false);
     } catch (error) {
       if (error instanceof KvError && error.code === "lease-not-found") this.#lose("the lease is gone");
-      else this.#options.log.warn({ reason: messageOf(error) }, "lease not renewed");
+      else this.#complain(error);
     } finally {
       this.#renewing = false;
     }
+  }
+
+  #complain(error: unknown): void {
+    this.#options.log[this.#said ? "debug" : "warn"]({ reason: messageOf(error) }, "lease not renewed");
+    this.#said = true;
   }
 
   #judgeOverdue(overdue: boolean): void {

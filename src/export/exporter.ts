@@ -186,6 +186,8 @@ export class Exporter {
     if (this.#source.snapshots.newest === undefined) return { ready: false, detail: "manifests not read yet" };
     if (this.#health.lastError !== undefined) return { ready: false, detail: "local etcd does not answer" };
     if (!this.#leader) return { ready: true, detail: "standby" };
-    return { ready: this.#synced, detail: this.#synced ? "synced" : "publishing" };
+    if (this.#synced) return { ready: true, detail: "synced" };
+    const { complete } = this.#source.snapshots.newest;
+    return { ready: false, detail: complete ? "publishing" : "not every manifest was understood since start" };
   }
 }

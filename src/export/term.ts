@@ -82,8 +82,7 @@ async function audit(options: TermOptions, compiled: Compiled, complete: boolean
     await retry(options, () => reconcile(publisher, kv, partPrefix(part, cluster.name), entries, how));
     await publisher.drained();
   }
-  await announceCanaries(options);
-  options.onSynced();
+  if (await announceCanaries(options, complete)) options.onSynced();
 }
 
 const NO_ENTRIES: Entries = new Map();
@@ -99,14 +98,20 @@ async function announceConfig(options: TermOptions): Promise<void> {
   await publisher.drained();
 }
 
-/** A canary that is there stays as it is: only its being there means something. */
-async function announceCanaries(options: TermOptions): Promise<void> {
+/**
+ * A canary that is there stays as it is: only its being there means something. None is added while some manifest was never read: into an
+ * etcd that was lost it would tell peers to withdraw what is merely not read yet. Resolves to whether all of them stand.
+ */
+async function announceCanaries(options: TermOptions, complete: boolean): Promise<boolean> {
   const { kv, publisher, cluster, clock } = options;
   const prefix = canaryPrefix(cluster.name);
   const { kvs } = await retry(options, () => kv.range({ key: prefix, rangeEnd: prefixEnd(prefix) }));
   const lasting = new Set(kvs.filter(({ leaseId }) => leaseId === 0n).map(({ key }) => key));
-  for (const key of canaryKeys(cluster.name)) if (!lasting.has(key)) publisher.put(key, timestamp(clock), "bulk");
+  const missing = canaryKeys(cluster.name).filter((key) => !lasting.has(key));
+  if (missing.length > 0 && !complete) return false;
+  for (const key of missing) publisher.put(key, timestamp(clock), "bulk");
   await publisher.drained();
+  return true;
 }
 
 /** Owners before what they own: a part is acknowledged before the next one is queued. */

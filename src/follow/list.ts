@@ -21,8 +21,18 @@ export interface Listing {
 export interface ListOptions {
   /** Keys per page. */
   readonly pageSize: number;
+  /** Keys of all ranges together; absent: no bound. More of them end the listing with a ListingTooLargeError. */
+  readonly maxKeys?: number;
+  /** Bytes of keys and values, likewise. */
+  readonly maxBytes?: number;
   readonly clock: Clock;
   readonly signal: AbortSignal;
+}
+
+/** The etcd holds more than we are willing to keep in memory. It may shrink again. */
+export class ListingTooLargeError extends Error {
+  override readonly name = "ListingTooLargeError";
+  readonly retryable = true;
 }
 
 /** A fact that only the etcd that was listed can confirm: at `revision`, `key` had this mod_revision. */
@@ -43,7 +53,7 @@ export function prefixRange(prefix: string): KeyRange {
 /** The newest key of the listing: an etcd that was wiped and filled again, even past our revision, does not have it just so. */
 export function witnessOf(listing: Listing, ranges: readonly KeyRange[]): Witness {
   let newest: KeyValue | undefined;
-  for (const kv of listing.ranges.flat()) if (kv.modRevision > (newest?.modRevision ?? 0)) newest = kv;
+  for (const kvs of listing.ranges) for (const kv of kvs) if (kv.modRevision > (newest?.modRevision ?? 0)) newest = kv;
   const key = newest?.key ?? ranges[0]?.key ?? "\0";
   return { revision: listing.revision, key, modRevision: newest?.modRevision ?? 0 };
 }
@@ -74,8 +84,29 @@ export async function list(kv: KvClient, ranges: readonly KeyRange[], options: L
   }
 }
 
+class ListingSize {
+  readonly #maxKeys: number;
+  readonly #maxBytes: number;
+  #keys = 0;
+  #bytes = 0;
+
+  constructor({ maxKeys = Number.POSITIVE_INFINITY, maxBytes = Number.POSITIVE_INFINITY }: ListOptions) {
+    this.#maxKeys = maxKeys;
+    this.#maxBytes = maxBytes;
+  }
+
+  add(kvs: readonly KeyValue[]): void {
+    this.#keys += kvs.length;
+    for (const { key, value } of kvs) this.#bytes += key.length + value.length;
+    if (this.#keys > this.#maxKeys) throw new ListingTooLargeError(`its etcd holds more than ${this.#maxKeys} keys`);
+    if (this.#bytes > this.#maxBytes)
+      throw new ListingTooLargeError(`its etcd holds more than ${this.#maxBytes} bytes`);
+  }
+}
+
 async function listOnce(kv: KvClient, ranges: readonly KeyRange[], options: ListOptions): Promise<Listing> {
   let pinned: { readonly revision: number; readonly clusterId: bigint } | undefined;
+  const size = new ListingSize(options);
   const listed: KeyValue[][] = [];
   for (const range of ranges) {
     const found: KeyValue[] = [];
@@ -91,6 +122,7 @@ async function listOnce(kv: KvClient, ranges: readonly KeyRange[], options: List
       pinned ??= { revision: page.revision, clusterId: page.clusterId };
       if (page.clusterId !== pinned.clusterId) throw new KvError("unavailable", "another etcd cluster answered");
       for (const kv of page.kvs) found.push(kv);
+      size.add(page.kvs);
       const last = page.kvs.at(-1);
       if (!page.more || last === undefined) break;
       key = keyAfter(last.key);

@@ -25,6 +25,8 @@ export interface WatchOptions {
   readonly progressIntervalMs: number;
   /** Silence that long means the stream is dead, whatever TCP says. */
   readonly progressTimeoutMs: number;
+  /** Asks for a joint point as soon as something was deleted, for a sink that believes deletions only there. */
+  readonly proveDeletions?: boolean;
 }
 
 /**
@@ -54,6 +56,8 @@ class Watching {
   readonly #delivered: number[];
   /** Ranges that proved themselves alive since the last joint point. */
   readonly #proofs = new Set<number>();
+  /** A joint point was asked for because of a deletion, and has not come yet. */
+  #asked = false;
   #joint: number;
   #provenAtMs: number;
   #world: "unknown" | "asking" | "same" = "unknown";
@@ -123,6 +127,9 @@ class Watching {
     // A catch-up answer carries the store's revision in its header: only the events themselves say how far it got.
     this.#delivered[index] = Math.max(this.#delivered[index] ?? 0, revisionOf(last));
     this.#sink.changed(index, fresh);
+    if (!this.#options.proveDeletions || this.#asked || !fresh.some(({ type }) => type === "delete")) return;
+    this.#asked = true;
+    this.#watches[0]?.requestProgress();
   }
 
   #progress(index: number, revision: number): void {
@@ -134,6 +141,7 @@ class Watching {
     this.#proofs.clear();
     if (this.#world !== "same") return void this.#confirmWorld();
     this.#joint = joint;
+    this.#asked = false;
     this.#provenAtMs = this.#options.clock.nowMs();
     this.#sink.progress(joint);
   }

@@ -63,7 +63,7 @@ export class Mirror {
     this.#claims = new Claims(options.own);
     this.#startedAtMs = options.clock.nowMs();
     const gauge = options.metrics.gauge("bulkhead_mirror_lists_running", "Full lists of remotes running now.");
-    this.#gate = new ListGate(options.limits.maxConcurrentLists, gauge);
+    this.#gate = new ListGate(options.limits.maxConcurrentLists, options.clock, gauge);
   }
 
   /** Resolves when its signal aborts and everything has wound down; never rejects. */

@@ -48,9 +48,12 @@ export interface ReachOptions {
   readonly signal: AbortSignal;
   /** Keys per page. */
   readonly pageSize: number;
+  /** Bounds of a listing. */
+  readonly maxKeys: number;
+  readonly maxBytes: number;
 }
 
-/** Rejects with a KvError, a DiskError, a RemoteRefusedError or the signal's reason. The client is closed then. */
+/** Rejects with a KvError, a DiskError, a ListingTooLargeError, a RemoteRefusedError or the signal's reason. The client is closed then. */
 export async function reach(options: ReachOptions): Promise<Reached> {
   options.record.phase = "connecting";
   const kv = await options.connect();
@@ -114,12 +117,19 @@ export function remoteCanary(name: string, kind: Resource, { cached }: ClusterCo
   return canaryKey(name, cached ? kind.cacheCanary : kind.stateCanary);
 }
 
+/** Says of itself that it writes none: then there is no canary to wait for. */
+function writesNone({ kind }: Resource, { endpointSlicesExportMode }: ClusterConfig): boolean {
+  return kind === "services" && endpointSlicesExportMode === "endpointslices-only";
+}
+
 /** Kinds of which a listing with these canaries is known to be complete: only of these may anything be pruned. */
 export function completeKinds(
   name: string,
   config: ClusterConfig,
   canaries: ReadonlyMap<string, Uint8Array>,
 ): ReadonlySet<ResourceKind> {
-  const complete = RESOURCES.filter((kind) => !config.syncedCanaries || canaries.has(remoteCanary(name, kind, config)));
+  const complete = RESOURCES.filter(
+    (kind) => !config.syncedCanaries || writesNone(kind, config) || canaries.has(remoteCanary(name, kind, config)),
+  );
   return new Set(complete.map(({ kind }) => kind));
 }

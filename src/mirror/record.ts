@@ -28,7 +28,7 @@ export class RemoteRecord {
   refusal: string | undefined;
   /** Why its newest configuration file is refused: the one before stays in force. */
   fileFault: string | undefined;
-  heartbeatAtMs: number | undefined;
+  #heartbeat: { readonly modRevision: number; readonly atMs: number } | undefined;
   #provenAtMs: number | undefined;
   readonly #keys = new Map<ResourceKind, Set<string>>();
   /** Counts until the keys are known. */
@@ -45,12 +45,23 @@ export class RemoteRecord {
     this.#provenAtMs = Math.max(atMs, this.#provenAtMs ?? atMs);
   }
 
+  /** The heartbeat was read. One that was read before proves nothing, however often it is read again. */
+  heartbeat(modRevision: number, atMs: number): void {
+    if (this.#heartbeat?.modRevision !== modRevision) this.#heartbeat = { modRevision, atMs };
+  }
+
   counted(kind: ResourceKind, count: number): void {
     if (!this.#keys.has(kind)) this.#counts.set(kind, count);
   }
 
-  listed(kind: ResourceKind, keys: ReadonlySet<string>): void {
-    this.#keys.set(kind, new Set(keys));
+  /** @param keys are the record's own from now on. */
+  listed(kind: ResourceKind, keys: Set<string>): void {
+    this.#keys.set(kind, keys);
+  }
+
+  /** Keys of all kinds, refused ones too: what is kept in memory of the remote. */
+  get size(): number {
+    return Object.values(this.entries()).reduce((sum, count) => sum + count, this.#rejected.size);
   }
 
   written(kind: ResourceKind, key: string): void {
@@ -90,13 +101,13 @@ export class RemoteRecord {
   }
 
   #isHeartbeatSilent(nowMs: number, limits: AgeLimits): boolean {
-    return this.heartbeatAtMs !== undefined && nowMs - this.heartbeatAtMs >= limits.heartbeatTimeoutMs;
+    return this.#heartbeat !== undefined && nowMs - this.#heartbeat.atMs >= limits.heartbeatTimeoutMs;
   }
 
   #error(nowMs: number, limits: AgeLimits): string | undefined {
     const error = this.fileFault ?? this.refusal ?? this.lastError;
     if (error !== undefined || !this.connected || !this.#isHeartbeatSilent(nowMs, limits)) return error;
-    const silentSeconds = Math.round((nowMs - (this.heartbeatAtMs ?? nowMs)) / 1000);
+    const silentSeconds = Math.round((nowMs - (this.#heartbeat?.atMs ?? nowMs)) / 1000);
     return `no heartbeat for ${silentSeconds} s: is the exporter of ${this.name} running?`;
   }
 

@@ -28,10 +28,15 @@ export interface MirrorLimits extends AgeLimits {
   readonly pageSize: number;
   /** Full lists at once, over all remotes. */
   readonly maxConcurrentLists: number;
+  /** Of one remote: with more it is not mirrored, and what is cached of it stays. */
+  readonly maxRemoteKeys: number;
+  readonly maxRemoteBytes: number;
   readonly progressIntervalMs: number;
   readonly progressTimeoutMs: number;
-  /** Pauses that no breaker paces: between watches that broke, and while the local etcd does not answer. */
+  /** Pauses that no breaker paces: after a watch that had lasted, and while the local etcd does not answer. */
   readonly backoff: BackoffSettings;
+  /** Pauses after lists that were followed by no lasting watch: as dear as failures, though the breaker saw them succeed. */
+  readonly redial: BackoffSettings;
 }
 
 export interface RemoteOptions {
@@ -61,10 +66,13 @@ export class Remote {
   readonly record: RemoteRecord;
   readonly #options: RemoteOptions;
   readonly #backoff: Backoff;
+  readonly #redial: Backoff;
   #dial: Dial | undefined;
   #breaker: AttemptBreaker<Reached>;
   /** Aborts whatever follows the present configuration. */
   #configured = new AbortController();
+  /** The last try reached the remote and did not last. */
+  #fleeting = false;
   #attemptSignal = new AbortController().signal;
   /** Why there is no configuration. */
   #absence = "no configuration file: its state stays as it is and ages";
@@ -74,6 +82,7 @@ export class Remote {
     this.#options = options;
     this.record = new RemoteRecord(name);
     this.#backoff = new Backoff(options.random, options.limits.backoff);
+    this.#redial = new Backoff(options.random, options.limits.redial);
     this.#breaker = this.#newBreaker();
   }
 
@@ -100,7 +109,7 @@ export class Remote {
     this.record.refusal = undefined;
     this.#breaker.stop();
     this.#breaker = this.#newBreaker();
-    this.#backoff.reset();
+    this.#lasted();
     this.#configured.abort();
     this.#configured = new AbortController();
   }
@@ -130,8 +139,16 @@ export class Remote {
     this.record.phase = "idle";
   }
 
+  /** The remote was followed for a while. */
+  #lasted(): void {
+    this.#fleeting = false;
+    this.#backoff.reset();
+    this.#redial.reset();
+  }
+
   async #pause(signal: AbortSignal): Promise<void> {
-    let delayMs = this.#backoff.nextMs();
+    let delayMs = this.#fleeting ? this.#redial.nextMs() : this.#backoff.nextMs();
+    this.#fleeting = false;
     // The breaker's own timer may be a little later than its word.
     while (!signal.aborted && delayMs > 0) {
       await sleep(this.#options.clock, Math.max(delayMs, this.#breaker.waitMs()), signal);
@@ -151,6 +168,7 @@ export class Remote {
     this.#attemptSignal = signal;
     try {
       const session = this.#session(writing, await this.#breaker.fire());
+      this.#fleeting = true;
       record.refusal = undefined;
       record.lastError = undefined;
       try {
@@ -179,6 +197,8 @@ export class Remote {
       clock,
       signal: this.#attemptSignal,
       pageSize: limits.pageSize,
+      maxKeys: limits.maxRemoteKeys,
+      maxBytes: limits.maxRemoteBytes,
     });
   }
 
@@ -187,13 +207,13 @@ export class Remote {
     return new Session(reached, {
       ...limits,
       record: this.record,
-      publisher: writing.publisher,
+      publisher: writing.publisher.scope(this.name),
       local: writing.local,
       clock,
       random,
       log,
       metrics,
-      proved: () => this.#backoff.reset(),
+      lasted: () => this.#lasted(),
     });
   }
 

@@ -4,9 +4,9 @@
  */
 import { type Witness, witnessOf } from "../follow/list.ts";
 import { type FollowSink, watch } from "../follow/watch.ts";
-import type { KeyValue, KvClient, WatchEvent } from "../kv/client.ts";
+import { eventKey, type KeyValue, type KvClient, type WatchEvent } from "../kv/client.ts";
 import type { Rejection } from "../model/resource.ts";
-import type { Publisher } from "../publish/publisher.ts";
+import type { Writer } from "../publish/publisher.ts";
 import { reconcile } from "../publish/reconcile.ts";
 import type { BackoffSettings } from "../runtime/backoff.ts";
 import { retry } from "../runtime/backoff.ts";
@@ -38,7 +38,8 @@ import type { RemoteRecord } from "./record.ts";
 
 export interface SessionOptions {
   readonly record: RemoteRecord;
-  readonly publisher: Publisher;
+  /** Of this remote: how far the writes of others have come is no concern of it. */
+  readonly publisher: Writer;
   /** The local etcd, to read. */
   readonly local: KvClient;
   readonly clock: Clock;
@@ -51,8 +52,11 @@ export interface SessionOptions {
   readonly progressTimeoutMs: number;
   /** Pauses while the local etcd cannot be read. */
   readonly backoff: BackoffSettings;
-  /** Told at each joint point: the remote has proved to be stable. */
-  readonly proved: () => void;
+  readonly maxRemoteKeys: number;
+  /** A watch that lives for the longest of these pauses has lasted. */
+  readonly redial: BackoffSettings;
+  /** Told at joint points once the watch has lasted: the remote has proved to be stable. */
+  readonly lasted: () => void;
 }
 
 export class Session implements FollowSink {
@@ -63,7 +67,8 @@ export class Session implements FollowSink {
   readonly #revision: number;
   readonly #clusterId: bigint;
   readonly #witness: Witness;
-  readonly #complete: ReadonlySet<ResourceKind>;
+  /** Kinds that their canary vouches for; it may be withdrawn while we watch. */
+  readonly #complete: Set<ResourceKind>;
   /** Canaries in the listing: key -> value. */
   readonly #listedCanaries: ReadonlyMap<string, Uint8Array>;
   #listedKinds: (readonly KeyValue[])[];
@@ -73,6 +78,9 @@ export class Session implements FollowSink {
   /** A canary that the listing lacked came since: list again, now with the right to prune. */
   #canaryCame = false;
   #proving = false;
+  /** Cache key -> kind: gone at the remote; believed at the next joint point, if config and canary still stand there. */
+  readonly #gone = new Map<string, ResourceKind>();
+  #watchedFromMs = 0;
 
   constructor({ listing, ...remote }: Reached, options: SessionOptions) {
     this.#options = options;
@@ -82,7 +90,7 @@ export class Session implements FollowSink {
     this.#clusterId = listing.clusterId;
     this.#witness = witnessOf(listing, remote.ranges);
     this.#listedCanaries = new Map(listing.ranges[CANARY_RANGE]?.map(({ key, value }) => [key, value]));
-    this.#complete = completeKinds(this.#name, remote.config, this.#listedCanaries);
+    this.#complete = new Set(completeKinds(this.#name, remote.config, this.#listedCanaries));
     this.#listedKinds = listing.ranges.slice(FIRST_KIND_RANGE);
     this.#rejections = options.metrics.counter(
       "bulkhead_mirror_rejected_total",
@@ -90,7 +98,9 @@ export class Session implements FollowSink {
       ["remote", "reason"],
     );
     options.record.clusterId = remote.config.id;
-    if (listing.ranges[HEARTBEAT_RANGE]?.length) options.record.heartbeatAtMs = options.clock.nowMs();
+    for (const { modRevision } of listing.ranges[HEARTBEAT_RANGE] ?? []) {
+      options.record.heartbeat(modRevision, options.clock.nowMs());
+    }
   }
 
   /** Ends the connection. */
@@ -104,6 +114,7 @@ export class Session implements FollowSink {
     record.phase = "reconciling";
     await this.#reconcile(signal);
     record.phase = "watching";
+    this.#watchedFromMs = clock.nowMs();
     const end = await watch(this.#remote.kv, this.#remote.ranges, this.#revision + 1, this, {
       clock,
       signal: AbortSignal.any([signal, this.#over.signal]),
@@ -111,6 +122,7 @@ export class Session implements FollowSink {
       witness: this.#witness,
       progressIntervalMs,
       progressTimeoutMs,
+      proveDeletions: true,
     });
     return this.#endedBy ?? `watch ${end.cause}: ${end.detail}`;
   }
@@ -127,8 +139,19 @@ export class Session implements FollowSink {
       if (complete) await this.#write(signal, this.#canariesOf([kind.cacheCanary]));
     }
     this.#listedKinds = [];
-    record.synced = this.#complete.size === RESOURCES.length;
-    record.prove(this.#remote.listedAtMs);
+    this.#judgeSynced();
+    if (record.synced) record.prove(this.#remote.listedAtMs);
+  }
+
+  #judgeSynced(): void {
+    const { record } = this.#options;
+    const missing = this.#unvouched().map(({ kind }) => kind);
+    record.synced = missing.length === 0;
+    record.lastError = record.synced ? undefined : `its exporter has not written everything yet: ${missing.join(", ")}`;
+  }
+
+  #unvouched(): readonly Resource[] {
+    return RESOURCES.filter(({ kind }) => !this.#complete.has(kind));
   }
 
   async #reconcileKind(kind: Resource, kvs: readonly KeyValue[], prune: boolean, signal: AbortSignal): Promise<void> {
@@ -214,19 +237,29 @@ export class Session implements FollowSink {
 
   #kindChanged(kind: Resource | undefined, events: readonly WatchEvent[]): void {
     if (!kind || this.#over.signal.aborted) return;
-    const { record, publisher } = this.#options;
+    const { record, publisher, maxRemoteKeys } = this.#options;
     for (const event of events) {
       if (event.type === "put") {
         const { key, rejection } = this.#judge(kind, event.kv);
         if (rejection) continue;
+        this.#gone.delete(key);
         publisher.put(key, event.kv.value, "live");
         record.written(kind.kind, key);
-      } else {
-        const key = cacheKey(kind.kind, this.#name, event.key.slice(this.#remotePrefix(kind).length));
-        publisher.delete(key, "live");
-        record.removed(kind.kind, key);
-      }
+      } else
+        this.#gone.set(cacheKey(kind.kind, this.#name, event.key.slice(this.#remotePrefix(kind).length)), kind.kind);
     }
+    if (record.size > maxRemoteKeys) this.#restart(`its etcd holds more than ${maxRemoteKeys} keys`);
+  }
+
+  /** What a kind without canary lost is found by the listing that follows the canary. */
+  #withdraw(): void {
+    const { record, publisher } = this.#options;
+    for (const [key, kind] of this.#gone) {
+      if (!this.#complete.has(kind)) continue;
+      publisher.delete(key, "live");
+      record.removed(kind, key);
+    }
+    this.#gone.clear();
   }
 
   #configChanged(events: readonly WatchEvent[]): void {
@@ -236,19 +269,27 @@ export class Session implements FollowSink {
   }
 
   #canariesChanged(events: readonly WatchEvent[]): void {
-    const missing = RESOURCES.filter(({ kind }) => !this.#complete.has(kind));
-    const awaited = new Set(missing.map((kind) => remoteCanary(this.#name, kind, this.#remote.config)));
-    if (events.some((event) => event.type === "put" && awaited.has(event.kv.key))) this.#canaryCame = true;
+    const { config } = this.#remote;
+    for (const event of events) {
+      const about = RESOURCES.find((kind) => remoteCanary(this.#name, kind, config) === eventKey(event));
+      if (!about) continue;
+      if (event.type === "put") this.#canaryCame ||= !this.#complete.has(about.kind);
+      else if (config.syncedCanaries) this.#complete.delete(about.kind);
+    }
+    this.#judgeSynced();
   }
 
   #heartbeatChanged(events: readonly WatchEvent[]): void {
-    if (events.some(({ type }) => type === "put")) this.#options.record.heartbeatAtMs = this.#options.clock.nowMs();
+    const { record, clock } = this.#options;
+    for (const event of events) if (event.type === "put") record.heartbeat(event.kv.modRevision, clock.nowMs());
   }
 
   progress(_revision: number): void {
-    this.#options.proved();
-    if (this.#canaryCame) this.#restart("it is fully written now");
-    else this.#prove();
+    const { clock, redial, lasted, record } = this.#options;
+    if (clock.nowMs() - this.#watchedFromMs >= redial.capMs) lasted();
+    this.#withdraw();
+    if (this.#canaryCame) this.#restart("it has written more");
+    else if (record.synced) this.#prove();
   }
 
   /** What was received up to now is the remote's state; it counts once it is acknowledged in the local cache. */

@@ -38,9 +38,21 @@ export interface PublisherOptions {
   readonly maxInFlight?: number;
 }
 
+/** What a writer may do; writes of one scope wait for each other only. */
+export interface Writer {
+  put(key: string, value: Uint8Array, lane: Lane): void;
+  delete(key: string, lane: Lane): void;
+  /** Keys below `prefix` whose write is not acknowledged yet. */
+  unacknowledged(prefix: string): ReadonlySet<string>;
+  /** Resolves when everything queued before is acknowledged. Rejects with FenceLostError when that will not come to pass. */
+  drained(): Promise<void>;
+}
+
 interface Waiter {
-  /** Key -> sequence that must be acknowledged. */
-  readonly missing: Map<string, number>;
+  /** Everything queued up to here must be acknowledged. */
+  readonly sequence: number;
+  /** Absent: of all scopes. */
+  readonly scope: string | undefined;
   resolve(): void;
   reject(error: Error): void;
 }
@@ -54,7 +66,7 @@ const DEFAULT_MAX_OPERATIONS = 100;
 const DEFAULT_MAX_BYTES = 1024 * 1024;
 const DEFAULT_MAX_IN_FLIGHT = 8;
 
-export class Publisher {
+export class Publisher implements Writer {
   readonly #options: PublisherOptions;
   readonly #queue = new WriteQueue();
   readonly #waiters = new Set<Waiter>();
@@ -86,12 +98,22 @@ export class Publisher {
     this.#depth = metrics.gauge("bulkhead_publish_queued", "Writes queued or on their way to the local etcd.");
   }
 
-  put(key: string, value: Uint8Array, lane: Lane): void {
-    this.#add({ key, value, lane, sequence: ++this.#sequence });
+  /** A writer of its own. One key is always written through the same scope. */
+  scope(name: string): Writer {
+    return {
+      put: (key, value, lane) => this.put(key, value, lane, name),
+      delete: (key, lane) => this.delete(key, lane, name),
+      unacknowledged: (prefix) => this.unacknowledged(prefix),
+      drained: () => this.drained(name),
+    };
   }
 
-  delete(key: string, lane: Lane): void {
-    this.#add({ key, lane, sequence: ++this.#sequence });
+  put(key: string, value: Uint8Array, lane: Lane, scope = ""): void {
+    this.#add({ key, value, lane, scope, since: ++this.#sequence });
+  }
+
+  delete(key: string, lane: Lane, scope = ""): void {
+    this.#add({ key, lane, scope, since: ++this.#sequence });
   }
 
   /** Writes queued or on their way. */
@@ -99,20 +121,18 @@ export class Publisher {
     return this.#queue.size;
   }
 
-  /** Keys below `prefix` whose write is not acknowledged yet. */
   unacknowledged(prefix: string): ReadonlySet<string> {
     const keys = new Set<string>();
     for (const { key } of this.#queue.outstanding()) if (key.startsWith(prefix)) keys.add(key);
     return keys;
   }
 
-  /** Resolves when everything queued before is acknowledged. Rejects with FenceLostError when that will not come to pass. */
-  drained(): Promise<void> {
+  /** @param scope absent: all of them. */
+  drained(scope?: string): Promise<void> {
     if (this.#over !== undefined) return Promise.reject(this.#over);
-    const missing = new Map<string, number>();
-    for (const { key, sequence } of this.#queue.outstanding()) missing.set(key, sequence);
-    if (missing.size === 0) return Promise.resolve();
-    return new Promise((resolve, reject) => this.#waiters.add({ missing, resolve, reject }));
+    const sequence = this.#sequence;
+    if (!this.#queue.isOpen(sequence, scope)) return Promise.resolve();
+    return new Promise((resolve, reject) => this.#waiters.add({ sequence, scope, resolve, reject }));
   }
 
   /** Writes until `signal` aborts; then lets what is in flight settle. Rejects with FenceLostError. Runs once. */
@@ -215,10 +235,7 @@ export class Publisher {
   #acknowledge(batch: readonly Write[]): void {
     this.#queue.settle(batch);
     for (const waiter of this.#waiters) {
-      for (const { key, sequence } of batch) {
-        if (sequence >= (waiter.missing.get(key) ?? Number.POSITIVE_INFINITY)) waiter.missing.delete(key);
-      }
-      if (waiter.missing.size > 0) continue;
+      if (this.#queue.isOpen(waiter.sequence, waiter.scope)) continue;
       this.#waiters.delete(waiter);
       waiter.resolve();
     }
@@ -237,11 +254,10 @@ export class Publisher {
       const delayMs = this.#backoff.nextMs();
       log.warn({ delayMs }, "the local etcd is out of space: only deletions are written");
       this.#putsAllowed = false;
-      const timer = clock.after(delayMs, () => {
+      void sleep(clock, delayMs, signal).then(() => {
         this.#putsAllowed = true;
         this.#wake();
       });
-      signal.addEventListener("abort", () => timer.cancel(), { once: true });
     }
   }
 

@@ -7,8 +7,10 @@ export interface Write {
   /** Absent: delete. */
   readonly value?: Uint8Array;
   readonly lane: Lane;
-  /** Rises with every write queued. */
-  readonly sequence: number;
+  /** Whose it is: who waits for a scope does not wait for the writes of others. */
+  readonly scope: string;
+  /** Of the oldest wish that it fulfils; rises with every write queued. */
+  readonly since: number;
 }
 
 export interface BatchLimits {
@@ -28,18 +30,40 @@ export class WriteQueue {
   readonly #bulk = new Map<string, Write>();
   readonly #lanes = [this.#doubtful, this.#live, this.#bulk];
   readonly #inFlight = new Map<string, Write>();
+  /** By scope: `since` of every write queued or in flight, in ascending order. */
+  readonly #open = new Map<string, Set<number>>();
 
   /** Keys with a write queued or in flight. A key that has both counts twice. */
   get size(): number {
     return this.#doubtful.size + this.#live.size + this.#bulk.size + this.#inFlight.size;
   }
 
-  add(write: Write): void {
+  add(added: Write): void {
+    const older = this.#queued(added.key);
+    const write = older ? { ...added, since: older.since } : added;
+    if (!older) this.#openIn(write.scope).add(write.since);
     if (this.#doubtful.has(write.key)) this.#doubtful.set(write.key, write);
     else if (write.lane === "live" || this.#live.has(write.key)) {
       this.#bulk.delete(write.key);
       this.#live.set(write.key, write);
     } else this.#bulk.set(write.key, write);
+  }
+
+  /** Whether a wish of up to `sequence` is still open, in one scope or in all. */
+  isOpen(sequence: number, scope?: string): boolean {
+    const scopes = scope === undefined ? [...this.#open.values()] : [this.#openIn(scope)];
+    return scopes.some((open) => {
+      const [oldest = Number.POSITIVE_INFINITY] = open;
+      return oldest <= sequence;
+    });
+  }
+
+  #openIn(scope: string): Set<number> {
+    const known = this.#open.get(scope);
+    if (known) return known;
+    const open = new Set<number>();
+    this.#open.set(scope, open);
+    return open;
   }
 
   /** The newest write of each key that is queued or in flight. */
@@ -74,16 +98,20 @@ export class WriteQueue {
 
   /** The batch is applied, or given up. */
   settle(batch: readonly Write[]): void {
-    for (const write of batch) this.#inFlight.delete(write.key);
+    for (const write of batch) {
+      this.#inFlight.delete(write.key);
+      this.#openIn(write.scope).delete(write.since);
+    }
   }
 
   /** The batch has to be written again, its newest values first of all. */
   putBack(batch: readonly Write[]): void {
     for (const write of batch) {
       this.#inFlight.delete(write.key);
-      const newest = this.#queued(write.key) ?? write;
+      const newer = this.#queued(write.key);
       for (const lane of this.#lanes) lane.delete(write.key);
-      this.#doubtful.set(write.key, newest);
+      if (newer) this.#openIn(newer.scope).delete(newer.since);
+      this.#doubtful.set(write.key, newer ? { ...newer, scope: write.scope, since: write.since } : write);
     }
   }
 

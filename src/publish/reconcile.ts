@@ -1,7 +1,7 @@
 /** Makes a prefix of the local etcd equal to what it should hold, reading what it does hold: memory of earlier writes proves nothing. */
 import { type KeyValue, type KvClient, prefixEnd } from "../kv/client.ts";
 import { type Clock, Slices } from "../runtime/clock.ts";
-import type { Publisher } from "./publisher.ts";
+import type { Writer } from "./publisher.ts";
 import type { Lane } from "./queue.ts";
 
 export interface ReconcileOptions {
@@ -21,8 +21,8 @@ export interface Reconciled {
   readonly written: number;
   readonly removed: number;
   readonly unchanged: number;
-  /** The keys below the prefix once everything queued is acknowledged, and how many they are. */
-  readonly keys: ReadonlySet<string>;
+  /** The keys below the prefix once everything queued is acknowledged (the caller's own to change), and how many they are. */
+  readonly keys: Set<string>;
   readonly local: number;
 }
 
@@ -32,7 +32,7 @@ export interface Reconciled {
  * Resolves when all is queued, not when it is acknowledged. Rejects with a KvError or the signal's reason.
  */
 export async function reconcile(
-  publisher: Publisher,
+  publisher: Writer,
   kv: KvClient,
   prefix: string,
   desired: ReadonlyMap<string, Uint8Array>,

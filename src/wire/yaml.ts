@@ -71,24 +71,31 @@ export function readYaml<T>(source: YamlText, read: (tree: Tree) => T): Read<T> 
 }
 
 /** Splits a file at its `---` lines; documents without content are left out. */
-export function splitDocuments(file: string, text: string): readonly YamlText[] {
-  const documents: YamlText[] = [];
+export function* splitDocuments(file: string, text: string): Generator<YamlText> {
   let lines: string[] = [];
   let firstLine = 1;
-  const close = (): void => {
-    if (lines.some(hasContent)) documents.push({ file, text: lines.join("\n"), firstLine });
-  };
-  for (const [index, line] of text.split(/\r?\n/).entries()) {
+  let lineNumber = 0;
+  for (const line of linesOf(text)) {
+    lineNumber++;
     if (!/^---(\s|$)/.test(line)) {
       lines.push(line);
       continue;
     }
-    close();
-    firstLine = index + 1;
+    if (lines.some(hasContent)) yield { file, text: lines.join("\n"), firstLine };
+    firstLine = lineNumber;
     lines = [line.slice(3)];
   }
-  close();
-  return documents;
+  if (lines.some(hasContent)) yield { file, text: lines.join("\n"), firstLine };
+}
+
+/** One by one: a file of many megabytes is not split at once. */
+function* linesOf(text: string): Generator<string> {
+  let start = 0;
+  for (let end = text.indexOf("\n"); end >= 0; end = text.indexOf("\n", start)) {
+    yield text.slice(start, text.charAt(end - 1) === "\r" ? end - 1 : end);
+    start = end + 1;
+  }
+  yield text.slice(start);
 }
 
 /** Neither blank nor comment nor directive. */

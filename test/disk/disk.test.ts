@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { chmod, mkdir, mkdtemp, readdir, rm, stat, symlink, writeFile } from "node:fs/promises";
+import { chmod, mkdir, mkdtemp, readdir, rename, rm, stat, symlink, utimes, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
@@ -118,4 +118,39 @@ test("a faulty disk fails the calls it is told to", async () => {
   );
   assert.equal(await code(disk.readText("/d/b")), "denied");
   assert.equal(await code(disk.writeAtomic("/d/c", bytes(""))), "no-space");
+});
+
+test("a stamp moves with every change that a listing shows, through links too", async () => {
+  const directory = join(folder, "stamps");
+  await mkdir(join(directory, "..v1"), { recursive: true });
+  await mkdir(join(directory, "..v2"));
+  await writeFile(join(directory, "..v1", "a.yaml"), "one");
+  await writeFile(join(directory, "..v2", "a.yaml"), "two");
+  await symlink("..v1", join(directory, "..data"));
+  await symlink(join("..data", "a.yaml"), join(directory, "a.yaml"));
+  await writeFile(join(directory, "b.yaml"), "one");
+  const seen = new Set<string>();
+  const moves = async (what: string): Promise<void> => {
+    const stamp = await systemDisk.stamp(directory);
+    assert(!seen.has(stamp), what);
+    seen.add(stamp);
+    assert.equal(await systemDisk.stamp(directory), stamp, "and rests");
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  };
+  await moves("first");
+  await symlink("..v2", join(directory, "..new"));
+  await rename(join(directory, "..new"), join(directory, "..data"));
+  await moves("a swapped link");
+  await writeFile(join(directory, "b.yaml"), "two");
+  await moves("a write in place of the same size");
+  const old = await stat(join(directory, "b.yaml"));
+  await writeFile(join(directory, "b.yaml"), "six");
+  await utimes(join(directory, "b.yaml"), old.atime, old.mtime);
+  await moves("a write that hides its time");
+  await writeFile(join(directory, "b.new"), "six");
+  await rename(join(directory, "b.new"), join(directory, "b.yaml"));
+  await moves("a file of the same bytes");
+  await rm(join(directory, "b.yaml"));
+  await moves("a file that goes");
+  assert.equal(await code(systemDisk.stamp(join(directory, "none"))), "absent");
 });

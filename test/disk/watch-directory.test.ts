@@ -121,3 +121,38 @@ test("a file that cannot be read keeps its last bytes; one never read is named",
   assert.deepEqual(problems.at(-1), []);
   await stop();
 });
+
+test("a directory at rest is hardly ever read, and yet what no stamp shows is found", async () => {
+  const disk = memoryDisk({ "/d/a": "1" });
+  const clock = new VirtualClock();
+  const stop = new AbortController();
+  const told: string[] = [];
+  let readings = 0;
+  let frozen: string | undefined;
+  const counting = {
+    readText: (path: string) => disk.readText(path),
+    readBytes: (path: string) => disk.readBytes(path),
+    writeAtomic: (path: string, bytes: Uint8Array) => disk.writeAtomic(path, bytes),
+    stamp: async (directory: string) => frozen ?? (await disk.stamp(directory)),
+    list(directory: string) {
+      readings++;
+      return disk.list(directory);
+    },
+  };
+  const done = watchDirectory(
+    { disk: counting, directory: "/d", clock, signal: stop.signal, intervalMs: 1_000 },
+    (files) => void told.push([...files.values()].map((bytes) => new TextDecoder().decode(bytes)).join(" ")),
+  );
+  await clock.advance(50_000);
+  assert.ok(readings <= 4, `${readings} readings`);
+  disk.put("/d/a", "2");
+  await clock.advance(1_100);
+  assert.deepEqual(told, ["1", "2"]);
+  frozen = await disk.stamp("/d");
+  await clock.advance(3_000);
+  disk.put("/d/a", "3");
+  await clock.advance(65_000);
+  assert.deepEqual(told, ["1", "2", "3"]);
+  stop.abort();
+  await clock.settle(done);
+});

@@ -26,7 +26,7 @@ class Candidate {
   leads = false;
   readonly over: Promise<void>;
 
-  constructor(seed: number, kv: KvClient = etcd.client({ timeoutMs: 500 })) {
+  constructor(seed: number, kv: KvClient = etcd.client({ timeoutMs: 500 }), log = silentLogger) {
     const backoff = { baseMs: 50, capMs: 500 };
     const random = seededRandom(seed);
     const { signal } = this.stop;
@@ -37,7 +37,7 @@ class Candidate {
         leaseTtlSeconds: TTL_SECONDS,
         clock,
         random,
-        log: silentLogger,
+        log,
         signal,
         backoff,
         leader: (leads) => {
@@ -152,4 +152,33 @@ test("the lock whose writing had no answer is not waited for", async () => {
   assert.equal(etcd.entries(`${LOCK}/`).length, 1);
   candidate.stop.abort();
   await clock.settle(candidate.over);
+});
+
+test("an etcd that is down for long is complained of once for each way it shows, and again after it was back", async () => {
+  const warned: string[] = [];
+  const log = Object.assign(Object.create(silentLogger), {
+    warn: (_details: object, message: string) => void warned.push(message),
+  });
+  const candidate = new Candidate(1, undefined, log);
+  await clock.advance(1_000);
+  for (let round = 1; round <= 2; round++) {
+    etcd.stop();
+    await clock.advance(60_000);
+    etcd.start();
+    etcd.wipe();
+    await clock.advance(20_000);
+    assert.equal(candidate.leads, true);
+  }
+  candidate.stop.abort();
+  await clock.settle(candidate.over);
+  const count = (message: string): number => warned.filter((line) => line === message).length;
+  assert.deepEqual([count("lease not renewed"), count("not leading")], [2, 2]);
+
+  warned.length = 0;
+  etcd.stop();
+  const late = new Candidate(2, undefined, log);
+  await clock.advance(60_000);
+  assert.deepEqual(warned, ["not leading"]);
+  late.stop.abort();
+  await clock.settle(late.over);
 });

@@ -304,3 +304,22 @@ test("a number whose labels nobody can read is left alone and not given out", as
   assert.equal(await scene.text(`${ID}459008`), "garbage");
   await scene.end();
 });
+
+test("C01: into an empty etcd no canary is written before the manifests were read: peers would withdraw everything", async () => {
+  const scene = new Scene({});
+  scene.disk.makeDirectory("/m");
+  const { exporter } = scene.start();
+  await scene.clock.advance(5_000);
+  const canaries = async (): Promise<number> =>
+    [...(await scene.keys()).keys()].filter((key) => key.startsWith("cilium/synced/")).length;
+  assert.equal(await canaries(), 0);
+  assert.equal(exporter.status().synced, false);
+  assert.equal(exporter.ready().ready, false);
+  assert.match(exporter.ready().detail, /manifest/);
+  for (const [path, text] of Object.entries(BILLING)) scene.disk.put(path, text);
+  await scene.clock.advance(2_000);
+  assert.equal(await canaries(), 6);
+  assert.equal(exporter.status().synced, true);
+  assert.deepEqual(await backends(scene), ["10.77.3.81"]);
+  await scene.end();
+});

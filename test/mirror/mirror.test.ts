@@ -1,23 +1,16 @@
 import assert from "node:assert/strict";
-import { afterEach, beforeEach, test } from "node:test";
+import { test } from "node:test";
 import { judgeClusterConfig } from "../../src/wire/cluster-config.ts";
 import { canaryKey, clusterConfigKey } from "../../src/wire/keys.ts";
 import { DISABLED_CACHE_CANARIES, RESOURCES } from "../../src/wire/resources.ts";
-import { VirtualClock } from "../support/virtual-clock.ts";
-import { DIRECTORY, LEASE_TTL_SECONDS, World } from "./world.ts";
+import type { VirtualClock } from "../support/virtual-clock.ts";
+import { DIRECTORY, eachInItsOwnWorld, LEASE_TTL_SECONDS, type World } from "./world.ts";
 
 let clock: VirtualClock;
 let world: World;
-let restoreGlobals: () => void;
-
-beforeEach(() => {
-  clock = new VirtualClock();
-  restoreGlobals = clock.installGlobalTimers();
-  world = new World(clock);
-});
-afterEach(async () => {
-  await world.close();
-  restoreGlobals();
+eachInItsOwnWorld((newWorld, newClock) => {
+  world = newWorld;
+  clock = newClock;
 });
 
 const synced = () => new Set(world.local.entries("cilium/synced/").map(({ key }) => key));

@@ -1,5 +1,6 @@
 /** One mirror under test: its local etcd, its remotes, its configuration directory, all on a virtual clock. */
 import assert from "node:assert/strict";
+import { afterEach, beforeEach } from "node:test";
 import { MemoryDisk } from "../../src/disk/memory.ts";
 import { type ConnectEtcd, type KeyValue, type KvClient, KvError } from "../../src/kv/client.ts";
 import { MemoryEtcd } from "../../src/kv/memory.ts";
@@ -21,12 +22,15 @@ export const BREAKER_BACKOFF = { baseMs: 1_000, capMs: 30_000 };
 export const LIMITS: MirrorLimits = {
   pageSize: 10,
   maxConcurrentLists: 2,
+  maxRemoteKeys: 500,
+  maxRemoteBytes: 1024 * 1024,
   progressIntervalMs: 500,
   progressTimeoutMs: 2_000,
   suspectAfterMs: 5_000,
   staleAfterMs: 60_000,
   heartbeatTimeoutMs: 120_000,
   backoff: { baseMs: 100, capMs: 1_000 },
+  redial: BREAKER_BACKOFF,
 };
 
 export class World {
@@ -151,4 +155,20 @@ export class World {
   fingerprint(name: string): string {
     return JSON.stringify([...this.cache(name)].map(([key, kv]) => [key, kv.modRevision]));
   }
+}
+
+/** Gives every test of a file a world of its own. */
+export function eachInItsOwnWorld(begin: (world: World, clock: VirtualClock) => void): void {
+  let world: World;
+  let restoreGlobals: () => void;
+  beforeEach(() => {
+    const clock = new VirtualClock();
+    restoreGlobals = clock.installGlobalTimers();
+    world = new World(clock);
+    begin(world, clock);
+  });
+  afterEach(async () => {
+    await world.close();
+    restoreGlobals();
+  });
 }

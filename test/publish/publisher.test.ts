@@ -331,3 +331,18 @@ test("reconcile is not misled by older writes that are still on their way", asyn
   );
   stop.abort();
 });
+
+test("I8: who waits for his own writes does not wait for those of others", async () => {
+  const publisher = newPublisher({ maxOperations: 1, maxInFlight: 1 });
+  for (let number = 0; number < 200; number++) publisher.put(`other/${number}`, bytes("v"), "bulk");
+  const own = publisher.scope("own");
+  own.put("own/1", bytes("v"), "live");
+  const done = publisher.run(stop.signal);
+  await clock.settle(own.drained());
+  assert.equal(textOf(etcd.entries("own/1")[0]?.value), "v");
+  assert(publisher.queued > 100, "the others are still waiting");
+  await clock.settle(publisher.drained());
+  assert.equal(publisher.queued, 0);
+  stop.abort();
+  await clock.settle(done);
+});

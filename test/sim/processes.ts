@@ -22,12 +22,15 @@ export const LEASE_TTL_SECONDS = 4;
 const LIMITS: MirrorLimits = {
   pageSize: 5,
   maxConcurrentLists: 2,
+  maxRemoteKeys: 10_000,
+  maxRemoteBytes: 16 * 1024 * 1024,
   progressIntervalMs: 1_000,
   progressTimeoutMs: 3_000,
   suspectAfterMs: 5_000,
   staleAfterMs: 60_000,
   heartbeatTimeoutMs: 60_000,
   backoff: { baseMs: 100, capMs: 1_000 },
+  redial: { baseMs: 100, capMs: 5_000 },
 };
 
 export interface Warps {

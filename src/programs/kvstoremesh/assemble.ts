@@ -4,6 +4,7 @@ import type { Disk } from "../../disk/door.ts";
 import type { ConnectEtcd } from "../../kv/client.ts";
 import { Mirror } from "../../mirror/mirror.ts";
 import type { NewBreaker } from "../../mirror/remote.ts";
+import type { BackoffSettings } from "../../runtime/backoff.ts";
 import { Breaker } from "../../runtime/breaker.ts";
 import type { Clock } from "../../runtime/clock.ts";
 import { watchLag } from "../../runtime/lag.ts";
@@ -38,7 +39,7 @@ export async function assemble(settings: MirrorSettings, doors: Doors, signal: A
     configIntervalMs: settings.configIntervalMs,
     leaseTtlSeconds: settings.leaseTtlSeconds,
     newBreaker: newBreakerOf(settings, doors),
-    limits: { ...settings, backoff },
+    limits: { ...settings, backoff, redial: breakerBackoff(settings) },
     timeouts: timeoutsOf(settings),
     clock,
     random,
@@ -60,8 +61,12 @@ export async function assemble(settings: MirrorSettings, doors: Doors, signal: A
   await served.close();
 }
 
+function breakerBackoff({ backoffBaseMs, backoffCapMs }: MirrorSettings): BackoffSettings {
+  return { baseMs: backoffBaseMs, capMs: backoffCapMs };
+}
+
 function newBreakerOf(settings: MirrorSettings, { clock, random }: Doors): NewBreaker {
-  const backoff = { baseMs: settings.backoffBaseMs, capMs: settings.backoffCapMs };
+  const backoff = breakerBackoff(settings);
   const failureThreshold = settings.breakerFailures;
   return (name, action) => new Breaker({ name, clock, random, failureThreshold, backoff }, action);
 }
