@@ -35,12 +35,12 @@ export function timeoutsOf(settings: EtcdSettings): Timeouts {
 }
 
 /** Connects to the own cluster's etcd as `--etcd-config` says. Throws a UserError that names the setting. */
-export async function openLocalEtcd(program: string, doors: AccessDoors, settings: EtcdSettings): Promise<KvClient> {
+export async function openLocalEtcd(doors: AccessDoors, settings: EtcdSettings): Promise<KvClient> {
   try {
     const text = await doors.disk.readText(settings.etcdConfig);
     return await connectAs(doors, settings.etcdConfig, text, timeoutsOf(settings));
   } catch (error) {
-    throw new UserError(`bulkhead ${program}: --etcd-config ${messageOf(error)}`);
+    throw new UserError(`--etcd-config ${messageOf(error)}`);
   }
 }
 

@@ -187,7 +187,7 @@ export class Exporter {
     if (this.#health.lastError !== undefined) return { ready: false, detail: "local etcd does not answer" };
     if (!this.#leader) return { ready: true, detail: "standby" };
     if (this.#synced) return { ready: true, detail: "synced" };
-    const { complete } = this.#source.snapshots.newest;
-    return { ready: false, detail: complete ? "publishing" : "not every manifest was understood since start" };
+    const { read } = this.#source.snapshots.newest;
+    return { ready: false, detail: read ? "publishing" : "not every manifest could be read since start" };
   }
 }

@@ -3,7 +3,9 @@ import type { World } from "./world.ts";
 
 export interface Snapshot {
   readonly world: World;
-  /** Every manifest was read at least once, so that what is missing here is truly not wanted. */
+  /** There are manifests, and every file was read: this is what the directory says, but for documents that are refused. */
+  readonly read: boolean;
+  /** Also, every document was understood at least once, so that what is missing here is truly not wanted. */
   readonly complete: boolean;
   /** One line each: what, where, how to mend it. */
   readonly problems: readonly string[];

@@ -11,13 +11,13 @@ export interface FileState {
   readonly problems: readonly string[];
   /** Faults that were there when `objects` was last taken over whole: a document never understood takes nothing with it when others go. */
   readonly tolerated: ReadonlySet<string>;
-  /** Whether every document of the file was understood at least once since start. */
+  /** Whether every document of the file was understood at least once since start; kinds that are not read do not count. */
   readonly wholeOnce: boolean;
   /** What each text of a document reads as, lines counted from its own start: unchanged documents are not parsed again. */
   readonly documents: ReadonlyMap<string, ParsedManifests>;
 }
 
-type Parsed = Pick<FileState, "objects" | "problems" | "documents">;
+type Parsed = Pick<FileState, "objects" | "problems" | "documents"> & Pick<ParsedManifests, "foreign">;
 
 /**
  * The state of a file after reading `bytes`. A document that was fine before and is not now leaves the objects of the last good version
@@ -25,22 +25,24 @@ type Parsed = Pick<FileState, "objects" | "problems" | "documents">;
  */
 export function* readFile(name: string, bytes: Uint8Array, previous?: FileState): Generator<undefined, FileState> {
   if (previous && Buffer.compare(previous.bytes, bytes) === 0) return previous;
-  const { objects, problems, documents } = yield* parse(name, bytes, previous?.documents ?? new Map());
-  const faults = new Set(problems.map((line) => line.slice(lineNumberEnd(name, line))));
+  const { objects, problems, foreign, documents } = yield* parse(name, bytes, previous?.documents ?? new Map());
+  const lines = [...problems, ...foreign];
+  const faults = new Set(lines.map((line) => line.slice(lineNumberEnd(name, line))));
   const wholeOnce = problems.length === 0 || previous?.wholeOnce === true;
   const isBroken = previous !== undefined && !faults.isSubsetOf(previous.tolerated);
-  if (!isBroken) return { bytes, objects, problems, documents, tolerated: faults, wholeOnce };
+  if (!isBroken) return { bytes, objects, problems: lines, documents, tolerated: faults, wholeOnce };
   const defined = new Set(objects.map(objectKey));
   const kept = previous.objects.filter((object) => !defined.has(objectKey(object)));
-  const lines = problems.map((line) => `${line}; the last good state of the file stays`);
+  const staying = lines.map((line) => `${line}; the last good state of the file stays`);
   const { tolerated } = previous;
-  return { bytes, objects: [...objects, ...kept], problems: lines, documents, tolerated, wholeOnce };
+  return { bytes, objects: [...objects, ...kept], problems: staying, documents, tolerated, wholeOnce };
 }
 
 function* parse(name: string, bytes: Uint8Array, known: FileState["documents"]): Generator<undefined, Parsed> {
   const text = textOf(bytes);
   const objects: Manifest[] = [];
   const problems: string[] = [];
+  const foreign: string[] = [];
   const documents = new Map<string, ParsedManifests>();
   if (text === undefined) problems.push(`${name}:1: is not UTF-8 text; save it as such`);
   for (const document of splitDocuments(name, text ?? "")) {
@@ -49,9 +51,10 @@ function* parse(name: string, bytes: Uint8Array, known: FileState["documents"]):
     const below = document.firstLine - 1;
     for (const object of parsed.objects) objects.push({ ...object, source: lowered(name, object.source, below) });
     for (const problem of parsed.problems) problems.push(lowered(name, problem, below));
+    for (const line of parsed.foreign) foreign.push(lowered(name, line, below));
     yield;
   }
-  return { objects, problems, documents };
+  return { objects, problems, foreign, documents };
 }
 
 function textOf(bytes: Uint8Array): string | undefined {

@@ -62,8 +62,8 @@ export class ManifestSource {
     const world = await drive(joinManifests(states.map(({ objects }) => objects)), slices);
     const problems = [...states.flatMap((state) => state.problems), ...world.problems];
     if (isEmpty) problems.unshift(emptyLine(directory));
-    const complete =
-      !isEmpty && !unread.some((name) => MANIFEST.test(name)) && states.every((state) => state.wholeOnce);
+    const read = !isEmpty && !unread.some((name) => MANIFEST.test(name));
+    const complete = read && states.every((state) => state.wholeOnce);
     if (!complete && !isEmpty) problems.push(`${directory}: ${INCOMPLETE}`);
     const known = new Set(this.snapshots.newest?.problems);
     for (const problem of problems) if (!known.has(problem)) log.warn({ problem }, "manifest refused");
@@ -71,7 +71,7 @@ export class ManifestSource {
       { files: manifests.size, pods: world.pods.size, services: world.services.size, complete },
       "manifests read",
     );
-    this.snapshots.publish({ world, complete, problems });
+    this.snapshots.publish({ world, read, complete, problems });
   }
 
   async #readFiles(manifests: DirectoryFiles, slices: Slices): Promise<ReadonlyMap<string, FileState>> {

@@ -51,7 +51,7 @@ export async function publishTerm(options: TermOptions): Promise<void> {
   const { snapshots, clock, signal, cluster, book } = options;
   let { owners } = options;
   let published: Published | undefined;
-  let auditedComplete = false;
+  let audited: Snapshot | undefined;
   let nextAuditMs = 0;
   while (!signal.aborted) {
     const snapshot = snapshots.newest;
@@ -59,30 +59,34 @@ export async function publishTerm(options: TermOptions): Promise<void> {
     const compiled = await compile({ cluster, world: snapshot.world, owners, book }, new Slices(clock));
     owners = compiled.owners;
     options.onCompiled(compiled);
-    const overdue = clock.nowMs() >= nextAuditMs || (snapshot.complete && !auditedComplete);
-    if (published === undefined || overdue) {
-      await audit(options, compiled, snapshot.complete);
-      auditedComplete = snapshot.complete;
+    if (audited === undefined || clock.nowMs() >= nextAuditMs || allowsMore(snapshot, audited)) {
+      await audit(options, compiled, snapshot);
+      audited = snapshot;
       nextAuditMs = clock.nowMs() + options.auditIntervalMs;
-    } else await publishChanges(options, published, compiled);
+    } else await publishChanges(options, published ?? new Map(), compiled);
     published = withKept(compiled, published);
     await changeOrAudit(options, snapshot, nextAuditMs);
   }
 }
 
+/** Whether an audit could now prune, or add canaries, where the last one could not. */
+function allowsMore(snapshot: Snapshot, audited: Snapshot): boolean {
+  return (snapshot.complete && !audited.complete) || (snapshot.read && !audited.read);
+}
+
 /** Compares everything with what etcd holds and writes what differs: the config first, canaries last, each once all before is acknowledged. */
-async function audit(options: TermOptions, compiled: Compiled, complete: boolean): Promise<void> {
+async function audit(options: TermOptions, compiled: Compiled, { read, complete }: Snapshot): Promise<void> {
   const { kv, publisher, cluster, clock, signal, pageSize } = options;
   await announceConfig(options);
   for (const part of PARTS) {
-    // Numbers are never taken back; nothing is taken back while some manifest was never read.
+    // Numbers are never taken back; nothing is taken back while some manifest was never understood.
     const prune = complete && part !== "identities";
     const entries = compiled.parts.get(part) ?? NO_ENTRIES;
     const how = { prune, keep: compiled.refused, pageSize, clock, signal };
     await retry(options, () => reconcile(publisher, kv, partPrefix(part, cluster.name), entries, how));
     await publisher.drained();
   }
-  if (await announceCanaries(options, complete)) options.onSynced();
+  if (await announceCanaries(options, read)) options.onSynced();
 }
 
 const NO_ENTRIES: Entries = new Map();
@@ -99,16 +103,17 @@ async function announceConfig(options: TermOptions): Promise<void> {
 }
 
 /**
- * A canary that is there stays as it is: only its being there means something. None is added while some manifest was never read: into an
- * etcd that was lost it would tell peers to withdraw what is merely not read yet. Resolves to whether all of them stand.
+ * A canary that is there stays as it is: only its being there means something. None is added while the directory is empty or not all of it
+ * can be read: into an etcd that was lost it would tell peers to withdraw what is merely not read yet. A refused document does not hold
+ * canaries back, or one bad manifest would keep a whole new cluster out of the mesh. Resolves to whether all of them stand.
  */
-async function announceCanaries(options: TermOptions, complete: boolean): Promise<boolean> {
+async function announceCanaries(options: TermOptions, read: boolean): Promise<boolean> {
   const { kv, publisher, cluster, clock } = options;
   const prefix = canaryPrefix(cluster.name);
   const { kvs } = await retry(options, () => kv.range({ key: prefix, rangeEnd: prefixEnd(prefix) }));
   const lasting = new Set(kvs.filter(({ leaseId }) => leaseId === 0n).map(({ key }) => key));
   const missing = canaryKeys(cluster.name).filter((key) => !lasting.has(key));
-  if (missing.length > 0 && !complete) return false;
+  if (missing.length > 0 && !read) return false;
   for (const key of missing) publisher.put(key, timestamp(clock), "bulk");
   await publisher.drained();
   return true;

@@ -17,13 +17,16 @@ export function linkPin(directory: string, program: string): string {
   return resolve(directory, `link_${program}`);
 }
 
-/** Makes `directory`; refuses, changing nothing, when it would not be on a BPF file system. */
-export function preparePinDirectory(directory: string): void {
+/** Throws a UserError when `directory`, which need not exist, is not on a BPF file system. */
+export function requireBpfFileSystem(directory: string): void {
   let existing = resolve(directory);
   while (!existsSync(existing)) existing = dirname(existing);
-  if (statfsSync(existing).type !== BPF_FILE_SYSTEM) {
-    throw new UserError(`${directory} is not on a BPF file system; mount one: mount -t bpf bpf ${directory}`);
-  }
+  if (statfsSync(existing).type === BPF_FILE_SYSTEM) return;
+  throw new UserError(`${directory} is not on a BPF file system; mount one: mount -t bpf bpf ${directory}`);
+}
+
+export function preparePinDirectory(directory: string): void {
+  requireBpfFileSystem(directory);
   mkdirSync(directory, { recursive: true, mode: 0o700 });
 }
 

@@ -9,7 +9,7 @@ const GRACE_MS = 5_000;
 
 function reportFailure(name: string, error: unknown): void {
   if (error instanceof UserError) {
-    process.stderr.write(`${error.message}\n`);
+    process.stderr.write(`bulkhead ${name}: ${error.message}\n`);
     process.exitCode = EXIT_BAD_INPUT;
     return;
   }

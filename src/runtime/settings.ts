@@ -57,7 +57,7 @@ function readFlags(program: string, shape: Shape, argv: readonly string[]): Reco
     const { values } = parseArgs({ args: [...argv], options, strict: true, allowPositionals: false });
     return Object.fromEntries(Object.keys(shape).map((setting) => [setting, values[flagOf(setting).slice(2)]]));
   } catch (error) {
-    throw new UserError(`bulkhead ${program}: ${messageOf(error)}; \`bulkhead ${program} --help\` lists the settings`);
+    throw new UserError(`${messageOf(error)}; \`bulkhead ${program} --help\` lists the settings`);
   }
 }
 
@@ -78,7 +78,7 @@ export function readSettings<S extends Shape>(
   const result = schema.safeParse(given);
   if (result.success) return result.data;
   const lines = result.error.issues.map((issue) => lineOf(issue, given));
-  throw new UserError(`bulkhead ${program}: ${lines.join("; ")}`);
+  throw new UserError(lines.join("; "));
 }
 
 /** One setting as people read it: for --help and docs/SETTINGS.md. */

@@ -7,7 +7,7 @@ import { UserError } from "../../src/runtime/user-error.ts";
 
 const FILE = "/etc/bulkhead/etcd.yaml";
 const settings = { etcdConfig: FILE, etcdTimeoutMs: 1000, etcdKeepaliveMs: 5000, etcdKeepaliveTimeoutMs: 1000 };
-const open = (given: ReturnType<typeof doors>): Promise<KvClient> => openLocalEtcd("agent", given, settings);
+const open = (given: ReturnType<typeof doors>): Promise<KvClient> => openLocalEtcd(given, settings);
 
 function doors(files: Readonly<Record<string, string>>, refuse?: string) {
   const disk = new MemoryDisk();
@@ -40,7 +40,7 @@ test("a missing file, a missing certificate, bad YAML and senseless endpoints ar
     await assert.rejects(open(doors(files, refuse)), (error) => {
       assert(error instanceof UserError);
       assert.match(error.message, pattern);
-      assert(error.message.startsWith("bulkhead agent: --etcd-config "));
+      assert(error.message.startsWith("--etcd-config "));
       assert(!error.message.includes("\n"));
       return true;
     });

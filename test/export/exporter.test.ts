@@ -323,3 +323,15 @@ test("C01: into an empty etcd no canary is written before the manifests were rea
   assert.deepEqual(await backends(scene), ["10.77.3.81"]);
   await scene.end();
 });
+
+test("one bad manifest at the very first start keeps nothing else out of the mesh", async () => {
+  const scene = new Scene({ ...BILLING, "/m/bad.yaml": "apiVersion: v1\nkind: Pod\nmetadata: {name: Bad}\n" });
+  const { exporter } = scene.start();
+  await scene.clock.advance(5_000);
+  assert.equal(exporter.status().synced, true);
+  assert.match(exporter.status().problems.join("\n"), /bad\.yaml:3: metadata\.name/);
+  const keys = [...(await scene.keys()).keys()];
+  assert.equal(keys.filter((key) => key.startsWith("cilium/synced/")).length, 6);
+  assert.deepEqual(await backends(scene), ["10.77.3.81"]);
+  await scene.end();
+});

@@ -49,12 +49,19 @@ test("a broken document keeps the objects of the last good version, the others c
 });
 
 test("a document that never was understood does not hold on to others that go", () => {
-  const first = read(joined(podText("a"), DEPLOYMENT, podText("b")));
+  const strange = podText("x").replace("kind: Pod", "kind: Pdo");
+  const first = read(joined(podText("a"), strange, podText("b")));
   assert.equal(first.wholeOnce, false);
-  const second = read(joined(podText("a"), DEPLOYMENT), first);
+  const second = read(joined(podText("a"), strange), first);
   assert.deepEqual(names(second), ["a"]);
   assert.equal(second.wholeOnce, false);
   assert.equal(read(podText("a"), second).wholeOnce, true);
+});
+
+test("a kind that is not read leaves its file whole, and is said", () => {
+  const first = read(joined(podText("a"), DEPLOYMENT));
+  assert.equal(first.wholeOnce, true);
+  assert.match(first.problems[0] ?? "", /Deployment" is not read/);
 });
 
 test("bytes that are no text are one line", () => {

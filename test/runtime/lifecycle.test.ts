@@ -19,7 +19,7 @@ function runProgram(body: string, argv: readonly string[] = []): { code: number 
 test("a user error is one line and exit code 2", () => {
   const { code, err } = runProgram(`throw new UserError("manifest a.yaml:3: no kind");`);
   assert.equal(code, 2);
-  assert.equal(err, "manifest a.yaml:3: no kind\n");
+  assert.equal(err, "bulkhead demo: manifest a.yaml:3: no kind\n");
 });
 
 test("a bad flag is one line and exit code 2, and the program does not start", () => {

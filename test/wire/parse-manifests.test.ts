@@ -164,10 +164,7 @@ test("a headless service says so", () => {
 const service = (spec: string): string => `apiVersion: v1\nkind: Service\nmetadata:\n  name: s\nspec:\n${spec}`;
 
 const PROBLEMS: readonly (readonly [string, string])[] = [
-  [
-    "kind: Deployment\napiVersion: apps/v1",
-    'f.yaml:1: "apps/v1 Deployment" is not read; use v1 Namespace, Service, Pod, Node',
-  ],
+  ["kind: Pdo\napiVersion: v1", 'f.yaml:1: "v1 Pdo" is not read; use v1 Namespace, Service, Pod, Node'],
   ["just text", "f.yaml:1: must be an object"],
   ["apiVersion: v1\nkind: Pod", "f.yaml:1: metadata.name: \"\" must be a name of lower-case letters, digits and '-'"],
   [
@@ -211,6 +208,17 @@ test("one bad document is one line: file, line, what, how to mend it", () => {
     assert.equal(problems.length, 1, text);
     if (line.endsWith("bad YAML: ")) assert.match(problems[0] ?? "", new RegExp(`^${line}[ -~]+$`), text);
     else assert.equal(problems[0], line);
+  }
+});
+
+test("a kind that is not ours is no problem, but is said", () => {
+  for (const [text, given] of [
+    ["kind: Deployment\napiVersion: apps/v1", "apps/v1 Deployment"],
+    ["kind: ConfigMap\napiVersion: v1", "v1 ConfigMap"],
+  ] as const) {
+    const { objects, problems, foreign } = parseManifests("f.yaml", `# one\n${text}`);
+    assert.deepEqual([objects, problems], [[], []]);
+    assert.deepEqual(foreign, [`f.yaml:1: "${given}" is not read; use v1 Namespace, Service, Pod, Node`]);
   }
 });
 

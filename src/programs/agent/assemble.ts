@@ -44,7 +44,7 @@ async function openDoors(settings: AgentSettings): Promise<AgentDoors> {
   const metrics = new Metrics();
   metrics.collectProcess();
   const access = { disk: systemDisk, connect: connectEtcd };
-  const kv = await openLocalEtcd("agent", access, settings);
+  const kv = await openLocalEtcd(access, settings);
   return {
     kernel: createLibbpfKernel({ clock: systemClock }),
     kv,

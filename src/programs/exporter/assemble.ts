@@ -29,9 +29,9 @@ export async function runExporter(
   const { clock, random, disk, connect } = doors;
   checkTogether(settings);
   await disk.list(settings.manifests).catch((error: unknown) => {
-    throw new UserError(`bulkhead exporter: --manifests ${messageOf(error)}; name a directory that can be read`);
+    throw new UserError(`--manifests ${messageOf(error)}; name a directory that can be read`);
   });
-  const kv = await openLocalEtcd("exporter", { disk, connect }, settings);
+  const kv = await openLocalEtcd({ disk, connect }, settings);
   const metrics = new Metrics();
   const log = createLogger({ program: "exporter", cluster: settings.cluster, level: settings.logLevel });
   const cluster = { name: settings.cluster, id: settings.clusterId };

@@ -22,6 +22,6 @@ export function checkTogether({ heartbeatIntervalMs, heartbeatLeaseTtlSeconds }:
   const lease = `--heartbeat-lease-ttl-seconds ${heartbeatLeaseTtlSeconds}`;
   const needed = Math.ceil((2 * heartbeatIntervalMs) / 1000);
   throw new UserError(
-    `bulkhead exporter: ${lease} is shorter than two heartbeats of --heartbeat-interval-ms ${heartbeatIntervalMs}; use at least ${needed}`,
+    `${lease} is shorter than two heartbeats of --heartbeat-interval-ms ${heartbeatIntervalMs}; use at least ${needed}`,
   );
 }

@@ -28,7 +28,7 @@ export async function assemble(settings: MirrorSettings, doors: Doors, signal: A
   const log = createLogger({ program: "kvstoremesh", cluster: settings.cluster, level: settings.logLevel });
   const metrics = new Metrics();
   await checkDirectory(settings, disk);
-  const local = await openLocalEtcd("kvstoremesh", doors, settings);
+  const local = await openLocalEtcd(doors, settings);
   const backoff = { baseMs: settings.backoffBaseMs, capMs: settings.retryCapMs };
   const mirror = new Mirror({
     own: { name: settings.cluster, id: settings.clusterId },
@@ -75,6 +75,6 @@ async function checkDirectory({ configDir }: MirrorSettings, disk: Disk): Promis
   try {
     await disk.list(configDir);
   } catch (error) {
-    throw new UserError(`bulkhead kvstoremesh: --config-dir ${messageOf(error)}; make the directory, or name another`);
+    throw new UserError(`--config-dir ${messageOf(error)}; make the directory, or name another`);
   }
 }

@@ -58,26 +58,11 @@ async function refusal(
 const FILES = { "/c/etcd.yaml": ETCD_CONFIG, ...BILLING };
 
 for (const [what, flags, files, expected] of [
-  ["a bad name", { cluster: "Osaka" }, FILES, /^bulkhead exporter: --cluster "Osaka": /],
-  [
-    "a bad id",
-    { "cluster-id": "256" },
-    FILES,
-    /^bulkhead exporter: --cluster-id "256": must be a whole number from 1 to 255$/,
-  ],
-  [
-    "no manifests",
-    { manifests: "/none" },
-    FILES,
-    /^bulkhead exporter: --manifests \/none: .*; name a directory that can be read$/,
-  ],
-  ["no etcd config", { "etcd-config": "/c/none" }, FILES, /^bulkhead exporter: --etcd-config \/c\/none: /],
-  [
-    "a bad etcd config",
-    {},
-    { ...FILES, "/c/etcd.yaml": "endpoints: []" },
-    /^bulkhead exporter: --etcd-config \/c\/etcd\.yaml:1: /,
-  ],
+  ["a bad name", { cluster: "Osaka" }, FILES, /^--cluster "Osaka": /],
+  ["a bad id", { "cluster-id": "256" }, FILES, /^--cluster-id "256": must be a whole number from 1 to 255$/],
+  ["no manifests", { manifests: "/none" }, FILES, /^--manifests \/none: .*; name a directory that can be read$/],
+  ["no etcd config", { "etcd-config": "/c/none" }, FILES, /^--etcd-config \/c\/none: /],
+  ["a bad etcd config", {}, { ...FILES, "/c/etcd.yaml": "endpoints: []" }, /^--etcd-config \/c\/etcd\.yaml:1: /],
   [
     "a heartbeat that outlives its lease",
     { "heartbeat-lease-ttl-seconds": "119" },
