@@ -43,15 +43,16 @@ function codeOf(message: string): KvErrorCode {
   return GRPC_CODES[grpcCode] ?? "unavailable";
 }
 
-/** One line, without what gRPC leaves empty. */
+/** One line of what went wrong: without gRPC's code, and of a connection that was never made the reason alone. */
 export function grpcMessage(error: unknown): string {
-  return messageOf(error).replace(/\.? Resolution note: ?$/, "");
+  const said = messageOf(error).replace(/\.? Resolution note: ?$/, "");
+  const [, cause] = said.split(/Last error: (?:Error: )?/);
+  return cause ?? said.replace(/^\d+ [A-Z_]+: /, "");
 }
 
 /** @param write whether the call changes anything */
 export function toKvError(error: unknown, write: boolean): KvError {
   if (error instanceof KvError) return error;
-  const message = grpcMessage(error);
-  const code = codeOf(message);
-  return new KvError(code, message, write && !REFUSALS.has(code));
+  const code = codeOf(messageOf(error));
+  return new KvError(code, grpcMessage(error), write && !REFUSALS.has(code));
 }
