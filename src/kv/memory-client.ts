@@ -2,6 +2,7 @@
 import type { Clock } from "../runtime/clock.ts";
 import {
   type CallOptions,
+  eventKey,
   type KvClient,
   KvError,
   type RangeRequest,
@@ -10,6 +11,7 @@ import {
   type TxnRequest,
   type TxnResponse,
   type Watch,
+  type WatchEvent,
   type WatchRequest,
   type WatchSink,
 } from "./client.ts";
@@ -20,6 +22,7 @@ import type { ServerWatch, WatchOutput } from "./memory-watches.ts";
 export interface MemoryServer {
   readonly clock: Clock;
   readonly latencyMs: number;
+  readonly fragmentBytes: number;
   /** Changes whenever connections break. */
   readonly connection: number;
   readonly isUp: boolean;
@@ -45,6 +48,8 @@ export class MemoryClient implements KvClient {
   readonly #timeoutMs: number;
   readonly #closing = new Set<() => void>();
   #closed = false;
+  /** When the last message on the watch stream is in. */
+  #streamFreeAtMs = 0;
 
   constructor(server: MemoryServer, timeoutMs: number) {
     this.#server = server;
@@ -111,13 +116,21 @@ export class MemoryClient implements KvClient {
   }
 
   /** One way over the connection as it is now; `lost` when there is no server at the other end. */
-  #travel(arrive: () => void, lost?: () => void): void {
+  #travel(arrive: () => void, lost?: () => void, durationMs = this.#server.latencyMs): void {
     const server = this.#server;
     const { connection } = server;
-    server.clock.after(server.latencyMs, () => {
+    server.clock.after(durationMs, () => {
       if (!server.isUp) lost?.();
       else if (server.connection === connection) server.whenAnswering(arrive);
     });
+  }
+
+  /** Messages of the stream stay in order. One in many fragments takes as many trips, and none of it arrives when the connection breaks between. */
+  #stream(fragments: number, arrive: () => void): void {
+    const { clock, latencyMs } = this.#server;
+    const nowMs = clock.nowMs();
+    this.#streamFreeAtMs = Math.max(this.#streamFreeAtMs, nowMs + fragments * latencyMs);
+    this.#travel(arrive, undefined, this.#streamFreeAtMs - nowMs);
   }
 
   watch(request: WatchRequest, sink: WatchSink): Watch {
@@ -135,10 +148,10 @@ export class MemoryClient implements KvClient {
     /** Broken connections are noticed by those who wait, one turn later. */
     const forget = server.onBreak(() => server.clock.after(0, () => broken("connection broken")));
     this.#closing.add(closed);
-    const tell = (action: () => void): void => this.#travel(() => over || action());
+    const tell = (action: () => void, fragments = 1): void => this.#stream(fragments, () => over || action());
     const output: WatchOutput = {
       created: (header) => tell(() => sink.created(header)),
-      events: (events, header) => tell(() => sink.events(events, header)),
+      events: (events, header) => tell(() => sink.events(events, header), fragmentsOf(events, server.fragmentBytes)),
       progress: (header) => tell(() => sink.progress(header)),
       ended: (ended) => tell(() => end(() => sink.ended(ended))),
     };
@@ -154,6 +167,12 @@ export class MemoryClient implements KvClient {
       cancel: () => end(() => this.#travel(() => server.cancelWatch(watch))),
     };
   }
+}
+
+function fragmentsOf(events: readonly WatchEvent[], fragmentBytes: number): number {
+  let bytes = 0;
+  for (const event of events) bytes += eventKey(event).length + (event.type === "put" ? event.kv.value.length : 0);
+  return Math.max(1, Math.ceil(bytes / fragmentBytes));
 }
 
 /** Applies a call; returns what tells the caller. */

@@ -27,6 +27,8 @@ export interface MemoryEtcdOptions {
   readonly clusterId?: bigint;
   /** One way; 1 unless told. */
   readonly latencyMs?: number;
+  /** A watch response beyond this comes in fragments; 2 MiB unless told, as on a server with its usual limits. */
+  readonly fragmentBytes?: number;
   /** Shorter leases are lengthened to this, as the server does by its election timeout; 1 unless told. */
   readonly minLeaseTtlSeconds?: number;
 }
@@ -44,10 +46,12 @@ interface Held {
 }
 
 const DEFAULT_TIMEOUT_MS = 2000;
+const DEFAULT_FRAGMENT_BYTES = 2 * 1024 * 1024;
 
 export class MemoryEtcd implements MemoryServer {
   readonly clock: Clock;
   readonly latencyMs: number;
+  readonly fragmentBytes: number;
   readonly #random: Random | undefined;
   readonly #clusterId: bigint;
   readonly #leases: MemoryLeases;
@@ -64,6 +68,7 @@ export class MemoryEtcd implements MemoryServer {
   constructor(options: MemoryEtcdOptions) {
     this.clock = options.clock;
     this.latencyMs = options.latencyMs ?? 1;
+    this.fragmentBytes = options.fragmentBytes ?? DEFAULT_FRAGMENT_BYTES;
     this.#random = options.random;
     this.#clusterId = options.clusterId ?? 0x0bad_cafen;
     this.#leases = new MemoryLeases(this.clock, options.minLeaseTtlSeconds ?? 1, (id) => this.#expire(id));

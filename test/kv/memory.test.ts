@@ -1,7 +1,7 @@
 /** What the in-memory etcd does that a real one is not asked for in equivalence.test.ts: accidents, time, delivery. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { type KvClient, KvError, type KvErrorCode, revisionOf } from "../../src/kv/client.ts";
+import { eventKey, type KvClient, KvError, type KvErrorCode, revisionOf } from "../../src/kv/client.ts";
 import { MemoryEtcd, type MemoryEtcdOptions } from "../../src/kv/memory.ts";
 import { systemClock } from "../../src/runtime/clock.ts";
 import { seededRandom } from "../../src/runtime/random.ts";
@@ -207,6 +207,25 @@ test("a lease that runs out while the server is silent is gone afterwards, also 
   etcd.resume();
   await clock.advance(10);
   assert.deepEqual(keysOf(etcd), []);
+});
+
+test("W16: a response in fragments is told whole and in order, or not at all when the connection breaks between them", async () => {
+  const { clock, etcd, kv } = setUp({ latencyMs: 10, fragmentBytes: 100 });
+  const watch = new Recorder(kv, { key: "a", rangeEnd: "b" });
+  await clock.advance(100);
+  const write = (key: string, bytes: number): void =>
+    void etcd.edit({ operations: [{ put: { key, value: new Uint8Array(bytes) } }] });
+  write("a-large", 450);
+  write("a-small", 1);
+  await clock.advance(45);
+  assert.deepEqual(watch.events.map(eventKey), [], "four of five fragments are in, and the small one waits behind");
+  await clock.advance(10);
+  assert.deepEqual(watch.events.map(eventKey), ["a-large", "a-small"]);
+  write("a-lost", 450);
+  await clock.advance(30);
+  etcd.cut();
+  await clock.advance(100);
+  assert.deepEqual([watch.events.map(eventKey), watch.end?.cause], [["a-large", "a-small"], "broken"]);
 });
 
 test("closing ends calls and watches, and leaves no timer behind", async () => {

@@ -6,6 +6,9 @@ import { KVSTOREMESH_LOCK_PREFIX } from "../../src/wire/keys.ts";
 import type { Trace } from "./trace.ts";
 import { Truth, textOf } from "./truth.ts";
 
+/** Small, so that ordinary responses come in fragments and connections break between them. */
+const FRAGMENT_BYTES = 256;
+
 export class AuditedEtcd extends MemoryEtcd {
   readonly #cluster: string;
   readonly #trace: Trace;
@@ -14,7 +17,7 @@ export class AuditedEtcd extends MemoryEtcd {
   readonly #newest = new Map<string, number>();
 
   constructor(cluster: string, id: number, clock: Clock, trace: Trace, truths: ReadonlyMap<string, Truth>) {
-    super({ clock, clusterId: BigInt(0x1000 + id) });
+    super({ clock, clusterId: BigInt(0x1000 + id), fragmentBytes: FRAGMENT_BYTES });
     this.#cluster = cluster;
     this.#trace = trace;
     this.#truths = truths;
