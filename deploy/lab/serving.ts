@@ -14,6 +14,7 @@ export function backendOf(pod: PodRecord): string {
   return `${pod.addresses[0]}:${PORT}`;
 }
 
+/** One of the tour's; other pods may serve too, or not. */
 function isServer(pod: PodRecord): boolean {
   return pod.name.startsWith("hello-");
 }
@@ -22,7 +23,9 @@ function isServer(pod: PodRecord): boolean {
 export async function disagreements(lab: Lab, node: NodePlan): Promise<readonly string[]> {
   const held = await kernelBackends(node);
   const wanted = new Map(lab.pods.filter(isServer).map((pod) => [backendOf(pod), `${pod.cluster}/${pod.name}`]));
-  const stale = [...held].filter((backend) => isRealPod(lab, backend) && !wanted.has(backend));
+  const running = new Set(lab.pods.flatMap(({ addresses }) => addresses));
+  const isStale = (backend: string): boolean => !running.has(backend.slice(0, backend.lastIndexOf(":")));
+  const stale = [...held].filter((backend) => isRealPod(lab, backend) && isStale(backend));
   const missing = [...wanted].filter(([backend]) => !held.has(backend));
   return [
     ...missing.map(([backend, pod]) => `${node.name} lacks ${pod} (${backend})`),
