@@ -3,15 +3,24 @@
  * drives it may rest between two entries.
  */
 import type { Cluster } from "../model/cluster.ts";
+import { policyName } from "../model/policy.ts";
 import type { AddressPorts, Judged, ServicePort } from "../model/resource.ts";
 import { labelFault, labelString } from "../wire/identity.ts";
 import { encodeIp } from "../wire/ip.ts";
-import { LOCAL_SERVICES_PREFIX } from "../wire/keys.ts";
+import {
+  ENDPOINTS_PREFIX,
+  LOCAL_IDENTITIES_PREFIX,
+  LOCAL_IPS_PREFIX,
+  LOCAL_SERVICES_PREFIX,
+  POLICIES_PREFIX,
+} from "../wire/keys.ts";
+import { encodeLocalEndpoint, judgeLocalEndpoint } from "../wire/local-endpoint.ts";
 import { encodeLocalService, judgeLocalService } from "../wire/local-service.ts";
-import type { NodeManifest, PodManifest, ServiceManifest } from "../wire/manifest.ts";
+import type { NodeManifest, PodManifest, PolicyManifest, ServiceManifest } from "../wire/manifest.ts";
 import { isGlobalNamespace, serviceExport } from "../wire/manifest.ts";
 import { encodeNode } from "../wire/node.ts";
 import { HEADLESS } from "../wire/parse-service.ts";
+import { encodePolicy, judgePolicy } from "../wire/policy.ts";
 import { judging } from "../wire/refusal.ts";
 import type { ResourceKind } from "../wire/resources.ts";
 import { judge, resource } from "../wire/resources.ts";
@@ -19,19 +28,61 @@ import { encodeService } from "../wire/service.ts";
 import type { AddressOwners } from "./addresses.ts";
 import { hostAddress } from "./addresses.ts";
 import { backendsOf, PodIndex } from "./backends.ts";
-import type { IdentityBook } from "./identities.ts";
+import type { IdentityBook, Scope } from "./identities.ts";
 import { identityLabels } from "./labels.ts";
+import { podAudit, policyProblems } from "./policies.ts";
 import type { World } from "./world.ts";
 import { namespacedName } from "./world.ts";
 
 /** The prefixes an exporter owns. */
-export type Part = ResourceKind | "local-services";
+export type Part = ResourceKind | LocalPart;
+/** Read by the agents of this cluster only. */
+type LocalPart = "local-identities" | "local-ip" | "local-services" | "endpoints" | "policies";
 
-/** In the order in which they are written: owners before what they own. */
-export const PARTS: readonly Part[] = ["nodes", "identities", "ip", "services", "local-services"];
+/** In the order in which they are written: owners before what they own, and a policy after all that it may select. */
+export const PARTS: readonly Part[] = [
+  "nodes",
+  "identities",
+  "local-identities",
+  "local-ip",
+  "ip",
+  "services",
+  "local-services",
+  "endpoints",
+  "policies",
+];
+
+/** Identities are on the side of the pods that have them, or had them: a number is never taken back. */
+const IDENTITY_PART: Readonly<Record<Scope, Part>> = { shared: "identities", local: "local-identities" };
+const IP_PART: Readonly<Record<Scope, Part>> = { shared: "ip", local: "local-ip" };
+
+/** Numbers are for ever: their keys only come. */
+export function isLasting(part: Part): boolean {
+  return part === "identities" || part === "local-identities";
+}
+
+interface LocalRow {
+  readonly prefix: string;
+  readonly judge: (suffix: string, value: Uint8Array, cluster: Cluster) => Judged<unknown>;
+}
+
+const LOCAL: Readonly<Record<LocalPart, LocalRow>> = {
+  "local-identities": {
+    prefix: LOCAL_IDENTITIES_PREFIX,
+    judge: (suffix, value, cluster) => judge("identities", cluster, suffix, value),
+  },
+  "local-ip": { prefix: LOCAL_IPS_PREFIX, judge: (suffix, value, cluster) => judge("ip", cluster, suffix, value) },
+  "local-services": { prefix: LOCAL_SERVICES_PREFIX, judge: judgeLocalService },
+  endpoints: { prefix: ENDPOINTS_PREFIX, judge: judgeLocalEndpoint },
+  policies: { prefix: POLICIES_PREFIX, judge: judgePolicy },
+};
+
+function isLocal(part: Part): part is LocalPart {
+  return Object.hasOwn(LOCAL, part);
+}
 
 export function partPrefix(part: Part, cluster: string): string {
-  return part === "local-services" ? LOCAL_SERVICES_PREFIX : resource(part).statePrefix(cluster);
+  return isLocal(part) ? LOCAL[part].prefix : resource(part).statePrefix(cluster);
 }
 
 export type Desired =
@@ -56,12 +107,14 @@ export function* desiredState(input: DesiredInput): Generator<Desired> {
     pods.add(pod);
     yield* podEntries(input, pod);
   }
-  for (const [labels, id] of input.book.entries()) {
-    yield* vetted(input, "identities", String(id), `identity ${id}`, () => new TextEncoder().encode(labels));
+  for (const [labels, id, scopes = []] of input.book.entries()) {
+    const encode = (): Uint8Array => new TextEncoder().encode(labels);
+    for (const scope of scopes) yield* vetted(input, IDENTITY_PART[scope], String(id), `identity ${id}`, encode);
   }
   yield* missingNamespaces(input.world);
   yield* doubleFrontends(input.world);
   for (const service of input.world.services.values()) yield* serviceEntries(input, service, pods);
+  for (const policy of input.world.policies.values()) yield* policyEntry(input, policy);
 }
 
 /** What peers would refuse is refused here, where somebody can mend it. `where` opens the problem line. */
@@ -81,7 +134,8 @@ function* vetted(
 }
 
 function judgedAs(input: DesiredInput, part: Part, suffix: string, value: Uint8Array): Judged<unknown> {
-  return part === "local-services" ? judgeLocalService(suffix, value) : judge(part, input.cluster, suffix, value);
+  const { cluster } = input;
+  return isLocal(part) ? LOCAL[part].judge(suffix, value, cluster) : judge(part, cluster, suffix, value);
 }
 
 function* nodeEntry(input: DesiredInput, manifest: NodeManifest): Generator<Desired> {
@@ -114,30 +168,48 @@ function* podEntries(input: DesiredInput, pod: PodManifest): Generator<Desired> 
   const { cluster, world, owners } = input;
   const name = namespacedName(pod);
   const own = pod.podIps.filter((address) => owners.get(address) === name);
-  if (own.length === 0 || !isShared(world, pod.namespace)) return;
   const where = `${pod.source}: Pod ${name}`;
-  const identity = podIdentity(input, pod);
+  yield* endpointEntry(input, pod, where);
+  if (own.length === 0) return;
+  const scope = isShared(world, pod.namespace) ? "shared" : "local";
+  const part = IP_PART[scope];
+  const identity = podIdentity(input, pod, scope);
   if (typeof identity === "number") {
-    for (const address of own) yield* ipEntry(input, pod, address, identity, where);
+    for (const address of own) yield* ipEntry(input, pod, part, address, identity, where);
     return;
   }
   yield { problem: `${where}: ${identity}` };
-  const prefix = partPrefix("ip", cluster.name);
-  for (const address of own) yield { part: "ip", key: prefix + address, refused: true };
+  const prefix = partPrefix(part, cluster.name);
+  for (const address of own) yield { part, key: prefix + address, refused: true };
+}
+
+function* endpointEntry(input: DesiredInput, pod: PodManifest, where: string): Generator<Desired> {
+  const { audit, problem } = podAudit(pod);
+  if (problem !== undefined) yield { problem: `${where}: ${problem}` };
+  if (!audit) return;
+  const { namespace, name } = pod;
+  yield* vetted(input, "endpoints", namespacedName(pod), where, () => encodeLocalEndpoint({ namespace, name, audit }));
+}
+
+function* policyEntry(input: DesiredInput, manifest: PolicyManifest): Generator<Desired> {
+  for (const problem of policyProblems(input.world, manifest)) yield { problem };
+  const name = policyName(manifest.policy);
+  yield* vetted(input, "policies", name, `${manifest.source}: ${name}`, () => encodePolicy(manifest));
 }
 
 /** The numeric identity of a pod, or why it cannot have one and how to mend it. */
-function podIdentity({ cluster, world, book }: DesiredInput, pod: PodManifest): number | string {
+function podIdentity({ cluster, world, book }: DesiredInput, pod: PodManifest, scope: Scope): number | string {
   const labels = identityLabels(cluster.name, pod, world.namespaces.get(pod.namespace)?.labels ?? new Map());
   const fault = labels.map(labelFault).find((line) => line !== undefined);
   if (fault !== undefined) return `label with ${fault}; change it`;
-  const identity = book.identityOf(labelString(labels));
+  const identity = book.identityOf(labelString(labels), scope);
   return identity ?? `no identity is left in the range of cluster id ${cluster.id}; use fewer distinct label sets`;
 }
 
 function ipEntry(
   input: DesiredInput,
   pod: PodManifest,
+  part: Part,
   address: string,
   identity: number,
   where: string,
@@ -147,7 +219,7 @@ function ipEntry(
   const namedPorts = ports.map(({ name, containerPort, protocol }) => ({ name, port: containerPort, protocol }));
   const host = hostAddress(pod, input.world.nodes);
   const entry = { address, hostAddress: host, identity, namespace, podName, serviceAccount, namedPorts };
-  return vetted(input, "ip", address, where, () => encodeIp(entry));
+  return vetted(input, part, address, where, () => encodeIp(entry));
 }
 
 function frontendsOf(service: ServiceManifest): AddressPorts {

@@ -1,10 +1,12 @@
 /** Which labels make a workload's identity. Pure. */
 import type { Label } from "../model/resource.ts";
-
-const NAMESPACE_LABEL = "io.kubernetes.pod.namespace";
-const NAMESPACE_LABELS = "io.cilium.k8s.namespace.labels.";
-const CLUSTER_LABEL = "io.cilium.k8s.policy.cluster";
-const SERVICE_ACCOUNT_LABEL = "io.cilium.k8s.policy.serviceaccount";
+import {
+  CLUSTER_LABEL_KEY,
+  KUBERNETES_SOURCE,
+  NAMESPACE_LABEL_KEY,
+  NAMESPACE_LABELS_PREFIX,
+  SERVICE_ACCOUNT_LABEL_KEY,
+} from "../wire/identity.ts";
 
 /** What only the control plane may say: stripped from a pod's own labels, so that no pod can forge where it runs. */
 const FORGEABLE = "io.cilium.k8s";
@@ -35,6 +37,17 @@ function isRelevant(key: string): boolean {
   return !IRRELEVANT.some((prefix) => key.startsWith(prefix));
 }
 
+const OF_THE_CONTROL_PLANE: ReadonlySet<string> = new Set([
+  CLUSTER_LABEL_KEY,
+  NAMESPACE_LABEL_KEY,
+  SERVICE_ACCOUNT_LABEL_KEY,
+]);
+
+/** Whether identities may carry a label of this key. */
+export function isIdentityLabel(key: string): boolean {
+  return isRelevant(key) || OF_THE_CONTROL_PLANE.has(key) || key.startsWith(NAMESPACE_LABELS_PREFIX);
+}
+
 export interface Workload {
   readonly namespace: string;
   readonly serviceAccount: string;
@@ -49,12 +62,12 @@ export function identityLabels(
 ): readonly Label[] {
   const labels = new Map<string, string>();
   for (const [key, value] of workload.labels) if (isRelevant(key)) labels.set(key, value);
-  for (const [key, value] of namespaceLabels) labels.set(`${NAMESPACE_LABELS}${key}`, value);
+  for (const [key, value] of namespaceLabels) labels.set(`${NAMESPACE_LABELS_PREFIX}${key}`, value);
   // The API server puts this one on every namespace; a manifest need not repeat it.
-  labels.set(`${NAMESPACE_LABELS}kubernetes.io/metadata.name`, workload.namespace);
-  labels.set(NAMESPACE_LABEL, workload.namespace);
-  labels.set(CLUSTER_LABEL, cluster);
-  labels.set(SERVICE_ACCOUNT_LABEL, workload.serviceAccount);
+  labels.set(`${NAMESPACE_LABELS_PREFIX}kubernetes.io/metadata.name`, workload.namespace);
+  labels.set(NAMESPACE_LABEL_KEY, workload.namespace);
+  labels.set(CLUSTER_LABEL_KEY, cluster);
+  labels.set(SERVICE_ACCOUNT_LABEL_KEY, workload.serviceAccount);
   const keys = [...labels.keys()].sort();
-  return keys.map((key) => ({ source: "k8s", key, value: labels.get(key) ?? "" }));
+  return keys.map((key) => ({ source: KUBERNETES_SOURCE, key, value: labels.get(key) ?? "" }));
 }

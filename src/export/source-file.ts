@@ -1,4 +1,5 @@
 /** One manifest file through its versions: what it says now, and what it said before where it cannot be read now. Pure. */
+import { policyName } from "../model/policy.ts";
 import type { Manifest } from "../wire/manifest.ts";
 import type { ParsedManifests } from "../wire/parse-manifests.ts";
 import { parseManifests } from "../wire/parse-manifests.ts";
@@ -49,12 +50,16 @@ function* parse(name: string, bytes: Uint8Array, known: FileState["documents"]):
     const parsed = known.get(document.text) ?? parseManifests(name, document.text);
     documents.set(document.text, parsed);
     const below = document.firstLine - 1;
-    for (const object of parsed.objects) objects.push({ ...object, source: lowered(name, object.source, below) });
+    for (const object of parsed.objects) objects.push(placed(object, lowered(name, object.source, below)));
     for (const problem of parsed.problems) problems.push(lowered(name, problem, below));
     for (const line of parsed.foreign) foreign.push(lowered(name, line, below));
     yield;
   }
   return { objects, problems, foreign, documents };
+}
+
+function placed(object: Manifest, source: string): Manifest {
+  return object.kind === "Policy" ? { ...object, source, policy: { ...object.policy, source } } : { ...object, source };
 }
 
 function textOf(bytes: Uint8Array): string | undefined {
@@ -79,5 +84,6 @@ function lowered(name: string, line: string, below: number): string {
 }
 
 function objectKey(object: Manifest): string {
+  if (object.kind === "Policy") return `Policy ${policyName(object.policy)}`;
   return `${object.kind} ${"namespace" in object ? object.namespace : ""}/${object.name}`;
 }

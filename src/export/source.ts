@@ -68,7 +68,13 @@ export class ManifestSource {
     const known = new Set(this.snapshots.newest?.problems);
     for (const problem of problems) if (!known.has(problem)) log.warn({ problem }, "manifest refused");
     log.info(
-      { files: manifests.size, pods: world.pods.size, services: world.services.size, complete },
+      {
+        files: manifests.size,
+        pods: world.pods.size,
+        services: world.services.size,
+        policies: world.policies.size,
+        complete,
+      },
       "manifests read",
     );
     this.snapshots.publish({ world, read, complete, problems });

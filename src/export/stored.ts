@@ -2,12 +2,13 @@
 
 import type { ListOptions } from "../follow/list.ts";
 import { list, prefixRange } from "../follow/list.ts";
-import type { KeyValue, KvClient } from "../kv/client.ts";
+import type { KvClient } from "../kv/client.ts";
 import type { Cluster } from "../model/cluster.ts";
 import { Slices } from "../runtime/clock.ts";
 import { labelString } from "../wire/identity.ts";
+import { LOCAL_IDENTITIES_PREFIX, LOCAL_IPS_PREFIX } from "../wire/keys.ts";
 import { judge, resource } from "../wire/resources.ts";
-import type { StoredIdentity } from "./identities.ts";
+import type { Scope, StoredIdentity } from "./identities.ts";
 
 export interface Stored {
   readonly identities: readonly StoredIdentity[];
@@ -17,29 +18,46 @@ export interface Stored {
 
 /** Reads under leadership: nobody else gives out numbers meanwhile. Rejects with a KvError. */
 export async function readStored(kv: KvClient, cluster: Cluster, options: ListOptions): Promise<Stored> {
-  const prefixes = [resource("identities").statePrefix(cluster.name), resource("ip").statePrefix(cluster.name)];
-  const { ranges } = await list(kv, prefixes.map(prefixRange), options);
+  const sources: readonly Source[] = [
+    { scope: "shared", kind: "identities", prefix: resource("identities").statePrefix(cluster.name) },
+    { scope: "local", kind: "identities", prefix: LOCAL_IDENTITIES_PREFIX },
+    { scope: "local", kind: "ip", prefix: LOCAL_IPS_PREFIX },
+    { scope: "shared", kind: "ip", prefix: resource("ip").statePrefix(cluster.name) },
+  ];
+  const { ranges } = await list(
+    kv,
+    sources.map(({ prefix }) => prefixRange(prefix)),
+    options,
+  );
   const slices = new Slices(options.clock);
   const identities: StoredIdentity[] = [];
   const owners = new Map<string, string>();
-  const [identityPrefix = "", ipPrefix = ""] = prefixes;
-  for (const found of ranges[0] ?? []) {
-    const identity = storedIdentity(cluster, found, identityPrefix);
-    if (identity) identities.push(identity);
-    await slices.rest();
-  }
-  for (const found of ranges[1] ?? []) {
-    const judged = judge("ip", cluster, found.key.slice(ipPrefix.length), found.value);
-    if (judged.ok) owners.set(judged.value.address, `${judged.value.namespace}/${judged.value.podName}`);
-    await slices.rest();
+  for (const [index, { scope, kind, prefix }] of sources.entries()) {
+    for (const { key, value } of ranges[index] ?? []) {
+      const suffix = key.slice(prefix.length);
+      if (kind === "identities") identities.push(...storedIdentity(cluster, suffix, value, scope));
+      else noteOwner(owners, cluster, suffix, value);
+      await slices.rest();
+    }
   }
   return { identities, owners };
 }
 
-function storedIdentity(cluster: Cluster, found: KeyValue, prefix: string): StoredIdentity | undefined {
-  const suffix = found.key.slice(prefix.length);
-  const judged = judge("identities", cluster, suffix, found.value);
-  if (judged.ok) return { id: judged.value.id, labels: labelString(judged.value.labels) };
+interface Source {
+  readonly scope: Scope;
+  readonly kind: "identities" | "ip";
+  readonly prefix: string;
+}
+
+function noteOwner(owners: Map<string, string>, cluster: Cluster, suffix: string, value: Uint8Array): void {
+  const judged = judge("ip", cluster, suffix, value);
+  if (judged.ok) owners.set(judged.value.address, `${judged.value.namespace}/${judged.value.podName}`);
+}
+
+/** None when the key is no number. */
+function storedIdentity(cluster: Cluster, suffix: string, value: Uint8Array, scope: Scope): readonly StoredIdentity[] {
+  const judged = judge("identities", cluster, suffix, value);
+  if (judged.ok) return [{ id: judged.value.id, labels: labelString(judged.value.labels), scope }];
   const id = Number(suffix);
-  return Number.isSafeInteger(id) ? { id } : undefined;
+  return Number.isSafeInteger(id) ? [{ id, scope }] : [];
 }

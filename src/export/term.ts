@@ -17,7 +17,7 @@ import type { AddressOwners } from "./addresses.ts";
 import { canaryKeys, clusterConfig } from "./announcements.ts";
 import type { Compiled, Entries } from "./compile.ts";
 import { changes, compile } from "./compile.ts";
-import { PARTS, type Part, partPrefix } from "./desired.ts";
+import { isLasting, PARTS, type Part, partPrefix } from "./desired.ts";
 import { timestamp } from "./heartbeat.ts";
 import type { IdentityBook } from "./identities.ts";
 import type { Snapshot, Snapshots } from "./snapshot.ts";
@@ -78,14 +78,15 @@ function allowsMore(snapshot: Snapshot, audited: Snapshot): boolean {
 async function audit(options: TermOptions, compiled: Compiled, { read, complete }: Snapshot): Promise<void> {
   const { kv, publisher, cluster, clock, signal, pageSize } = options;
   await announceConfig(options);
-  for (const part of PARTS) {
-    // Numbers are never taken back; nothing is taken back while some manifest was never understood.
-    const prune = complete && part !== "identities";
+  const bring = async (part: Part, prune: boolean): Promise<void> => {
     const entries = compiled.parts.get(part) ?? NO_ENTRIES;
     const how = { prune, keep: compiled.refused, pageSize, clock, signal };
     await retry(options, () => reconcile(publisher, kv, partPrefix(part, cluster.name), entries, how));
     await publisher.drained();
-  }
+  };
+  // Nothing is taken back while some manifest was never understood. A pod that becomes shared is so before it ceases to be local.
+  for (const part of PARTS) await bring(part, complete && !isLasting(part) && part !== "local-ip");
+  if (complete) await bring("local-ip", true);
   if (await announceCanaries(options, read)) options.onSynced();
 }
 
@@ -119,15 +120,28 @@ async function announceCanaries(options: TermOptions, read: boolean): Promise<bo
   return true;
 }
 
-/** Owners before what they own: a part is acknowledged before the next one is queued. */
+/**
+ * Puts before deletions, owners before what they own and gone after it: a part is acknowledged before the next one is queued. So a pod that
+ * changes between shared and local is known throughout.
+ */
 async function publishChanges(options: TermOptions, published: Published, compiled: Compiled): Promise<void> {
   const { publisher, clock } = options;
   const slices = new Slices(clock);
+  const deletions: string[][] = [];
   for (const part of PARTS) {
     const after = compiled.parts.get(part) ?? NO_ENTRIES;
+    const gone: string[] = [];
     for (const { key, value } of changes(published.get(part) ?? NO_ENTRIES, after, compiled.refused)) {
       if (value) publisher.put(key, value, "live");
-      else if (part !== "identities") publisher.delete(key, "live");
+      else if (!isLasting(part)) gone.push(key);
+      await slices.rest();
+    }
+    deletions.unshift(gone);
+    await publisher.drained();
+  }
+  for (const gone of deletions) {
+    for (const key of gone) {
+      publisher.delete(key, "live");
       await slices.rest();
     }
     await publisher.drained();

@@ -1,5 +1,13 @@
 /** The objects of all manifest files put together: what this cluster is told to run. Pure. */
-import type { Manifest, NamespaceManifest, NodeManifest, PodManifest, ServiceManifest } from "../wire/manifest.ts";
+import { policyName } from "../model/policy.ts";
+import type {
+  Manifest,
+  NamespaceManifest,
+  NodeManifest,
+  PodManifest,
+  PolicyManifest,
+  ServiceManifest,
+} from "../wire/manifest.ts";
 
 export interface World {
   /** By name. */
@@ -8,6 +16,8 @@ export interface World {
   /** By `namespace/name`. */
   readonly services: ReadonlyMap<string, ServiceManifest>;
   readonly pods: ReadonlyMap<string, PodManifest>;
+  /** By `policyName()`. */
+  readonly policies: ReadonlyMap<string, PolicyManifest>;
   readonly problems: readonly string[];
 }
 
@@ -22,6 +32,7 @@ export function* joinManifests(files: Iterable<readonly Manifest[]>): Generator<
     nodes: new Map<string, NodeManifest>(),
     services: new Map<string, ServiceManifest>(),
     pods: new Map<string, PodManifest>(),
+    policies: new Map<string, PolicyManifest>(),
     problems: [] as string[],
   };
   const add = <M extends Manifest>(into: Map<string, M>, key: string, manifest: M): void => {
@@ -34,7 +45,8 @@ export function* joinManifests(files: Iterable<readonly Manifest[]>): Generator<
       if (manifest.kind === "Namespace") add(world.namespaces, manifest.name, manifest);
       else if (manifest.kind === "Node") add(world.nodes, manifest.name, manifest);
       else if (manifest.kind === "Service") add(world.services, namespacedName(manifest), manifest);
-      else add(world.pods, namespacedName(manifest), manifest);
+      else if (manifest.kind === "Pod") add(world.pods, namespacedName(manifest), manifest);
+      else add(world.policies, policyName(manifest.policy), manifest);
       yield;
     }
   }
@@ -42,5 +54,6 @@ export function* joinManifests(files: Iterable<readonly Manifest[]>): Generator<
 }
 
 function duplicateLine(name: string, first: Manifest, second: Manifest): string {
-  return `${second.source}: ${second.kind} ${name} is already defined in ${first.source}, which stays; remove one of the two`;
+  const what = second.kind === "Policy" ? name : `${second.kind} ${name}`;
+  return `${second.source}: ${what} is already defined in ${first.source}, which stays; remove one of the two`;
 }

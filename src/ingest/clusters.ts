@@ -1,6 +1,6 @@
 /**
  * Which clusters there are, and their ids, as the cluster configs in the local etcd say. A config that is refused leaves the last good one; an id
- * belongs to whoever had it first, until that cluster is gone, config and rows.
+ * belongs to whoever had it first, until that cluster is gone, config and rows; one that it gave up, until no row carries it any more.
  */
 import { type Cluster, clusterNameFault } from "../model/cluster.ts";
 import { judgeClusterConfig } from "../wire/cluster-config.ts";
@@ -23,6 +23,9 @@ export class Clusters {
   readonly #known = new Map<string, Known>();
   /** Configs refused, by cluster: judged again when an id becomes free. */
   readonly #refused = new Map<string, { readonly bytes: Uint8Array; readonly line: string }>();
+
+  /** Ids that clusters gave up, and who. */
+  readonly #former = new Map<number, string>();
 
   constructor(own: Cluster) {
     this.#own = own;
@@ -65,6 +68,8 @@ export class Clusters {
     this.#refused.delete(name);
     if (name === this.#own.name) return undefined;
     const before = this.#known.get(name)?.cluster.id;
+    if (before !== undefined) this.#former.set(before, name);
+    this.#former.delete(judged);
     const cluster = { name, id: judged };
     this.#known.set(name, { cluster, configured: true });
     return before === judged ? undefined : { cluster, renumbered: before !== undefined };
@@ -76,11 +81,17 @@ export class Clusters {
     if (known !== undefined) known.configured = false;
   }
 
-  /** Forgets clusters without config and rows; returns those that may take their ids now. */
-  forget(hasRows: (name: string) => boolean): readonly Numbered[] {
+  /**
+   * Forgets clusters without config and rows, and ids given up that no row carries; returns those that may take their ids now.
+   * @param hasRows of the cluster, or only those that carry this id of its.
+   */
+  forget(hasRows: (name: string, id?: number) => boolean): readonly Numbered[] {
     const gone = [...this.#known].filter(([name, { configured }]) => !configured && !hasRows(name));
-    if (gone.length === 0) return [];
     for (const [name] of gone) this.#known.delete(name);
+    if (this.#refused.size === 0) return [];
+    const free = [...this.#former].filter(([id, name]) => !hasRows(name, id));
+    for (const [id] of free) this.#former.delete(id);
+    if (gone.length + free.length === 0) return [];
     const again = [...this.#refused].map(([name, { bytes }]) => this.put(name, bytes));
     return again.filter((numbered) => numbered !== undefined);
   }
@@ -94,6 +105,10 @@ export class Clusters {
     const { id } = judged.value;
     if (name === this.#own.name) {
       return id === this.#own.id ? id : `says id ${id}, but this agent was started with --cluster-id ${this.#own.id}`;
+    }
+    const former = this.#former.get(id);
+    if (former !== undefined && former !== name) {
+      return `id ${id} belongs to cluster ${former} until nothing is left of what it said under it`;
     }
     const holder = this.all().find((cluster) => cluster.id === id && cluster.name !== name);
     return holder === undefined ? id : `id ${id} belongs to cluster ${holder.name}; give one of the two another id`;

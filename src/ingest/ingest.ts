@@ -10,11 +10,24 @@ import { Slices } from "../runtime/clock.ts";
 import type { Logger } from "../runtime/log.ts";
 import type { Metrics } from "../runtime/metrics.ts";
 import type { AgentTables } from "../tables/agent-tables.ts";
+import type { SourceKind } from "../tables/tables-view.ts";
+import { LOCAL_IDENTITIES_PREFIX } from "../wire/keys.ts";
+import { stateKey } from "../wire/resources.ts";
 import { Canaries } from "./canaries.ts";
 import { Clusters, type Numbered } from "./clusters.ts";
-import { followedRanges, SOURCE_KINDS, type Subject, sourceCanary, subjectOf } from "./keys.ts";
+import { FollowedKeys } from "./keys.ts";
 import { Parking } from "./parking.ts";
 import { type Row, Rows } from "./rows.ts";
+
+/** One kind of one cluster. */
+interface Source {
+  readonly cluster: Cluster;
+  readonly kind: SourceKind;
+}
+
+function sourceName({ cluster, kind }: Source): string {
+  return `${kind}/${cluster.id}`;
+}
 
 export interface IngestOptions extends SourceOptions {
   readonly tables: AgentTables;
@@ -22,6 +35,8 @@ export interface IngestOptions extends SourceOptions {
   readonly metrics: Metrics;
   /** Values kept of clusters whose config is not known. */
   readonly maxParked: number;
+  /** Least time between two listings that `recheck` asks for. */
+  readonly recheckIntervalMs: number;
   /** Told after the tables changed. */
   readonly changed: () => void;
 }
@@ -40,24 +55,30 @@ export interface IngestStatus {
 export class Ingest implements SourceSink {
   readonly #options: IngestOptions;
   readonly #own: Cluster;
+  readonly #keys: FollowedKeys;
   readonly #clusters: Clusters;
   readonly #canaries = new Canaries();
   readonly #parking: Parking;
   readonly #rows: Rows;
   /** Clusters of which some values were turned away before their id was known: complete only after the next listing. */
   readonly #incomplete = new Set<string>();
-  /** Ids that the tables were told of as synced, by kind. */
-  #synced: ReadonlySet<string> = new Set();
+  /** What the tables were told to be synced, `kind/id`. */
+  #synced: ReadonlyMap<string, Source> = new Map();
   #connected = false;
   #lastError: string | undefined;
   #provenAtMs: number | undefined;
   #round = new AbortController();
+  /** Between a listing taken in and the end of its watch: a listing is never cut off by the wish for another. */
+  #watching = false;
+  #recheckWanted = false;
+  #recheckedAtMs = Number.NEGATIVE_INFINITY;
   /** Revision of the tables that was told last. */
   #told = 0;
 
   constructor(options: IngestOptions) {
     this.#options = options;
     this.#own = options.tables.own;
+    this.#keys = new FollowedKeys(this.#own.name);
     this.#clusters = new Clusters(this.#own);
     this.#parking = new Parking(options.maxParked);
     this.#rows = new Rows(options.tables, options.metrics);
@@ -67,10 +88,20 @@ export class Ingest implements SourceSink {
   async run(): Promise<void> {
     const { signal } = this.#options;
     while (!signal.aborted) {
+      this.#watching = false;
       this.#round = new AbortController();
       const either = AbortSignal.any([signal, this.#round.signal]);
-      await followForever({ ...this.#options, signal: either }, followedRanges(this.#own.name), this);
+      await followForever({ ...this.#options, signal: either }, this.#keys.ranges, this);
     }
+  }
+
+  /**
+   * Somebody met what the tables do not know: lists again, in case the watch lost something. At most once in `recheckIntervalMs`; what is asked
+   * meanwhile waits until then.
+   */
+  recheck(): void {
+    this.#recheckWanted = true;
+    this.#recheckIfDue();
   }
 
   status(): IngestStatus {
@@ -90,23 +121,24 @@ export class Ingest implements SourceSink {
     this.#parking.clear();
     this.#clusters.mark();
     this.#rows.mark();
-    const kvs = listing.ranges.flat();
-    this.#canaries.listed(
-      kvs.filter(({ key }) => this.#subject(key)?.what === "canary"),
-      listing.revision,
-    );
-    for (const { key, value } of kvs) {
-      this.#put(key, value);
-      await slices.rest();
+    const canaries = listing.ranges.flat().filter(({ key }) => this.#keys.subject(key)?.what === "canary");
+    this.#canaries.listed(canaries, listing.revision);
+    for (const kvs of listing.ranges) {
+      for (const { key, value } of kvs) {
+        this.#put(key, value);
+        await slices.rest();
+      }
     }
     this.#prove();
     this.#settle(true);
+    this.#watching = true;
   }
 
   changed(_range: number, events: readonly WatchEvent[]): void {
     for (const event of events) {
       if (event.type === "delete") this.#delete(event.key);
-      else if (this.#subject(event.kv.key)?.what === "canary") this.#canaries.put(event.kv.key, event.kv.modRevision);
+      else if (this.#keys.subject(event.kv.key)?.what === "canary")
+        this.#canaries.put(event.kv.key, event.kv.modRevision);
       else this.#put(event.kv.key, event.kv.value);
     }
     this.#settle(false);
@@ -116,20 +148,27 @@ export class Ingest implements SourceSink {
     this.#canaries.progress(revision);
     this.#prove();
     this.#settle(false);
+    this.#recheckIfDue();
   }
 
   lost(detail: string): void {
     this.#connected = false;
+    this.#watching = false;
     this.#lastError = detail;
     this.#options.log.warn({ detail }, "local etcd lost; everything known stays");
   }
 
-  #subject(key: string): Subject | undefined {
-    return subjectOf(key, this.#own.name);
+  #recheckIfDue(): void {
+    const nowMs = this.#options.clock.nowMs();
+    if (!this.#recheckWanted || !this.#watching) return;
+    if (nowMs - this.#recheckedAtMs < this.#options.recheckIntervalMs) return;
+    this.#recheckWanted = false;
+    this.#recheckedAtMs = nowMs;
+    this.#round.abort();
   }
 
   #put(key: string, value: Uint8Array): void {
-    const subject = this.#subject(key);
+    const subject = this.#keys.subject(key);
     if (subject?.what === "row") this.#putRow(key, subject, value);
     if (subject?.what !== "config") return;
     const numbered = this.#clusters.put(subject.cluster, value);
@@ -143,7 +182,7 @@ export class Ingest implements SourceSink {
   }
 
   #delete(key: string): void {
-    const subject = this.#subject(key);
+    const subject = this.#keys.subject(key);
     if (subject?.what === "canary") this.#canaries.delete(key);
     if (subject?.what === "config") this.#clusters.delete(subject.cluster);
     if (subject?.what !== "row") return;
@@ -167,32 +206,46 @@ export class Ingest implements SourceSink {
   }
 
   #unproven(cluster: Cluster): boolean {
-    return SOURCE_KINDS.some((kind) => !this.#synced.has(`${kind}/${cluster.id}`));
+    return this.#sources(cluster).some((source) => !this.#synced.has(sourceName(source)));
+  }
+
+  #sources(cluster: Cluster): readonly Source[] {
+    return this.#keys.kinds(cluster.name).map((kind) => ({ cluster, kind }));
+  }
+
+  #isComplete({ cluster: { name }, kind }: Source): boolean {
+    if (!this.#clusters.isConfigured(name) || this.#incomplete.has(name)) return false;
+    const canary = this.#keys.canary(name, kind);
+    return canary !== undefined && this.#canaries.proves(canary);
   }
 
   /** Sweeps sources that became complete (all complete ones after a listing) and tells who waits for the tables. */
   #settle(afterListing: boolean): void {
     const { tables } = this.#options;
-    const synced = new Set<string>();
-    for (const cluster of this.#clusters.all()) {
-      for (const kind of SOURCE_KINDS) {
-        const source = `${kind}/${cluster.id}`;
-        const canary = sourceCanary(this.#own.name, cluster.name, kind);
-        if (!this.#clusters.isConfigured(cluster.name) || this.#incomplete.has(cluster.name)) continue;
-        if (!this.#canaries.proves(canary)) continue;
-        synced.add(source);
-        if (afterListing || !this.#synced.has(source)) tables.sweep(cluster, kind);
-        tables.setSynced(cluster.id, kind, true);
-      }
+    const clusters = this.#clusters.all();
+    tables.setClusters(clusters);
+    const complete = clusters.flatMap((cluster) => this.#sources(cluster)).filter((source) => this.#isComplete(source));
+    const synced = new Map(complete.map((source) => [sourceName(source), source]));
+    for (const [name, { cluster, kind }] of synced) {
+      if (afterListing || !this.#synced.has(name)) tables.sweep(cluster, kind);
+      tables.setSynced(cluster.id, kind, true);
     }
-    for (const source of this.#synced.difference(synced)) {
-      const [kind, id] = source.split("/");
-      tables.setSynced(Number(id), kind === "ip" ? "ip" : "services", false);
+    for (const [name, { cluster, kind }] of this.#synced) {
+      if (!synced.has(name)) tables.setSynced(cluster.id, kind, false);
     }
     this.#synced = synced;
-    const hasRows = (name: string): boolean => SOURCE_KINDS.some((kind) => tables.count(name, kind).rows > 0);
+    const hasRows = (name: string, id?: number): boolean =>
+      id === undefined ? this.#count(name).rows > 0 : tables.speaksAs(name, id);
     for (const numbered of this.#clusters.forget(hasRows)) this.#unpark(numbered);
     this.#tell(afterListing);
+  }
+
+  #count(cluster: string): { readonly rows: number; readonly held: number } {
+    const counts = this.#keys.kinds(cluster).map((kind) => this.#options.tables.count(cluster, kind));
+    return {
+      rows: counts.reduce((sum, { rows }) => sum + rows, 0),
+      held: counts.reduce((sum, { held }) => sum + held, 0),
+    };
   }
 
   #tell(always: boolean): void {
@@ -207,17 +260,22 @@ export class Ingest implements SourceSink {
     const parked = [...this.#parking.counts()].map(
       ([cluster, count]) => `cluster ${cluster}: ${count} values wait for its cluster config in the local etcd`,
     );
-    const held = this.#clusters.all().flatMap((cluster) => this.#heldLine(cluster));
+    const held = this.#clusters.all().flatMap(({ name }) => this.#heldLine(name));
     const lost = this.#lastError === undefined ? [] : [`local etcd: ${this.#lastError}; serving what is known`];
-    return [...lost, ...this.#clusters.problems(), ...parked, ...held, ...this.#rows.problems()];
+    const twofold = this.#options.tables
+      .contradictions()
+      .map(
+        (id) =>
+          `identity ${id}: ${stateKey("identities", this.#own.name, String(id))} and ${LOCAL_IDENTITIES_PREFIX}${id} say different labels; the first counts`,
+      );
+    return [...lost, ...this.#clusters.problems(), ...parked, ...held, ...twofold, ...this.#rows.problems()];
   }
 
-  #heldLine({ name }: Cluster): readonly string[] {
-    const { tables } = this.#options;
-    const held = SOURCE_KINDS.reduce((sum, kind) => sum + tables.count(name, kind).held, 0);
+  #heldLine(cluster: string): readonly string[] {
+    const { held } = this.#count(cluster);
     if (held === 0) return [];
     return [
-      `cluster ${name}: ${held} entries are kept that the local etcd lacks; they go once its config and canaries are there`,
+      `cluster ${cluster}: ${held} entries are kept that the local etcd lacks; they go once its config and canaries are there`,
     ];
   }
 }

@@ -1,24 +1,19 @@
 /** Which keys of the local etcd an agent follows, what each is, and which canary proves that a source is complete. */
 import { type KeyRange, prefixRange } from "../follow/list.ts";
-import type { SourceKind } from "../tables/agent-tables.ts";
+import { LOCAL_KINDS, SHARED_KINDS, type SourceKind } from "../tables/tables-view.ts";
 import {
   CLUSTER_CONFIG_PREFIX,
   canaryKey,
   clusterOfConfigKey,
+  ENDPOINTS_PREFIX,
+  LOCAL_IDENTITIES_PREFIX,
+  LOCAL_IPS_PREFIX,
   LOCAL_SERVICES_PREFIX,
-  localServicesCanary,
+  localCanary,
+  POLICIES_PREFIX,
   SYNCED_PREFIX,
 } from "../wire/keys.ts";
 import { parseCacheKey, resource } from "../wire/resources.ts";
-
-export const SOURCE_KINDS: readonly SourceKind[] = ["services", "ip"];
-
-/** Configs and canaries first: a listing needs them to judge the rest. */
-export function followedRanges(own: string): readonly KeyRange[] {
-  const caches = SOURCE_KINDS.map((kind) => `${resource(kind).cacheCanary}/`);
-  const prefixes = [CLUSTER_CONFIG_PREFIX, SYNCED_PREFIX, LOCAL_SERVICES_PREFIX, resource("ip").statePrefix(own)];
-  return [...prefixes, ...caches].map(prefixRange);
-}
 
 /** What one key says something about. */
 export type Subject =
@@ -26,25 +21,67 @@ export type Subject =
   | { readonly what: "canary" }
   | { readonly what: "row"; readonly cluster: string; readonly kind: SourceKind; readonly suffix: string };
 
-/** undefined: not for us. */
-export function subjectOf(key: string, own: string): Subject | undefined {
-  if (key.startsWith(SYNCED_PREFIX)) return { what: "canary" };
-  const configured = clusterOfConfigKey(key);
-  if (configured !== undefined) return { what: "config", cluster: configured };
-  const row = (kind: SourceKind, prefix: string): Subject => {
-    return { what: "row", cluster: own, kind, suffix: key.slice(prefix.length) };
-  };
-  if (key.startsWith(LOCAL_SERVICES_PREFIX)) return row("services", LOCAL_SERVICES_PREFIX);
-  const ownIps = resource("ip").statePrefix(own);
-  if (key.startsWith(ownIps)) return row("ip", ownIps);
-  const cached = parseCacheKey(key);
-  if (cached === undefined || cached.cluster === own) return undefined;
-  const kind = SOURCE_KINDS.find((known) => known === cached.kind);
-  return kind && { what: "row", cluster: cached.cluster, kind, suffix: cached.suffix };
+/** Where the own cluster says something. */
+interface OwnSource {
+  readonly kind: SourceKind;
+  readonly prefix: string;
+  readonly canary: string;
 }
 
-/** The canary that says: everything of this kind of this cluster is in the local etcd. */
-export function sourceCanary(own: string, cluster: string, kind: SourceKind): string {
-  if (cluster !== own) return canaryKey(cluster, resource(kind).cacheCanary);
-  return kind === "services" ? localServicesCanary(own) : canaryKey(own, resource(kind).stateCanary);
+function ownSources(own: string): readonly OwnSource[] {
+  const local = (kind: SourceKind, prefix: string): OwnSource => ({ kind, prefix, canary: localCanary(own, prefix) });
+  const shared = (kind: "nodes" | "identities" | "ip"): OwnSource => {
+    const { statePrefix, stateCanary } = resource(kind);
+    return { kind, prefix: statePrefix(own), canary: canaryKey(own, stateCanary) };
+  };
+  return [
+    local("services", LOCAL_SERVICES_PREFIX),
+    shared("nodes"),
+    shared("identities"),
+    local("local-identities", LOCAL_IDENTITIES_PREFIX),
+    shared("ip"),
+    local("local-ip", LOCAL_IPS_PREFIX),
+    local("policies", POLICIES_PREFIX),
+    local("endpoints", ENDPOINTS_PREFIX),
+  ];
+}
+
+export class FollowedKeys {
+  /** Configs and canaries first: a listing needs them to judge the rest. */
+  readonly ranges: readonly KeyRange[];
+  readonly #own: string;
+  readonly #sources: readonly OwnSource[];
+
+  constructor(own: string) {
+    this.#own = own;
+    this.#sources = ownSources(own);
+    const said = this.#sources.map(({ prefix }) => prefix);
+    const caches = SHARED_KINDS.map((kind) => `${resource(kind).cacheCanary}/`);
+    this.ranges = [CLUSTER_CONFIG_PREFIX, SYNCED_PREFIX, ...said, ...caches].map(prefixRange);
+  }
+
+  /** What the cluster can be expected to say. */
+  kinds(cluster: string): readonly SourceKind[] {
+    return cluster === this.#own ? [...SHARED_KINDS, ...LOCAL_KINDS] : SHARED_KINDS;
+  }
+
+  /** undefined: not for us. */
+  subject(key: string): Subject | undefined {
+    if (key.startsWith(SYNCED_PREFIX)) return { what: "canary" };
+    const configured = clusterOfConfigKey(key);
+    if (configured !== undefined) return { what: "config", cluster: configured };
+    const said = this.#sources.find(({ prefix }) => key.startsWith(prefix));
+    if (said !== undefined) {
+      return { what: "row", cluster: this.#own, kind: said.kind, suffix: key.slice(said.prefix.length) };
+    }
+    const cached = parseCacheKey(key);
+    return cached === undefined || cached.cluster === this.#own ? undefined : { what: "row", ...cached };
+  }
+
+  /** The canary that says: everything of this kind of this cluster is in the local etcd. */
+  canary(cluster: string, kind: SourceKind): string | undefined {
+    if (cluster === this.#own) return this.#sources.find((source) => source.kind === kind)?.canary;
+    const shared = SHARED_KINDS.find((known) => known === kind);
+    return shared && canaryKey(cluster, resource(shared).cacheCanary);
+  }
 }

@@ -3,7 +3,10 @@ import type { Cluster } from "../model/cluster.ts";
 import type { Judged, Rejection } from "../model/resource.ts";
 import type { Counter, Metrics } from "../runtime/metrics.ts";
 import type { AgentTables } from "../tables/agent-tables.ts";
+import { ipSuffix } from "../wire/ip.ts";
+import { judgeLocalEndpoint } from "../wire/local-endpoint.ts";
 import { judgeLocalService } from "../wire/local-service.ts";
+import { judgePolicy } from "../wire/policy.ts";
 import { judge } from "../wire/resources.ts";
 import type { Subject } from "./keys.ts";
 
@@ -50,17 +53,34 @@ export class Rows {
   }
 
   #accept(row: Row, cluster: Cluster, value: Uint8Array): Rejection | undefined {
-    if (row.kind === "ip") {
-      return take(judge("ip", cluster, row.suffix, value), (entry) =>
-        this.#tables.putIp(cluster, row.suffix, entry.identity),
-      );
+    const { kind, suffix } = row;
+    const tables = this.#tables;
+    switch (kind) {
+      case "ip":
+      case "local-ip":
+        return take(judge("ip", cluster, suffix, value), (entry) =>
+          tables.putIp(cluster, ipSuffix(entry), entry, kind),
+        );
+      case "identities":
+      case "local-identities":
+        return take(judge("identities", cluster, suffix, value), (id) => tables.putIdentity(cluster, id, kind));
+      case "nodes":
+        return take(judge("nodes", cluster, suffix, value), (node) => tables.putNode(cluster, node));
+      case "policies":
+        return take(judgePolicy(suffix, value), (policy) => tables.putPolicy(policy));
+      case "endpoints":
+        return take(judgeLocalEndpoint(suffix, value), (pod) => tables.putEndpoint(pod));
+      case "services":
+        return this.#acceptService(cluster, suffix, value);
     }
+  }
+
+  #acceptService(cluster: Cluster, suffix: string, value: Uint8Array): Rejection | undefined {
     if (cluster.name === this.#tables.own.name) {
-      return take(judgeLocalService(row.suffix, value), (service) => this.#tables.putLocalService(service));
+      return take(judgeLocalService(suffix, value), (service) => this.#tables.putLocalService(service));
     }
-    return take(judge("services", cluster, row.suffix, value), (service) =>
-      this.#tables.putClusterService(cluster, service),
-    );
+    const judged = judge("services", cluster, suffix, value);
+    return take(judged, (service) => this.#tables.putClusterService(cluster, service));
   }
 }
 

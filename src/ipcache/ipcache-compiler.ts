@@ -1,42 +1,77 @@
 /**
- * Tables to `ipcache`: address to identity. Of several clusters that claim an address the own one wins, then the lowest id; when the winner
- * withdraws, the next claim counts again. What the kernel held stays until its cluster's IPs are complete.
+ * Tables to `ipcache`, address to identity, and to `ipcache_cidrs`. Of several clusters that claim an address the own one wins, then the lowest
+ * id; within a cluster its pods, then its nodes. When the winner withdraws, the next claim counts again. What the kernel held stays until its
+ * cluster has said everything.
  */
-
 import { decodeIpcacheKey, decodeIpcacheValue, encodeIpcacheKey, encodeIpcacheValue } from "../maps/ipcache-map.ts";
 import { formatAddress, parseAddress } from "../model/address.ts";
-import type { ChangeSet, IpClaim, TablesView } from "../tables/agent-tables.ts";
+import { FIRST_ALLOCATED_IDENTITY } from "../model/cluster.ts";
+import { RESERVED_IDENTITIES } from "../model/identity.ts";
 import { DesiredMap, entryKey } from "../tables/desired-map.ts";
+import type { ChangeSet, SourceKind, TablesView } from "../tables/tables-view.ts";
+import { CidrCompiler } from "./cidr-compiler.ts";
+import { NodeIndex } from "./node-index.ts";
+
+const { host: HOST, "remote-node": REMOTE_NODE, health: HEALTH } = RESERVED_IDENTITIES;
+const NO_CIDRS: ReadonlyMap<string, number> = new Map();
+const NOTHING = { touched: new Set<string>(), all: false };
+const LISTED = 5;
+
+type Entries = Iterable<readonly [key: Uint8Array, value: Uint8Array]>;
+
+/** Who may be behind an address. */
+interface Candidate {
+  readonly clusterId: number;
+  readonly identity: number;
+}
 
 export class IpcacheCompiler {
   readonly entries = new DesiredMap();
   readonly #view: TablesView;
-  readonly #retained = new Map<string, IpClaim>();
-  readonly #cidrs = new Set<string>();
+  readonly #nodes = new NodeIndex();
+  readonly #cidrs: CidrCompiler;
+  readonly #retained = new Map<string, Candidate>();
+  /** IP entries of CIDRs: no map holds them. */
+  readonly #cidrClaims = new Set<string>();
+  /** Addresses of which some claim does not count. */
+  readonly #refused = new Set<string>();
   /** Each value once: addresses of one identity share it, and there are far more addresses. */
   readonly #values = new Map<number, Uint8Array>();
 
   constructor(view: TablesView) {
     this.#view = view;
+    this.#cidrs = new CidrCompiler(view, this.#nodes);
   }
 
-  /** CIDR entries that the tables hold and no map does yet. */
-  get notProgrammed(): number {
-    return this.#cidrs.size;
+  /** For `ipcache_cidrs`. */
+  get cidrs(): DesiredMap {
+    return this.#cidrs.entries;
   }
 
   /** Takes over what the kernel holds; before the first `update`. */
-  adopt(entries: Iterable<readonly [key: Uint8Array, value: Uint8Array]>): void {
+  adopt(entries: Entries, cidrs: Entries = []): void {
     for (const [key, value] of entries) {
       this.#retained.set(formatAddress(decodeIpcacheKey(key).address), decodeIpcacheValue(value));
       this.entries.set(entryKey(key), value);
     }
+    this.#cidrs.adopt(cidrs, this.retainedClusters());
   }
 
-  /** Yields between addresses: the caller may rest, and the tables may change meanwhile. */
-  *update(changes: Pick<ChangeSet, "addresses" | "sources">): Generator<void> {
-    const retained = changes.sources ? [...this.#retained.keys()] : [];
-    for (const addresses of [changes.addresses, retained]) {
+  /**
+   * Yields between addresses: the caller may rest, and the tables may change meanwhile.
+   * @param policyCidrs canonical CIDR -> the identity that stands for it: all that policies name now, adopted ones among them for as long as the
+   * policies are not known.
+   */
+  *update(
+    changes: Pick<ChangeSet, "addresses" | "nodes" | "devices" | "sources">,
+    policyCidrs: ReadonlyMap<string, number> = NO_CIDRS,
+  ): Generator<void> {
+    const moved = changes.nodes || changes.devices;
+    const { touched, all } = moved ? this.#nodes.read(this.#view) : NOTHING;
+    const retained = moved || changes.sources ? [...this.#retained.keys()] : [];
+    yield* this.#cidrs.update(moved || changes.sources, policyCidrs);
+    const everything = all ? this.#view.addresses() : [];
+    for (const addresses of [touched, changes.addresses, everything, retained]) {
       for (const address of addresses) {
         this.#compile(address);
         yield;
@@ -49,41 +84,98 @@ export class IpcacheCompiler {
     return new Set([...this.#retained.values()].map(({ clusterId }) => clusterId));
   }
 
-  #compile(address: string): void {
-    const claims = this.#view.ipClaims(address);
-    const bytes = parseAddress(address);
-    if (bytes === undefined) {
-      if (claims.length > 0) this.#cidrs.add(address);
-      else this.#cidrs.delete(address);
-      return;
-    }
-    const claim = this.#winner([...claims, ...this.#retainedClaim(address, claims)]);
-    const key = entryKey(encodeIpcacheKey({ address: bytes }));
-    if (claim === undefined) this.entries.delete(key);
-    else this.entries.set(key, this.#valueOf(claim));
+  /** What is left out, one line each. */
+  problems(): readonly string[] {
+    const cidrs = this.#cidrClaims.size;
+    const refused = this.#refused.size;
+    const lines = [...this.#cidrs.problems()];
+    if (cidrs > 0) lines.push(`${cidrs} CIDR entries are not programmed: the ipcache holds single addresses`);
+    if (refused === 0) return lines;
+    const some = [...this.#refused].slice(0, LISTED).join(", ");
+    return [
+      ...lines,
+      `${refused} addresses are claimed by a cluster that may not: inside the own pod CIDRs, or as a node that its cluster does not list (${some})`,
+    ];
   }
 
-  #valueOf(claim: IpClaim): Uint8Array {
-    const id = claim.identity * 256 + claim.clusterId;
-    const known = this.#values.get(id) ?? encodeIpcacheValue(claim);
+  #compile(address: string): void {
+    const bytes = parseAddress(address);
+    if (bytes === undefined) {
+      if (this.#view.ipClaims(address).length > 0) this.#cidrClaims.add(address);
+      else this.#cidrClaims.delete(address);
+      return;
+    }
+    const candidates = this.#candidates(address, bytes);
+    const winner = this.#winner([...candidates, ...this.#retainedCandidate(address, candidates)]);
+    const key = entryKey(encodeIpcacheKey({ address: bytes }));
+    if (winner === undefined) this.entries.delete(key);
+    else this.entries.set(key, this.#valueOf(winner));
+  }
+
+  #candidates(address: string, bytes: Uint8Array): readonly Candidate[] {
+    const nodes = this.#nodes.of(address);
+    const claims = this.#view.ipClaims(address);
+    const ownRange = this.#nodes.ownPods.holds({ address: bytes, bits: 128 });
+    const said: readonly Candidate[] = [...claims, ...nodes.filter(({ identity }) => identity !== HEALTH)];
+    const counting = said.filter((candidate) => {
+      if (ownRange && candidate.clusterId !== this.#view.own.id) return false;
+      return candidate.identity >= FIRST_ALLOCATED_IDENTITY || nodes.some((node) => vouches(node, candidate));
+    });
+    if (counting.length < said.length) this.#refused.add(address);
+    else this.#refused.delete(address);
+    return counting;
+  }
+
+  #valueOf(candidate: Candidate): Uint8Array {
+    const id = candidate.identity * 256 + candidate.clusterId;
+    const known = this.#values.get(id) ?? encodeIpcacheValue(candidate);
     this.#values.set(id, known);
     return known;
   }
 
-  #winner(claims: readonly IpClaim[]): IpClaim | undefined {
-    if (claims.length < 2) return claims[0];
-    const rank = ({ clusterId }: IpClaim): number => (clusterId === this.#view.own.id ? 0 : clusterId);
-    return claims.toSorted((left, right) => rank(left) - rank(right))[0];
+  #winner(candidates: readonly Candidate[]): Candidate | undefined {
+    if (candidates.length < 2) return candidates[0];
+    return candidates.toSorted((left, right) => this.#rank(left) - this.#rank(right))[0];
   }
 
-  /** The kernel's own claim, for as long as its cluster has neither spoken of the address nor said everything. */
-  #retainedClaim(address: string, claims: readonly IpClaim[]): readonly IpClaim[] {
+  #rank({ clusterId, identity }: Candidate): number {
+    const cluster = clusterId === this.#view.own.id ? 0 : clusterId;
+    return cluster * FIRST_ALLOCATED_IDENTITY + (identity >= FIRST_ALLOCATED_IDENTITY ? 0 : placeOf(identity));
+  }
+
+  /** What the kernel held, for as long as its cluster has neither spoken of the address nor said everything. */
+  #retainedCandidate(address: string, candidates: readonly Candidate[]): readonly Candidate[] {
     const retained = this.#retained.get(address);
     if (retained === undefined) return [];
-    const { clusterId } = retained;
-    const spoken = claims.some((claim) => claim.clusterId === clusterId) || this.#view.isSynced("ip", clusterId);
-    if (!spoken) return [retained];
+    if (!this.#isReleased(retained, candidates)) return [retained];
     this.#retained.delete(address);
     return [];
   }
+
+  #isReleased({ clusterId, identity }: Candidate, candidates: readonly Candidate[]): boolean {
+    if (identity === HOST && this.#view.ownAddresses().length === 0) return false;
+    if (candidates.some((candidate) => candidate.clusterId === clusterId)) return true;
+    return this.#saying(clusterId, identity).every((kind) => this.#view.isSynced(kind, clusterId));
+  }
+
+  /** What could say it again. */
+  #saying(clusterId: number, identity: number): readonly SourceKind[] {
+    if (identity < FIRST_ALLOCATED_IDENTITY) return ["nodes", "ip"];
+    return clusterId === this.#view.own.id ? ["ip", "local-ip"] : ["ip"];
+  }
+}
+
+/** A cluster's IP entry may give a reserved identity only to what one of its nodes lists: node addresses, or health and ingress addresses. */
+function vouches(node: Candidate, { clusterId, identity }: Candidate): boolean {
+  if (node.clusterId !== clusterId) return false;
+  return (
+    identity === node.identity ||
+    (node.identity === HOST && identity === REMOTE_NODE) ||
+    (node.identity === HEALTH && identity === RESERVED_IDENTITIES.ingress)
+  );
+}
+
+/** Host before remote node before the rest. */
+function placeOf(identity: number): number {
+  return identity === HOST ? 1 : identity === REMOTE_NODE ? 2 : identity;
 }

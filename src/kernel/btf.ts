@@ -133,6 +133,14 @@ export class Btf {
     return { name: type.name, sizeBytes: type.sizeOrType, fields };
   }
 
+  /** Type id of the struct of this name, or 0 when there is none. */
+  structId(name: string): number {
+    return Math.max(
+      0,
+      this.#types.findIndex((type) => type.kind === KIND.STRUCT && type.name === name),
+    );
+  }
+
   /** The enum of this name (up to 32 bits wide), or undefined. */
   enumNamed(name: string): EnumLayout | undefined {
     const type = this.#types.find((candidate) => candidate.kind === KIND.ENUM && candidate.name === name);
@@ -154,6 +162,13 @@ export function structDifference(btf: Btf, id: number, expected: StructLayout): 
     return `struct ${expected.name} has ${found.sizeBytes} bytes in the object, ${expected.sizeBytes} are expected`;
   }
   return rowDifference(`struct ${expected.name}`, found.fields.map(fieldText), expected.fields.map(fieldText));
+}
+
+/** The same for a struct that only its name leads to. */
+export function namedStructDifference(btf: Btf, expected: StructLayout): string | undefined {
+  const id = btf.structId(expected.name);
+  if (id === 0) return `struct ${expected.name} is expected, but the object has none`;
+  return structDifference(btf, id, expected);
 }
 
 /** The same for an enum. */

@@ -10,9 +10,19 @@ export const ERRNO = {
   EINVAL: constants.errno.EINVAL,
   ENOSPC: constants.errno.ENOSPC,
   ENOLINK: constants.errno.ENOLINK,
+  EEXIST: constants.errno.EEXIST,
+  ENODEV: constants.errno.ENODEV,
+  EAGAIN: constants.errno.EAGAIN,
+  EINTR: constants.errno.EINTR,
+  ENOBUFS: constants.errno.ENOBUFS,
+  EOPNOTSUPP: constants.errno.EOPNOTSUPP,
+  EAFNOSUPPORT: constants.errno.EAFNOSUPPORT,
+  EBADMSG: constants.errno.EBADMSG,
+  /** The kernel's own, which no header of user space names. */
+  ENOTSUPP: 524,
 } as const;
 
-const NAMES = new Map(Object.entries(constants.errno).map(([name, number]) => [number, name]));
+const NAMES = new Map<number, string>(Object.entries(constants.errno).map(([name, number]) => [number, name]));
 
 /** Room may come back; anything else stays as it is until a person acts. */
 const RETRYABLE: ReadonlySet<number> = new Set([
@@ -28,6 +38,7 @@ const HINTS: ReadonlyMap<number, string> = new Map([
   [constants.errno.EPERM, "needs root, or the capabilities BPF, NET_ADMIN and PERFMON"],
   [constants.errno.EACCES, "needs root, or the program was refused by the verifier"],
   [constants.errno.E2BIG, "the map is full"],
+  [constants.errno.ENODEV, "the device is gone"],
   [constants.errno.ENOMEM, "the kernel has no memory for it"],
 ]);
 

@@ -1,12 +1,13 @@
 /** Any kernel, with failures and crashes at chosen map calls: for tests that stop the agent between any two writes. */
-import type { Kernel, KernelMap, LoadedObject, MapEntries } from "./door.ts";
+import type { Kernel, KernelMap, KernelMapFamily, LoadedObject, MapEntries } from "./door.ts";
 import { kernelError } from "./errno.ts";
 
 export interface MapCall {
-  /** Counted over all maps from 0. */
+  /** Counted over all maps, families and devices from 0. */
   readonly index: number;
+  /** Of a map or family, or "device 7". */
   readonly map: string;
-  readonly operation: "dump" | "update" | "remove";
+  readonly operation: "dump" | "update" | "remove" | "read" | "put" | "attach";
 }
 
 export interface MapFault {
@@ -82,19 +83,44 @@ function faultyMap(map: KernelMap, faults: Faults): KernelMap {
   };
 }
 
+/** The maps inside count as well, by their own names (`policies[3]`). */
+function faultyFamily(family: KernelMapFamily, faults: Faults): KernelMapFamily {
+  return {
+    name: family.name,
+    maxMaps: family.maxMaps,
+    async read() {
+      const maps = await faults.run(family.name, "read", 1, () => family.read());
+      return new Map([...maps].map(([slot, map]) => [slot, faultyMap(map, faults)]));
+    },
+    async put(members) {
+      const put = (count: number) => family.put(members.slice(0, count));
+      const maps = await faults.run(family.name, "put", members.length, put);
+      return maps.map((map) => faultyMap(map, faults));
+    },
+    remove: (slots) => faults.run(family.name, "remove", slots.length, (count) => family.remove(slots.slice(0, count))),
+  };
+}
+
 export function faultyKernel(kernel: Kernel, plan: FaultPlan): Kernel {
   const faults = new Faults(plan);
   return {
     async load(request): Promise<LoadedObject> {
       faults.assertAlive();
       const object = await kernel.load(request);
-      const maps = new Map([...object.maps].map(([name, map]) => [name, faultyMap(map, faults)]));
       return {
-        maps,
+        maps: new Map([...object.maps].map(([name, map]) => [name, faultyMap(map, faults)])),
+        families: new Map([...object.families].map(([name, family]) => [name, faultyFamily(family, faults)])),
+        rings: object.rings,
         adopted: object.adopted,
         async attachCgroup(cgroupDirectory) {
           faults.assertAlive();
           return object.attachCgroup(cgroupDirectory);
+        },
+        attachDevice: (device) =>
+          faults.run(`device ${device.ifindex}`, "attach", 1, () => object.attachDevice(device)),
+        async detachOthers(ifindexes) {
+          faults.assertAlive();
+          return object.detachOthers(ifindexes);
         },
         close: () => object.close(),
       };

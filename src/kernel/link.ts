@@ -1,8 +1,8 @@
-/** Cgroup links: a program at a hook of a cgroup, kept by a pin, replaced in place without a gap. */
+/** Links: a program at a hook of a cgroup or a device, kept by a pin, replaced in place without a gap. */
 import { closeSync, constants, openSync, renameSync, rmSync, statSync } from "node:fs";
 import { type AttachOutcome, KernelError } from "./door.ts";
 import { ERRNO, kernelError } from "./errno.ts";
-import { type LinkInfo, linkInfo, programFingerprint } from "./info.ts";
+import { LINK_TYPE_TCX, type LinkInfo, linkInfo, programFingerprint, programId } from "./info.ts";
 import { checked, libbpf } from "./library.ts";
 import { openPin } from "./pins.ts";
 
@@ -10,47 +10,62 @@ const LINK_TYPE_CGROUP = 3;
 const UPDATE_OPTIONS_BYTES = 16;
 /** The update fails when the link does not run the program we saw: another agent is at work. */
 const FLAG_REPLACE = 4;
+/** Of programs for devices (BPF_PROG_TYPE_SCHED_CLS); all others are for cgroups. */
+export const DEVICE_PROGRAM = 3;
 
-export interface CgroupProgram {
+export interface Program {
   readonly name: string;
   readonly fd: number;
+  readonly type: number;
   readonly attachType: number;
 }
 
-/** A cgroup2 directory held open; its inode is the id that links name. */
-export interface OpenCgroup {
-  readonly directory: string;
-  readonly fd: number;
-  readonly id: bigint;
+/** What a program is attached to. */
+export interface LinkTarget {
+  readonly name: string;
+  /** A cgroup's descriptor, or a device's index. */
+  readonly number: number;
+  /** Whether a link is attached here: one whose cgroup or device is gone, or was made anew under the same name, leads nowhere. */
+  holds(info: LinkInfo): boolean;
 }
 
+export interface OpenCgroup extends LinkTarget {
+  close(): void;
+}
+
+/** A cgroup2 directory held open; its inode is the id that links name. */
 export function openCgroup(directory: string): OpenCgroup {
   const fd = openSync(directory, constants.O_RDONLY | constants.O_DIRECTORY);
-  return { directory, fd, id: statSync(directory, { bigint: true }).ino };
+  const id = statSync(directory, { bigint: true }).ino;
+  return {
+    name: directory,
+    number: fd,
+    holds: (info) => info.type === LINK_TYPE_CGROUP && info.cgroupId === id,
+    close: () => closeSync(fd),
+  };
 }
 
-/** Makes the link pinned at `pin` run `program` at `cgroup`. */
-export function attach(program: CgroupProgram, cgroup: OpenCgroup, pin: string): AttachOutcome {
+export function deviceTarget({ ifindex, name }: { readonly ifindex: number; readonly name: string }): LinkTarget {
+  return { name, number: ifindex, holds: (info) => info.type === LINK_TYPE_TCX && info.ifindex === ifindex };
+}
+
+/** Makes the link pinned at `pin` run `program` at `target`. */
+export function attach(program: Program, target: LinkTarget, pin: string): AttachOutcome {
   const linkFd = openPin(pin);
-  if (linkFd === undefined) return create(program, cgroup, pin);
+  if (linkFd === undefined) return create(program, target, pin);
   try {
     const info = linkInfo(linkFd);
-    if (!leadsTo(info, program, cgroup)) return create(program, cgroup, pin);
-    return replace(linkFd, info, program) ?? create(program, cgroup, pin);
+    if (!target.holds(info) || info.attachType !== program.attachType) return create(program, target, pin);
+    return replace(linkFd, info, program) ?? create(program, target, pin);
   } finally {
     closeSync(linkFd);
   }
 }
 
-/** A link whose cgroup was removed, or made anew under the same path, leads nowhere. */
-function leadsTo(info: LinkInfo, program: CgroupProgram, cgroup: OpenCgroup): boolean {
-  return info.type === LINK_TYPE_CGROUP && info.cgroupId === cgroup.id && info.attachType === program.attachType;
-}
-
 /** A new link; a pin that is already there is replaced by renaming, after the new link works. */
-function create(program: CgroupProgram, cgroup: OpenCgroup, pin: string): AttachOutcome {
-  const what = `attaching ${program.name} to ${cgroup.directory}`;
-  const fd = checked(what, libbpf().createLink(program.fd, cgroup.fd, program.attachType, null));
+function create(program: Program, target: LinkTarget, pin: string): AttachOutcome {
+  const what = `attaching ${program.name} to ${target.name}`;
+  const fd = checked(what, libbpf().createLink(program.fd, target.number, program.attachType, null));
   try {
     const fresh = `${pin}_new`;
     rmSync(fresh, { force: true });
@@ -62,11 +77,23 @@ function create(program: CgroupProgram, cgroup: OpenCgroup, pin: string): Attach
   return "created";
 }
 
-/** Undefined when the link lost its cgroup meanwhile. */
-function replace(linkFd: number, info: LinkInfo, program: CgroupProgram): AttachOutcome | undefined {
+/** Whether the program with this id is the same code with the same maps. Without SYS_ADMIN the kernel does not say: then it is not. */
+export function runs(running: number, program: Program): boolean {
+  if (running === programId(program.fd)) return true;
+  const fd = libbpf().programFdById(running);
+  if (fd < 0) return false;
+  try {
+    return programFingerprint(fd) === programFingerprint(program.fd);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** Undefined when the link lost its cgroup or device meanwhile. */
+function replace(linkFd: number, info: LinkInfo, program: Program): AttachOutcome | undefined {
+  if (runs(info.programId, program)) return "unchanged";
   const runningFd = libbpf().programFdById(info.programId);
   try {
-    if (runningFd >= 0 && programFingerprint(runningFd) === programFingerprint(program.fd)) return "unchanged";
     const errno = -libbpf().updateLink(linkFd, program.fd, runningFd >= 0 ? expecting(runningFd) : null);
     if (errno === ERRNO.ENOLINK) return undefined;
     if (errno === ERRNO.EPERM && runningFd >= 0) {
@@ -75,7 +102,7 @@ function replace(linkFd: number, info: LinkInfo, program: CgroupProgram): Attach
     if (errno !== 0) throw kernelError(`replacing ${program.name}`, errno);
     return "replaced";
   } finally {
-    // Without SYS_ADMIN the kernel does not open a program by its id; then it is replaced unseen.
+    // Without SYS_ADMIN the program is replaced unseen.
     if (runningFd >= 0) closeSync(runningFd);
   }
 }

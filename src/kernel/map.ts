@@ -15,7 +15,7 @@ const CURSOR_BYTES = 64;
 const PER_CPU_TYPES: ReadonlySet<number> = new Set([5, 6, 10]);
 
 /** Entries of a batch that are done. A call that failed before its first entry may leave the number asked for in place. */
-function doneOf(answered: Buffer, asked: number, errno: number): number {
+export function doneOf(answered: Buffer, asked: number, errno: number): number {
   const done = answered.readUInt32LE();
   return errno !== 0 && done >= asked ? 0 : done;
 }

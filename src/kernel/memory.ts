@@ -1,11 +1,26 @@
 /** Maps in memory. The kernel object is what survives when an agent "crashes": keep it, and load again. */
 import assert from "node:assert/strict";
-import type { MapLayout } from "../model/layout.ts";
+import type { EndpointDevice } from "../model/endpoint.ts";
+import type { FamilyLayout, MapLayout } from "../model/layout.ts";
 import { concatBytes } from "./bytes.ts";
-import type { AttachOutcome, Kernel, KernelMap, LoadedObject, LoadRequest, MapEntries } from "./door.ts";
+import type {
+  AttachOutcome,
+  EventRing,
+  FamilyMember,
+  Kernel,
+  KernelMap,
+  KernelMapFamily,
+  LoadedObject,
+  LoadRequest,
+  MapEntries,
+} from "./door.ts";
 import { ERRNO, kernelError } from "./errno.ts";
 
 const DEFAULT_MAX_ENTRIES = 65_536;
+const DEFAULT_MAX_MAPS = 4096;
+const DEFAULT_RING_BYTES = 1 << 22;
+
+type Device = Pick<EndpointDevice, "ifindex" | "name">;
 
 export class MemoryMap implements KernelMap {
   readonly name: string;
@@ -54,9 +69,75 @@ export class MemoryMap implements KernelMap {
   }
 }
 
+export class MemoryFamily implements KernelMapFamily {
+  readonly name: string;
+  readonly maxMaps: number;
+  readonly #layout: FamilyLayout;
+  readonly #maps = new Map<number, MemoryMap>();
+
+  constructor(layout: FamilyLayout, maxMaps: number) {
+    this.name = layout.name;
+    this.maxMaps = maxMaps;
+    this.#layout = layout;
+  }
+
+  async read(): Promise<ReadonlyMap<number, MemoryMap>> {
+    return new Map([...this.#maps].sort(([left], [right]) => left - right));
+  }
+
+  async put(members: readonly FamilyMember[]): Promise<readonly MemoryMap[]> {
+    for (const { slot } of members) this.#assertSlot(slot);
+    const maps = await Promise.all(members.map((member) => this.#fill(member)));
+    for (const [index, { slot }] of members.entries()) this.#maps.set(slot, maps[index] ?? assert.fail());
+    return maps;
+  }
+
+  async #fill({ slot, entries }: FamilyMember): Promise<MemoryMap> {
+    const map = new MemoryMap({ ...this.#layout, name: `${this.name}[${slot}]` }, this.#layout.maxEntries);
+    if (entries.count > map.maxEntries) throw kernelError(`filling ${map.name}`, ERRNO.ENOSPC);
+    await map.update(entries);
+    return map;
+  }
+
+  async remove(slots: readonly number[]): Promise<void> {
+    for (const slot of slots) this.#assertSlot(slot);
+    for (const slot of slots) this.#maps.delete(slot);
+  }
+
+  #assertSlot(slot: number): void {
+    assert(Number.isInteger(slot) && slot >= 0 && slot < this.maxMaps, `${this.name} has no slot ${slot}`);
+  }
+}
+
+/** A test writes with `push`. */
+export class MemoryRing implements EventRing {
+  readonly name: string;
+  readonly capacityBytes: number;
+  readonly #records: Uint8Array[] = [];
+
+  constructor(name: string, capacityBytes: number) {
+    this.name = name;
+    this.capacityBytes = capacityBytes;
+  }
+
+  push(record: Uint8Array): void {
+    this.#records.push(new Uint8Array(record));
+  }
+
+  drain(limit: number, take: (bytes: Uint8Array) => void): number {
+    const records = this.#records.splice(0, limit);
+    for (const record of records) take(record);
+    return records.length;
+  }
+}
+
 export class MemoryKernel implements Kernel {
-  readonly #pins = new Map<string, MemoryMap>();
-  /** Pin of a link to the object and cgroup it serves. */
+  /** Indexes of devices that the kernel no longer has. */
+  readonly goneDevices = new Set<number>();
+  readonly #maps = new Map<string, MemoryMap>();
+  readonly #families = new Map<string, MemoryFamily>();
+  readonly #rings = new Map<string, MemoryRing>();
+  /** Pin of a link to the object and the cgroup or device it serves. */
   readonly #links = new Map<string, string>();
   readonly #programs: readonly string[];
 
@@ -67,27 +148,84 @@ export class MemoryKernel implements Kernel {
 
   async load(request: LoadRequest): Promise<LoadedObject> {
     const adopted: string[] = [];
-    const maps = new Map<string, MemoryMap>();
-    for (const layout of request.layouts) {
-      const pin = `${request.pinDirectory}/${layout.name}_v${request.layoutVersion}`;
-      const pinned = this.#pins.get(pin);
-      const map = pinned ?? new MemoryMap(layout, request.maxEntries?.[layout.name] ?? DEFAULT_MAX_ENTRIES);
-      if (pinned !== undefined) adopted.push(layout.name);
-      this.#pins.set(pin, map);
-      maps.set(layout.name, map);
-    }
-    return { maps, adopted, attachCgroup: async (cgroup) => this.#attach(request, cgroup), close: () => {} };
+    const pinned = <T>(pins: Map<string, T>, names: readonly string[], make: (name: string) => T): Map<string, T> =>
+      new Map(
+        names.map((name) => {
+          const pin = `${request.pinDirectory}/${name}_v${request.layoutVersion}`;
+          const held = pins.get(pin);
+          if (held !== undefined) adopted.push(name);
+          const part = held ?? make(name);
+          pins.set(pin, part);
+          return [name, part];
+        }),
+      );
+    const { layouts, families = [], rings = [], maxEntries = {} } = request;
+    const layoutOf = <L extends { readonly name: string }>(all: readonly L[], name: string): L =>
+      all.find((layout) => layout.name === name) ?? assert.fail(name);
+    return {
+      maps: pinned(this.#maps, namesOf(layouts), (name) => {
+        return new MemoryMap(layoutOf(layouts, name), maxEntries[name] ?? DEFAULT_MAX_ENTRIES);
+      }),
+      families: pinned(this.#families, namesOf(families), (name) => {
+        return new MemoryFamily(layoutOf(families, name), maxEntries[name] ?? DEFAULT_MAX_MAPS);
+      }),
+      rings: pinned(this.#rings, rings, (name) => new MemoryRing(name, maxEntries[name] ?? DEFAULT_RING_BYTES)),
+      adopted,
+      attachCgroup: async (cgroup) => this.#attach(request, this.#programs, cgroup),
+      attachDevice: async (device) => this.#attachDevice(request, device),
+      detachOthers: async (ifindexes) => this.#detachOthers(request, ifindexes),
+      close: () => {},
+    };
   }
 
-  #attach(request: LoadRequest, cgroup: string): Record<string, AttachOutcome> {
-    const served = `${request.objectPath} ${cgroup}`;
+  #attach(
+    request: LoadRequest,
+    programs: readonly string[],
+    target: string,
+    suffix = "",
+  ): Record<string, AttachOutcome> {
+    const served = `${request.objectPath} ${target}`;
     const outcomes: Record<string, AttachOutcome> = {};
-    for (const program of this.#programs) {
-      const pin = `${request.pinDirectory}/link_${program}`;
+    for (const program of programs) {
+      const pin = `${request.pinDirectory}/link_${program}${suffix}`;
       const before = this.#links.get(pin);
       outcomes[program] = before === undefined ? "created" : before === served ? "unchanged" : "replaced";
       this.#links.set(pin, served);
     }
     return outcomes;
   }
+
+  #attachDevice(request: LoadRequest, { ifindex, name }: Device): Record<string, AttachOutcome> {
+    const what = `attaching to ${name}`;
+    if (this.goneDevices.has(ifindex)) throw kernelError(what, ERRNO.ENODEV);
+    return this.#attach(request, devicePrograms(request), name, `_${ifindex}`);
+  }
+
+  #detachOthers(request: LoadRequest, ifindexes: ReadonlySet<number>): number {
+    const gone = this.attachedDevices(request).filter((ifindex) => !ifindexes.has(ifindex));
+    for (const ifindex of gone) {
+      for (const program of devicePrograms(request)) {
+        this.#links.delete(`${request.pinDirectory}/link_${program}_${ifindex}`);
+      }
+    }
+    return gone.length;
+  }
+
+  /** Indexes of the devices that programs of this request are attached to. */
+  attachedDevices(request: Pick<LoadRequest, "pinDirectory" | "devicePrograms">): readonly number[] {
+    const found = new Set<number>();
+    for (const program of devicePrograms(request)) {
+      const prefix = `${request.pinDirectory}/link_${program}_`;
+      for (const pin of this.#links.keys()) if (pin.startsWith(prefix)) found.add(Number(pin.slice(prefix.length)));
+    }
+    return [...found];
+  }
+}
+
+function namesOf(layouts: readonly { readonly name: string }[]): readonly string[] {
+  return layouts.map(({ name }) => name);
+}
+
+function devicePrograms({ devicePrograms: programs }: Pick<LoadRequest, "devicePrograms">): readonly string[] {
+  return programs === undefined ? [] : [programs.from, programs.to];
 }

@@ -1,15 +1,17 @@
 /** A BPF object from its ELF file to the kernel: layouts compared, pinned maps adopted, programs verified, new maps pinned. */
 import { closeSync, rmSync } from "node:fs";
 import { basename } from "node:path";
+import type { FamilyLayout, MapLayout } from "../model/layout.ts";
 import { UserError } from "../runtime/user-error.ts";
-import { Btf, enumDifference, structDifference } from "./btf.ts";
+import { Btf, enumDifference, namedStructDifference, structDifference } from "./btf.ts";
 import { KernelError, type LoadRequest } from "./door.ts";
 import { ERRNO, errnoName, kernelError } from "./errno.ts";
 import { mapInfo } from "./info.ts";
 import { addressOf, checked, copyFrom, lastErrno, libbpf, type Pointer } from "./library.ts";
-import type { CgroupProgram } from "./link.ts";
+import { DEVICE_PROGRAM, type Program } from "./link.ts";
 import { mapPin, openPin } from "./pins.ts";
 
+export const MAP_TYPE = { lpmTrie: 11, arrayOfMaps: 12, ring: 27 } as const;
 const OPEN_OPTIONS_BYTES = 80;
 const VERIFIER_LOG_BYTES = 1 << 20;
 /** What is wrong stands at the end of the verifier's text. */
@@ -50,38 +52,47 @@ export class BpfObject {
   }
 
   /** In the order of the source. */
-  programs(): CgroupProgram[] {
-    const programs: CgroupProgram[] = [];
+  programs(): Program[] {
+    const programs: Program[] = [];
     let program = libbpf().nextProgram(this.#object, null);
     for (; program !== null; program = libbpf().nextProgram(this.#object, program)) {
       programs.push({
         name: libbpf().programName(program),
         fd: libbpf().programFd(program),
+        type: libbpf().programType(program),
         attachType: libbpf().programAttachType(program),
       });
     }
     return programs;
   }
 
-  /** Throws unless the object's maps, structs and enums are exactly those asked for. */
+  /** Throws unless the object's maps, families, rings, structs, enums and programs for devices are exactly those asked for. */
   checkLayouts(request: LoadRequest): void {
     const btf = this.#btf();
     const maps = this.maps();
-    const differences = request.layouts.map((layout) => {
-      const map = maps.get(layout.name);
-      maps.delete(layout.name);
-      if (map === undefined) return `map ${layout.name} is expected, but the object has none`;
-      return (
-        structDifference(btf, libbpf().mapKeyType(map), layout.key) ??
-        structDifference(btf, libbpf().mapValueType(map), layout.value)
-      );
-    });
-    for (const name of maps.keys()) differences.push(`map ${name} is not expected`);
-    for (const layout of request.enums ?? []) differences.push(enumDifference(btf, layout));
+    const take = (name: string): Pointer => {
+      const map = maps.get(name) ?? null;
+      maps.delete(name);
+      return map;
+    };
+    const differences = [
+      ...request.layouts.map((layout) => mapDifference(btf, take(layout.name), layout)),
+      ...(request.families ?? []).map((layout) => familyDifference(btf, take(layout.name), layout)),
+      ...(request.rings ?? []).map((name) => ringDifference(take(name), name)),
+      ...[...maps.keys()].map((name) => `map ${name} is not expected`),
+      ...(request.structs ?? []).map((layout) => namedStructDifference(btf, layout)),
+      ...(request.enums ?? []).map((layout) => enumDifference(btf, layout)),
+      ...Object.values(request.devicePrograms ?? {}).map((name) => this.#programDifference(name)),
+    ];
     const difference = differences.find((line) => line !== undefined);
     if (difference === undefined) return;
     const file = basename(this.#path);
     throw new KernelError(`${file} was compiled from other sources: ${difference}; run deploy/setup`, ERRNO.EINVAL);
+  }
+
+  #programDifference(name: string): string | undefined {
+    const found = this.programs().some((program) => program.name === name && program.type === DEVICE_PROGRAM);
+    return found ? undefined : `program ${name} is expected, but the object has no such tc program`;
   }
 
   #btf(): Btf {
@@ -152,4 +163,33 @@ export class BpfObject {
       throw error;
     }
   }
+}
+
+function missing(name: string): string {
+  return `map ${name} is expected, but the object has none`;
+}
+
+function mapDifference(btf: Btf, map: Pointer, layout: MapLayout): string | undefined {
+  if (map === null) return missing(layout.name);
+  return (
+    structDifference(btf, libbpf().mapKeyType(map), layout.key) ??
+    structDifference(btf, libbpf().mapValueType(map), layout.value)
+  );
+}
+
+/** The compiler leaves no types at the maps inside: sizes are compared there, structs by their names. */
+function familyDifference(btf: Btf, map: Pointer, { name, key, value }: FamilyLayout): string | undefined {
+  if (map === null) return missing(name);
+  const inner = libbpf().mapType(map) === MAP_TYPE.arrayOfMaps ? libbpf().innerMap(map) : null;
+  if (inner === null) return `map ${name} is no array of maps`;
+  const shape = [libbpf().mapType(inner), libbpf().mapKeySize(inner), libbpf().mapValueSize(inner)].join(" ");
+  if (shape !== [MAP_TYPE.lpmTrie, key.sizeBytes, value.sizeBytes].join(" ")) {
+    return `maps in ${name} are not LPM tries of ${key.sizeBytes} + ${value.sizeBytes} bytes`;
+  }
+  return namedStructDifference(btf, key) ?? namedStructDifference(btf, value);
+}
+
+function ringDifference(map: Pointer, name: string): string | undefined {
+  if (map === null) return missing(name);
+  return libbpf().mapType(map) === MAP_TYPE.ring ? undefined : `map ${name} is no ring`;
 }

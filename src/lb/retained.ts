@@ -2,7 +2,7 @@
  * What the kernel already held when the agent started, as far as nobody has spoken about it yet. A frontend stays whole until the own cluster's
  * services are complete; a backend stays until its cluster has said what it offers. Nothing is retained twice: what was let go never returns.
  */
-import type { TablesView } from "../tables/agent-tables.ts";
+import type { TablesView } from "../tables/tables-view.ts";
 import type { Candidate, EndpointKey } from "./backend.ts";
 import type { KernelFrontend } from "./kernel-services.ts";
 

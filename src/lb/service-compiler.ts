@@ -5,7 +5,7 @@
 
 import { protocolNumber } from "../maps/service-map.ts";
 import type { BackendStatus, ServiceStatus } from "../model/status.ts";
-import type { ChangeSet, ServiceName, TablesView } from "../tables/agent-tables.ts";
+import type { ChangeSet, ServiceName, TablesView } from "../tables/tables-view.ts";
 import { backendKey, type Candidate, type EndpointKey, endpointText } from "./backend.ts";
 import { type Entry, readKernelServices } from "./kernel-services.ts";
 import { Retained } from "./retained.ts";

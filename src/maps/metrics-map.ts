@@ -12,6 +12,10 @@ export const METRIC_REASONS = [
   "backend-missing",
   /** Sent, but the service address could not be kept: the socket sees the backend's own. */
   "reverse-nat-failed",
+  /** Nobody emptied the ring of events: a flow was counted, and not reported. */
+  "events-lost",
+  /** A packet passed (or, to a service, was dropped), but its connection could not be kept. */
+  "conntrack-failed",
 ] as const;
 
 export type MetricReason = (typeof METRIC_REASONS)[number];

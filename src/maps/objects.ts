@@ -1,12 +1,19 @@
 /** The BPF objects and what each must hold. */
 
-import type { EnumLayout, MapLayout } from "../model/layout.ts";
+import type { EnumLayout, FamilyLayout, MapLayout, StructLayout } from "../model/layout.ts";
 import { BACKEND_MAP } from "./backend-map.ts";
 import { CHOICE_MAP } from "./choice-map.ts";
+import { CONNTRACK_MAP } from "./conntrack-map.ts";
+import { ENDPOINT_ADDRESS_MAP, ENDPOINT_FLAG_ENUM, ENDPOINT_MAP } from "./endpoint-map.ts";
+import { DROP_REASON_ENUM, EVENT_KIND_ENUM, EVENT_RING, FLOW_EVENT, FLOW_MAP, VERDICT_ENUM } from "./flow-map.ts";
+import { FRAGMENT_MAP } from "./fragment-map.ts";
+import { IPCACHE_CIDR_MAP } from "./ipcache-cidr-map.ts";
 import { IPCACHE_MAP } from "./ipcache-map.ts";
 import { METRIC_REASON_ENUM, METRICS_MAP } from "./metrics-map.ts";
+import { POLICY_FAMILY } from "./policy-map.ts";
 import { REVERSE_NAT_MAP } from "./reverse-nat-map.ts";
 import { SERVICE_MAP } from "./service-map.ts";
+import { VERDICT_COUNTER_MAP } from "./verdict-counter-map.ts";
 
 export interface ObjectLayout {
   /** File name below the directory of objects. */
@@ -15,6 +22,21 @@ export interface ObjectLayout {
   readonly enums: readonly EnumLayout[];
   /** Names of the cgroup programs, in the order in which they are attached. */
   readonly programs: readonly string[];
+  /** Arrays of maps. */
+  readonly families?: readonly FamilyLayout[];
+  /** Structs that no map names and that the object must hold all the same. */
+  readonly structs?: readonly StructLayout[];
+  /** Names of ring buffers. */
+  readonly rings?: readonly string[];
+  /** Programs for devices: packets from the workload, packets to it. */
+  readonly devicePrograms?: DevicePrograms;
+}
+
+export interface DevicePrograms {
+  /** At the device's tc ingress: what the workload sends. */
+  readonly from: string;
+  /** At the device's tc egress: what the workload gets. */
+  readonly to: string;
 }
 
 /** Service address to backend at socket time. */
@@ -35,5 +57,26 @@ export const SOCK_LB_OBJECT: ObjectLayout = {
   ],
 };
 
-/** Only the map: the programs that read it stand at the endpoints' devices. */
-export const IPCACHE_OBJECT: ObjectLayout = { file: "ipcache.bpf.o", maps: [IPCACHE_MAP], enums: [], programs: [] };
+/** Policy, connection tracking and per-packet services at the workloads' devices. Shares services, backends and metrics with SOCK_LB_OBJECT. */
+export const ENDPOINT_OBJECT: ObjectLayout = {
+  file: "endpoint.bpf.o",
+  maps: [
+    SERVICE_MAP,
+    BACKEND_MAP,
+    METRICS_MAP,
+    IPCACHE_MAP,
+    IPCACHE_CIDR_MAP,
+    ENDPOINT_MAP,
+    ENDPOINT_ADDRESS_MAP,
+    CONNTRACK_MAP,
+    FLOW_MAP,
+    FRAGMENT_MAP,
+    VERDICT_COUNTER_MAP,
+  ],
+  enums: [METRIC_REASON_ENUM, ENDPOINT_FLAG_ENUM, VERDICT_ENUM, DROP_REASON_ENUM, EVENT_KIND_ENUM],
+  programs: [],
+  families: [POLICY_FAMILY],
+  structs: [FLOW_EVENT],
+  rings: [EVENT_RING],
+  devicePrograms: { from: "from_endpoint", to: "to_endpoint" },
+};

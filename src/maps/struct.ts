@@ -67,6 +67,17 @@ function wordArray(length: number): Field<Uint8Array> {
 /** 16 bytes, v4 as ::ffff:a.b.c.d. */
 export const address: Field<Uint8Array> = wordArray(16);
 
+/** A struct inside a struct. */
+export function nested<T>({ layout, encode, decode }: Struct<T>, alignBytes: number): Field<T> {
+  const { sizeBytes } = layout;
+  return {
+    sizeBytes,
+    alignBytes,
+    write: (bytes, offset, value) => bytes.set(encode(value), offset),
+    read: (bytes, offset) => decode(bytes.subarray(offset, offset + sizeBytes)),
+  };
+}
+
 type Fields<T> = { readonly [Name in keyof T]: Field<T[Name]> };
 
 /** How values of one C struct are written and read. */

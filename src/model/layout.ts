@@ -25,3 +25,13 @@ export interface MapLayout {
   readonly key: StructLayout;
   readonly value: StructLayout;
 }
+
+/** An array of maps: each slot may hold a map of this shape. */
+export interface FamilyLayout {
+  readonly name: string;
+  /** Of the maps inside. */
+  readonly key: StructLayout;
+  readonly value: StructLayout;
+  /** Capacity of each map inside. */
+  readonly maxEntries: number;
+}

@@ -1,4 +1,6 @@
 /** Status records: what programs say of themselves on their admin socket, and what `bulkhead status` prints. */
+import type { EndpointStatus } from "./endpoint.ts";
+import type { DropReason } from "./flow.ts";
 
 /** Age of what is known of a remote: fresh (proven lately), suspect, stale, or unproven (never proven by this process). */
 export type Grade = "fresh" | "suspect" | "stale" | "unproven";
@@ -75,6 +77,23 @@ export interface AgentStatus extends ProgramStatusBase {
   readonly written: number;
   readonly removed: number;
   readonly services: readonly ServiceStatus[];
+  readonly endpoints: readonly EndpointStatus[];
+  readonly policies: readonly PolicyStatus[];
+  /** Packets dropped at this node's endpoints since the counters were created, by reason; `forwarded` stays 0. */
+  readonly drops: Readonly<Record<DropReason, number>>;
+  /** Events that the kernel could not report: its ring was full. */
+  readonly flowsLost: number;
+}
+
+/** A policy as one node has it. */
+export interface PolicyStatus {
+  /** `kind/namespace/name`, of a clusterwide one `kind/name`. */
+  readonly name: string;
+  /** `file:line` at which its document starts. */
+  readonly source: string;
+  readonly audit: boolean;
+  /** How many of this node's endpoints it selects. */
+  readonly endpoints: number;
 }
 
 /** A service as one node programs it. */

@@ -1,4 +1,5 @@
 /** Time as a parameter: nothing outside this room asks the system. */
+import { uptime } from "node:os";
 import { performance } from "node:perf_hooks";
 
 export interface Timer {
@@ -25,6 +26,22 @@ export const systemClock: Clock = {
   },
   breathe: () => new Promise((resolve) => setImmediate(resolve)),
 };
+
+/** Differences smaller than this are the coarseness of `uptime` (10 ms, cut off), not somebody setting the wall clock. */
+const BOOT_STEP_MS = 100;
+
+/**
+ * Wall clock milliseconds since 1970 at which the boot clock, which the kernel stamps events with, stood at 0. Too late by 10 ms at most,
+ * and less with every call.
+ */
+export function createBootWallMs(): () => number {
+  let known = Number.NaN;
+  return () => {
+    const foundMs = Date.now() - uptime() * 1000;
+    known = Math.abs(foundMs - known) < BOOT_STEP_MS ? Math.min(known, foundMs) : foundMs;
+    return known;
+  };
+}
 
 /** Resolves after `delayMs`, or at once when `signal` aborts: the caller looks at the signal. */
 export function sleep(clock: Clock, delayMs: number, signal?: AbortSignal): Promise<void> {

@@ -21,6 +21,16 @@ export const listenAddress = z.string().refine((given) => /^(\[[0-9a-fA-F:]+\]|[
 });
 export const logLevel = z.enum(LOG_LEVELS);
 
+/** `true` or `false`. */
+export const yesNo = z
+  .enum(["true", "false"], { message: "must be true or false" })
+  .transform((given) => given === "true");
+
+/** One of a few words. */
+export function oneOf<const W extends readonly [string, ...string[]]>(words: W) {
+  return z.enum(words, { message: `must be one of ${words.join(", ")}` });
+}
+
 /** Text that `faultOf` finds nothing wrong with. */
 export function checkedText(faultOf: (given: string) => string | undefined) {
   return z.string().superRefine((given, context) => {

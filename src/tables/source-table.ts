@@ -23,6 +23,10 @@ export class SourceTable<Row> {
     return this.#rows.has(key);
   }
 
+  values(): IterableIterator<Row> {
+    return this.#rows.values();
+  }
+
   keys(): IterableIterator<string> {
     return this.#rows.keys();
   }

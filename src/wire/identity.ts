@@ -14,6 +14,10 @@ import { quote, Refusal } from "./refusal.ts";
 /** Every identity names its cluster: `k8s:io.cilium.k8s.policy.cluster=<cluster>`. */
 export const CLUSTER_LABEL_KEY = "io.cilium.k8s.policy.cluster";
 export const KUBERNETES_SOURCE = "k8s";
+/** What else only the control plane says of a workload. */
+export const NAMESPACE_LABEL_KEY = "io.kubernetes.pod.namespace";
+export const NAMESPACE_LABELS_PREFIX = "io.cilium.k8s.namespace.labels.";
+export const SERVICE_ACCOUNT_LABEL_KEY = "io.cilium.k8s.policy.serviceaccount";
 
 /** Sources that say something of the reader's own host or of addresses: a peer that sends them asks for privileges. */
 const FORBIDDEN_SOURCES: ReadonlySet<string> = new Set([

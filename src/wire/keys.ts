@@ -15,6 +15,19 @@ export const EXPORTER_LOCK_PREFIX = "bulkhead/v1/locks/exporter";
 export const LOCAL_SERVICES_PREFIX = "bulkhead/v1/services/";
 const LOCAL_SERVICES_CANARY = "bulkhead/v1/services";
 
+/** Policies of the own cluster: `<kind>/[<namespace>/]<name>`. */
+export const POLICIES_PREFIX = "bulkhead/v1/policies/";
+/** Pods of the own cluster that other clusters must not see, as in `cilium/state/ip` and `cilium/state/identities`. */
+export const LOCAL_IPS_PREFIX = "bulkhead/v1/ip/";
+export const LOCAL_IDENTITIES_PREFIX = "bulkhead/v1/identities/";
+/** What agents need of single pods beyond their addresses: `<namespace>/<pod>`. */
+export const ENDPOINTS_PREFIX = "bulkhead/v1/endpoints/";
+
+/** Canary of one of our own prefixes. */
+export function localCanary(own: string, prefix: string): string {
+  return canaryKey(own, prefix.replace(/\/$/, ""));
+}
+
 export function clusterConfigKey(cluster: string): string {
   return `${CLUSTER_CONFIG_PREFIX}${cluster}`;
 }

@@ -1,5 +1,7 @@
 /** Kubernetes objects as the exporter needs them, and what their annotations say about sharing. */
+import type { Policy } from "../model/policy.ts";
 import type { Affinity, Protocol } from "../model/resource.ts";
+import type { Tree } from "./json.ts";
 import { quote } from "./refusal.ts";
 
 export type TextMap = ReadonlyMap<string, string>;
@@ -75,7 +77,17 @@ export interface PodManifest extends ManifestBase {
   readonly containers: readonly ContainerManifest[];
 }
 
-export type Manifest = NamespaceManifest | ServiceManifest | PodManifest | NodeManifest;
+/** A network policy of any kind. */
+export interface PolicyManifest extends ManifestBase {
+  readonly kind: "Policy";
+  /** "" for a clusterwide one. */
+  readonly namespace: string;
+  readonly policy: Policy;
+  /** What `policy` was read from, for agents to read again. */
+  readonly document: Tree;
+}
+
+export type Manifest = NamespaceManifest | ServiceManifest | PodManifest | NodeManifest | PolicyManifest;
 
 /** Annotation names, Cilium's present one first, then its older alias. */
 const GLOBAL = ["service.cilium.io/global", "io.cilium/global-service"];

@@ -4,35 +4,75 @@ import type { Tree } from "./json.ts";
 import type { Manifest } from "./manifest.ts";
 import { parseNamespace, parseNode } from "./parse-node.ts";
 import { parsePod } from "./parse-pod.ts";
+import { POLICY_KINDS, parsePolicyManifest } from "./parse-policy.ts";
 import { parseService } from "./parse-service.ts";
 import { quote, Refusal } from "./refusal.ts";
 import { readYaml, splitDocuments } from "./yaml.ts";
 
-const PARSERS: ReadonlyMap<string, (root: Fields, source: string) => Manifest> = new Map<
-  string,
-  (root: Fields, source: string) => Manifest
->([
-  ["Namespace", parseNamespace],
-  ["Service", parseService],
-  ["Pod", parsePod],
-  ["Node", parseNode],
+type Parse = (root: Fields, source: string) => Manifest;
+
+/** By `apiVersion kind`. */
+const PARSERS: ReadonlyMap<string, Parse> = new Map<string, Parse>([
+  ["v1 Namespace", parseNamespace],
+  ["v1 Service", parseService],
+  ["v1 Pod", parsePod],
+  ["v1 Node", parseNode],
+  ...POLICY_KINDS.map((kind): [string, Parse] => [kind, parsePolicyManifest]),
 ]);
 
-/** Kinds of v1 that are not read. Any other one of v1 may be one of ours misspelt, or hold some, as List does: that is a problem. */
-const FOREIGN_KINDS: ReadonlySet<string> = new Set([
-  "Binding",
-  "ConfigMap",
-  "Endpoints",
-  "Event",
-  "LimitRange",
-  "PersistentVolume",
-  "PersistentVolumeClaim",
-  "PodTemplate",
-  "ReplicationController",
-  "ResourceQuota",
-  "Secret",
-  "ServiceAccount",
+const USE =
+  "use v1 Namespace, Service, Pod, Node, networking.k8s.io/v1 NetworkPolicy, cilium.io/v2 CiliumNetworkPolicy, CiliumClusterwideNetworkPolicy";
+
+/**
+ * Kinds that are not read, of groups of which others are. Any other one of these groups may be one of ours misspelt, hold some, as List does,
+ * or ask for something that nothing here enforces: that is a problem.
+ */
+const FOREIGN_KINDS: ReadonlyMap<string, ReadonlySet<string>> = new Map([
+  [
+    "",
+    new Set([
+      "Binding",
+      "ConfigMap",
+      "Endpoints",
+      "Event",
+      "LimitRange",
+      "PersistentVolume",
+      "PersistentVolumeClaim",
+      "PodTemplate",
+      "ReplicationController",
+      "ResourceQuota",
+      "Secret",
+      "ServiceAccount",
+    ]),
+  ],
+  ["networking.k8s.io", new Set(["Ingress", "IngressClass", "IPAddress", "ServiceCIDR"])],
+  ["policy.networking.k8s.io", new Set()],
+  [
+    "cilium.io",
+    new Set([
+      "CiliumEndpoint",
+      "CiliumEndpointSlice",
+      "CiliumIdentity",
+      "CiliumL2AnnouncementPolicy",
+      "CiliumLoadBalancerIPPool",
+      "CiliumNode",
+      "CiliumNodeConfig",
+      "CiliumPodIPPool",
+    ]),
+  ],
 ]);
+
+function groupOf(version: string): string {
+  return version.includes("/") ? version.slice(0, version.indexOf("/")) : "";
+}
+
+/** Whether a kind may be passed over: nothing that was asked for is missing without it. */
+function isForeign(version: string, kind: string): boolean {
+  if (/NetworkPolic/i.test(kind)) return false;
+  if (kind.startsWith("CiliumBGP")) return true;
+  const foreign = FOREIGN_KINDS.get(groupOf(version));
+  return foreign?.has(kind) ?? true;
+}
 
 /** A document of a kind that is not read. */
 interface Foreign {
@@ -43,11 +83,12 @@ function parseManifest(tree: Tree, source: string): Manifest | Foreign {
   const root = new Fields(tree);
   const kind = root.text("kind");
   const version = root.text("apiVersion");
-  const parse = version === "v1" ? PARSERS.get(kind) : undefined;
+  const what = `${version} ${kind}`;
+  const parse = PARSERS.get(what);
   if (parse) return parse(root, source);
-  const what = `${quote(`${version} ${kind}`)} is not read; use v1 ${[...PARSERS.keys()].join(", ")}`;
-  if (version === "v1" && !FOREIGN_KINDS.has(kind)) throw new Refusal("unsupported", what);
-  return { line: `${source}: ${what}` };
+  const line = `${quote(what)} is not read; ${USE}`;
+  if (isForeign(version, kind)) return { line: `${source}: ${line}` };
+  throw new Refusal("unsupported", line);
 }
 
 export interface ParsedManifests {

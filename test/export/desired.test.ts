@@ -2,12 +2,14 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { assignAddresses } from "../../src/export/addresses.ts";
 import { type Compiled, compile } from "../../src/export/compile.ts";
-import { PARTS } from "../../src/export/desired.ts";
+import { PARTS, type Part } from "../../src/export/desired.ts";
 import { IdentityBook } from "../../src/export/identities.ts";
 import { joinManifests } from "../../src/export/world.ts";
 import { Slices } from "../../src/runtime/clock.ts";
 import { parseManifests } from "../../src/wire/parse-manifests.ts";
+import { judgePolicy } from "../../src/wire/policy.ts";
 import { VirtualClock } from "../support/virtual-clock.ts";
+import { ciliumPolicyText, clusterwidePolicyText, networkPolicyText } from "../wire/policies.ts";
 import { BILLING, joined, LEDGER_SERVICE, OSAKA, podText } from "./scene.ts";
 
 const BASE = BILLING["/m/00-base.yaml"] ?? "";
@@ -120,7 +122,14 @@ test("a namespace that is not global, or unknown, shares nothing but is served l
   for (const base of [closed, BASE.replace("name: billing", "name: other")]) {
     const result = await compiled(base, LEDGER_SERVICE, podText("ledger-0"));
     const found = texts(result);
-    assert.deepEqual(Object.keys(found), ["cilium/state/nodes/v1/osaka/osk-w1", `${LOCAL}ledger`]);
+    assert.deepEqual(Object.keys(found), [
+      "cilium/state/nodes/v1/osaka/osk-w1",
+      "bulkhead/v1/identities/459008",
+      "bulkhead/v1/ip/10.77.3.81",
+      `${LOCAL}ledger`,
+    ]);
+    const shared = texts(await compiled(BASE, LEDGER_SERVICE, podText("ledger-0")));
+    assert.equal(found["bulkhead/v1/ip/10.77.3.81"], shared[`${IP}10.77.3.81`], "the very value of a shared pod");
     assert.equal(JSON.parse(found[`${LOCAL}ledger`] ?? "{}").global, false);
     const missing = result.problems.filter((line) => line.includes("namespace billing has no manifest"));
     assert.equal(missing.length, base === closed ? 0 : 1);
@@ -254,4 +263,94 @@ test("an address goes to the first claimant, stays with its owner, and passes on
   const second = ownerOf(["a", "b"], first);
   assert.deepEqual([...second], [["10.77.3.81", "billing/b"]]);
   assert.deepEqual([...ownerOf(["c", "a"], second)], [["10.77.3.81", "billing/c"]]);
+});
+
+const CLOSED = `
+apiVersion: v1
+kind: Namespace
+metadata: {name: vault, annotations: {clustermesh.cilium.io/global: "false"}}
+`;
+
+test("a pod is either shared or local, and its identity goes where its pods are", async () => {
+  const safe = podText("safe", { ip: "10.77.3.90", namespace: "vault" });
+  const { parts } = await compiled(BASE, CLOSED, podText("ledger-0"), safe);
+  const keys = (part: Part): readonly string[] => [...(parts.get(part)?.keys() ?? [])];
+  assert.deepEqual(keys("ip"), [`${IP}10.77.3.81`]);
+  assert.deepEqual(keys("local-ip"), ["bulkhead/v1/ip/10.77.3.90"]);
+  assert.deepEqual(keys("identities"), ["cilium/state/identities/v1/id/459008"]);
+  assert.deepEqual(keys("local-identities"), ["bulkhead/v1/identities/459009"]);
+});
+
+test("a pod in audit has an endpoint record; an annotation that makes no sense is said and counts as false", async () => {
+  const audited = (name: string, ip: string, value: string): string =>
+    podText(name, { ip }).replace("labels:", `annotations: {policy.bulkhead.io/audit: "${value}"}, labels:`);
+  const result = await compiled(
+    BASE,
+    audited("a", "10.77.3.1", "true"),
+    audited("b", "10.77.3.2", "false"),
+    audited("c", "10.77.3.3", "yes"),
+    podText("d", { ip: "10.77.3.4" }),
+  );
+  const records = Object.entries(texts(result)).filter(([key]) => key.startsWith("bulkhead/v1/endpoints/"));
+  assert.deepEqual(records, [["bulkhead/v1/endpoints/billing/a", '{"namespace":"billing","name":"a","audit":true}']]);
+  assert.equal(result.problems.length, 1);
+  assert.match(
+    result.problems[0] ?? "",
+    /Pod billing\/c: annotation .* "yes" and counts as "false"; write "true" or "false"/,
+  );
+});
+
+test("policies are published below kind, namespace and name, as they were written", async () => {
+  const { parts, problems } = await compiled(
+    BASE,
+    ...[
+      networkPolicyText("podSelector: {}", "name: guard, namespace: billing"),
+      ciliumPolicyText("endpointSelector: {}, ingress: [{}]", "name: guard, namespace: billing"),
+      clusterwidePolicyText("endpointSelector: {}, ingress: [{}]"),
+    ].map((text) => `\n${text}`),
+  );
+  assert.deepEqual(problems, []);
+  const policies = parts.get("policies") ?? new Map<string, Uint8Array>();
+  assert.deepEqual(
+    [...policies.keys()],
+    ["NetworkPolicy/billing/guard", "CiliumNetworkPolicy/billing/guard", "CiliumClusterwideNetworkPolicy/guard"].map(
+      (name) => `bulkhead/v1/policies/${name}`,
+    ),
+  );
+  for (const [key, value] of policies)
+    assert.equal(judgePolicy(key.slice("bulkhead/v1/policies/".length), value).ok, true);
+});
+
+test("what of a policy can do nothing is said, and it is published all the same", async () => {
+  const { parts, problems } = await compiled(
+    BASE,
+    ...[
+      networkPolicyText("podSelector: {}", "name: a, namespace: shop"),
+      ciliumPolicyText(
+        'endpointSelector: {matchLabels: {pod-template-hash: x}}, ingress: [{fromEndpoints: [{matchLabels: {"k8s:statefulset.kubernetes.io/pod-name": y, app: z, "reserved:host": ""}}]}]',
+        "name: b, namespace: billing",
+      ),
+      clusterwidePolicyText(
+        'endpointSelector: {matchLabels: {io.kubernetes.pod.namespace: a, io.cilium.k8s.policy.serviceaccount: b, io.cilium.k8s.policy.cluster: osaka, "k8s:io.cilium.k8s.namespace.labels.team": c}}, ingress: [{}]',
+      ),
+    ].map((text) => `\n${text}`),
+  );
+  assert.equal(parts.get("policies")?.size, 3);
+  assert.equal(problems.length, 3);
+  assert.match(problems[0] ?? "", /NetworkPolicy\/shop\/a: namespace shop has no manifest; add a Namespace document/);
+  assert.match(
+    problems[1] ?? "",
+    /billing\/b: label "pod-template-hash" is no part of an identity.*; select by another label/,
+  );
+  assert.match(problems[2] ?? "", /billing\/b: label "statefulset\.kubernetes\.io\/pod-name" is no part/);
+});
+
+test("of two documents of one policy the first stays", () => {
+  const text = networkPolicyText("podSelector: {}");
+  const parsed = [parseManifests("a.yaml", text), parseManifests("b.yaml", text)];
+  const { policies, problems } = done(joinManifests(parsed.map(({ objects }) => objects)));
+  assert.equal(policies.get("NetworkPolicy/shop/guard")?.source, "a.yaml:1");
+  assert.deepEqual(problems, [
+    "b.yaml:1: NetworkPolicy/shop/guard is already defined in a.yaml:1, which stays; remove one of the two",
+  ]);
 });

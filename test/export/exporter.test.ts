@@ -30,6 +30,10 @@ test("publishes everything, canaries last, and leases nothing but the heartbeat"
       "cilium/state/ip/v1/default/10.77.3.81",
       "cilium/state/nodes/v1/osaka/osk-w1",
       "cilium/state/services/v1/osaka/billing/ledger",
+      "cilium/synced/osaka/bulkhead/v1/endpoints",
+      "cilium/synced/osaka/bulkhead/v1/identities",
+      "cilium/synced/osaka/bulkhead/v1/ip",
+      "cilium/synced/osaka/bulkhead/v1/policies",
       "cilium/synced/osaka/bulkhead/v1/services",
       "cilium/synced/osaka/cilium/state/identities/v1",
       "cilium/synced/osaka/cilium/state/ip/v1",
@@ -318,7 +322,7 @@ test("C01: into an empty etcd no canary is written before the manifests were rea
   assert.match(exporter.ready().detail, /manifest/);
   for (const [path, text] of Object.entries(BILLING)) scene.disk.put(path, text);
   await scene.clock.advance(2_000);
-  assert.equal(await canaries(), 6);
+  assert.equal(await canaries(), 10);
   assert.equal(exporter.status().synced, true);
   assert.deepEqual(await backends(scene), ["10.77.3.81"]);
   await scene.end();
@@ -331,7 +335,7 @@ test("one bad manifest at the very first start keeps nothing else out of the mes
   assert.equal(exporter.status().synced, true);
   assert.match(exporter.status().problems.join("\n"), /bad\.yaml:3: metadata\.name/);
   const keys = [...(await scene.keys()).keys()];
-  assert.equal(keys.filter((key) => key.startsWith("cilium/synced/")).length, 6);
+  assert.equal(keys.filter((key) => key.startsWith("cilium/synced/")).length, 10);
   assert.deepEqual(await backends(scene), ["10.77.3.81"]);
   await scene.end();
 });

@@ -100,3 +100,22 @@ test("a range that is used up gives no number, and keeps those given", () => {
   assert.equal(book.identityOf("last"), LAST);
   assert.equal(book.identityOf("set-0"), FIRST);
 });
+
+test("scopes: where etcd has them, where pods are, and both when a namespace changes sides", () => {
+  const book = new IdentityBook(7, [
+    { id: FIRST, labels: "a", scope: "shared" },
+    { id: FIRST, labels: "a", scope: "local" },
+    { id: FIRST + 1, labels: "b", scope: "local" },
+  ]);
+  assert.equal(book.identityOf("b", "shared"), FIRST + 1);
+  assert.equal(book.identityOf("c", "local"), FIRST + 2);
+  assert.deepEqual(
+    [...book.entries()],
+    [
+      ["a", FIRST, ["shared", "local"]],
+      ["b", FIRST + 1, ["shared", "local"]],
+      ["c", FIRST + 2, ["local"]],
+    ],
+  );
+  assert.deepEqual([...new IdentityBook(7, [], book.entries()).entries()], [...book.entries()]);
+});

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { type FileState, readFile } from "../../src/export/source-file.ts";
+import { networkPolicyText } from "../wire/policies.ts";
 import { joined, podText } from "./scene.ts";
 
 const DEPLOYMENT = "\napiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web}\n";
@@ -75,4 +76,16 @@ test("bytes that are no text are one line", () => {
 
 test("a file emptied on purpose withdraws its objects", () => {
   assert.deepEqual(names(read("# nothing\n", read(podText("a")))), []);
+});
+
+test("a policy moves with its document: what agents show is where it stands", () => {
+  const policy = `\n${networkPolicyText("podSelector: {}")}`;
+  const first = read(joined(podText("a"), policy));
+  const moved = read(`# one\n${new TextDecoder().decode(first.bytes)}`, first);
+  for (const { objects } of [first, moved]) {
+    const object = objects.find(({ kind }) => kind === "Policy");
+    assert(object?.kind === "Policy");
+    assert.equal(object.policy.source, object.source);
+  }
+  assert.notEqual(moved.objects.at(-1)?.source, first.objects.at(-1)?.source);
 });

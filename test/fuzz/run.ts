@@ -4,6 +4,8 @@ import { mutate, randomBytes } from "./mutate.ts";
 import { TARGETS, type Target } from "./targets.ts";
 
 const MAX_RANDOM_BYTES = 256;
+/** Processor time that one input may take: damaged input must not stop a program that holds a lease. */
+const LONGEST_MS = 1_000;
 
 export interface FuzzCount {
   readonly name: string;
@@ -40,8 +42,11 @@ export function fuzz(target: Target, runs: number, seed: number): FuzzCount {
   let accepted = 0;
   for (let run = 0; run < runs; run++) {
     const [suffix, bytes] = nextInput(random, target, corpus);
+    const before = process.cpuUsage();
     try {
       if (target.check(suffix, bytes)) accepted++;
+      const { user, system } = process.cpuUsage(before);
+      if (user + system > LONGEST_MS * 1000) throw new Error(`took ${(user + system) / 1000} ms`);
     } catch (error) {
       throw new FuzzFailure(target.name, suffix, bytes, error);
     }

@@ -1,7 +1,9 @@
 /** The values that the golden files hold, and the bytes of the files. The files were written by hand from the format's description. */
 import { readFileSync } from "node:fs";
 import type { Cluster } from "../../src/model/cluster.ts";
+import type { Policy, Requirement } from "../../src/model/policy.ts";
 import type { ClusterConfig, ClusterService, Identity, IpEntry, LocalService, Node } from "../../src/model/resource.ts";
+import type { LocalEndpoint } from "../../src/wire/local-endpoint.ts";
 
 export const BERGEN: Cluster = { name: "bergen", id: 3 };
 
@@ -104,3 +106,73 @@ export const CLUSTER_CONFIG: ClusterConfig = {
   serviceExportsEnabled: false,
   endpointSlicesExportMode: "services-and-endpointslices",
 };
+
+export const LOCAL_ENDPOINT: LocalEndpoint = { namespace: "shop", name: "cart-7f9d", audit: true };
+
+function is(source: string, key: string, value: string): Requirement {
+  return { source, key, operator: "In", values: [value] };
+}
+
+const OWN_NAMESPACE = is("k8s", "io.kubernetes.pod.namespace", "shop");
+
+export const POLICY: Policy = {
+  kind: "CiliumNetworkPolicy",
+  namespace: "shop",
+  name: "cart",
+  source: "shop.yaml:1",
+  audit: true,
+  specs: [
+    {
+      subject: { requirements: [OWN_NAMESPACE, is("any", "app", "cart")] },
+      defaultDeny: { ingress: true, egress: true },
+      rules: [
+        {
+          direction: "ingress",
+          verdict: "allow",
+          path: "ingress[0]",
+          peers: [
+            {
+              kind: "endpoints",
+              selector: {
+                requirements: [
+                  OWN_NAMESPACE,
+                  is("any", "app", "till"),
+                  is("k8s", "io.cilium.k8s.policy.cluster", "oslo"),
+                  { source: "any", key: "tier", operator: "NotIn", values: ["test"] },
+                ],
+              },
+              mentionsCluster: true,
+            },
+          ],
+          ports: [
+            { protocol: "TCP", first: 8080, last: 8090 },
+            { protocol: "TCP", name: "web" },
+            { protocol: "UDP", name: "web" },
+            { protocol: "SCTP", name: "web" },
+          ],
+        },
+        {
+          direction: "ingress",
+          verdict: "deny",
+          path: "ingressDeny[0]",
+          peers: [{ kind: "cidr", cidr: "203.0.113.0/24", except: ["203.0.113.7/32"] }],
+        },
+        {
+          direction: "egress",
+          verdict: "allow",
+          path: "egress[0]",
+          peers: [{ kind: "entity", entity: "world" }],
+          ports: [
+            { protocol: "ICMP", type: 8 },
+            { protocol: "ICMPv6", type: 128 },
+          ],
+        },
+      ],
+    },
+  ],
+};
+
+/** Several documents as an operator writes them; the first is `POLICY`. */
+export function goldenPolicyText(): string {
+  return new TextDecoder().decode(golden("policy-yaml"));
+}

@@ -241,6 +241,9 @@ function valueAt(local: LocalEtcd, key: string): Uint8Array {
   return kv.value;
 }
 
+const numbersAt = (tables: AgentTables, address: string) =>
+  tables.ipClaims(address).flatMap(({ clusterId, identity }) => [clusterId, identity]);
+
 test("S02: a cluster that changes its id: values that came before the new config are judged again, and none is lost", async () => {
   const { local, tables, ingest, stop } = await full();
   const renumbered = { name: OSAKA.name, id: 9 };
@@ -251,7 +254,7 @@ test("S02: a cluster that changes its id: values that came before the new config
   local.config(renumbered);
   await local.clock.advance(5_000);
   assert.deepEqual(held(tables), { ...everything, remote: ["virginia 10.3.0.1", "osaka 10.1.0.1"] });
-  assert.deepEqual(tables.ipClaims("10.1.0.1"), [{ clusterId: 9, identity: 9 * 65536 + 300 }]);
+  assert.deepEqual(numbersAt(tables, "10.1.0.1"), [9, 9 * 65536 + 300]);
   assert.deepEqual([ingest.status().problems, ingest.status().synced], [[], true]);
   await stop();
 });
@@ -264,7 +267,36 @@ test("S02: until its values follow, a renumbered cluster's rows keep the id they
   local.config(renumbered);
   local.ip(renumbered, "10.1.0.1");
   await local.clock.advance(5_000);
-  assert.deepEqual(tables.ipClaims("10.1.0.1"), [{ clusterId: 9, identity: 9 * 65536 + 300 }]);
-  assert.deepEqual(tables.ipClaims("10.1.0.2"), [{ clusterId: 1, identity: 65536 + 300 }]);
+  assert.deepEqual(numbersAt(tables, "10.1.0.1"), [9, 9 * 65536 + 300]);
+  assert.deepEqual(numbersAt(tables, "10.1.0.2"), [1, 65536 + 300]);
+  await stop();
+});
+
+test("S02: the id that a cluster gave up is nobody else's while a row of its carries it", async () => {
+  const { local, tables, ingest, stop } = await full();
+  local.ip(OSAKA, "10.1.0.2");
+  await local.clock.advance(settleMs);
+  const [renumbered, heir] = [
+    { name: OSAKA.name, id: 9 },
+    { name: "kyoto", id: OSAKA.id },
+  ];
+  local.config(renumbered);
+  local.config(heir);
+  local.ip(heir, "10.5.0.1");
+  local.service(renumbered, "web", "10.1.0.1");
+  local.ip(renumbered, "10.1.0.1");
+  await local.clock.advance(5_000);
+  assert.deepEqual([numbersAt(tables, "10.1.0.2"), numbersAt(tables, "10.5.0.1")], [[1, 65836], []]);
+  assert.match(ingest.status().problems.join("\n"), /cluster-config\/kyoto: id 1 belongs to cluster osaka until/);
+  local.ip(renumbered, "10.1.0.2");
+  await local.clock.advance(5_000);
+  assert.deepEqual(
+    [numbersAt(tables, "10.1.0.2"), numbersAt(tables, "10.5.0.1")],
+    [
+      [9, 9 * 65536 + 300],
+      [1, 65836],
+    ],
+  );
+  assert.deepEqual(ingest.status().problems, []);
   await stop();
 });

@@ -3,20 +3,50 @@ import { Ingest } from "../../src/ingest/ingest.ts";
 import type { KvClient } from "../../src/kv/client.ts";
 import { MemoryEtcd } from "../../src/kv/memory.ts";
 import type { Cluster } from "../../src/model/cluster.ts";
+import type { NamedPort, Node } from "../../src/model/resource.ts";
 import { silentLogger } from "../../src/runtime/log.ts";
 import { Metrics } from "../../src/runtime/metrics.ts";
 import { seededRandom } from "../../src/runtime/random.ts";
 import { AgentTables } from "../../src/tables/agent-tables.ts";
 import { encodeClusterConfig } from "../../src/wire/cluster-config.ts";
+import { CLUSTER_LABEL_KEY, encodeIdentity, KUBERNETES_SOURCE } from "../../src/wire/identity.ts";
 import { encodeIp } from "../../src/wire/ip.ts";
-import { canaryKey, clusterConfigKey, localServiceKey, localServicesCanary } from "../../src/wire/keys.ts";
+import {
+  canaryKey,
+  clusterConfigKey,
+  ENDPOINTS_PREFIX,
+  LOCAL_IDENTITIES_PREFIX,
+  LOCAL_IPS_PREFIX,
+  LOCAL_SERVICES_PREFIX,
+  localCanary,
+  localServiceKey,
+  POLICIES_PREFIX,
+} from "../../src/wire/keys.ts";
 import { encodeLocalService } from "../../src/wire/local-service.ts";
-import { cacheKey, resource, stateKey } from "../../src/wire/resources.ts";
+import { encodeNode } from "../../src/wire/node.ts";
+import { cacheKey, type ResourceKind, resource, stateKey } from "../../src/wire/resources.ts";
 import { encodeService } from "../../src/wire/service.ts";
 import { VirtualClock } from "../support/virtual-clock.ts";
 
 const http = [{ name: "http", protocol: "TCP" as const, port: 80 }];
+const LOCAL_PREFIXES = [
+  LOCAL_SERVICES_PREFIX,
+  POLICIES_PREFIX,
+  LOCAL_IPS_PREFIX,
+  LOCAL_IDENTITIES_PREFIX,
+  ENDPOINTS_PREFIX,
+];
 const now = new TextEncoder().encode("2026-01-01T00:00:00Z");
+
+export function ipValue({ id }: Cluster, address: string, namedPorts: readonly NamedPort[] = []): Uint8Array {
+  const pod = { namespace: "shop", podName: "web", serviceAccount: "", namedPorts };
+  return encodeIp({ ...pod, address, hostAddress: "", identity: id * 65536 + 300 });
+}
+
+export function identityValue(cluster: Cluster, app: string): Uint8Array {
+  const label = (key: string, value: string) => ({ source: KUBERNETES_SOURCE, key, value });
+  return encodeIdentity([label("app", app), label(CLUSTER_LABEL_KEY, cluster.name)]);
+}
 
 /** Writes of an exporter and a mirror, straight into a local etcd of `own`. */
 export class LocalEtcd {
@@ -48,9 +78,10 @@ export class LocalEtcd {
   }
 
   canaryKeys(cluster: string): readonly string[] {
-    if (cluster === this.#own.name)
-      return [localServicesCanary(cluster), canaryKey(cluster, resource("ip").stateCanary)];
-    return (["services", "ip"] as const).map((kind) => canaryKey(cluster, resource(kind).cacheCanary));
+    const kinds = ["services", "nodes", "identities", "ip"] as const;
+    if (cluster !== this.#own.name) return kinds.map((kind) => canaryKey(cluster, resource(kind).cacheCanary));
+    const state = kinds.map((kind) => canaryKey(cluster, resource(kind).stateCanary));
+    return [...state, ...LOCAL_PREFIXES.map((prefix) => localCanary(cluster, prefix))];
   }
 
   /** The service `shop/<name>` of `cluster`, with one backend. */
@@ -67,12 +98,33 @@ export class LocalEtcd {
     return cluster === this.#own.name ? localServiceKey("shop", name) : cacheKey("services", cluster, `shop/${name}`);
   }
 
-  ip({ name: cluster, id }: Cluster, address: string): void {
-    const value = encodeIp({
-      ...{ address, hostAddress: "", identity: id * 65536 + 300, namespace: "shop" },
-      ...{ podName: "web", serviceAccount: "", namedPorts: [] },
-    });
-    this.put(cluster === this.#own.name ? stateKey("ip", cluster, address) : cacheKey("ip", cluster, address), value);
+  ip(cluster: Cluster, address: string): void {
+    this.put(this.keyOf(cluster, "ip", address), ipValue(cluster, address));
+  }
+
+  node(cluster: Cluster, node: Node): void {
+    this.put(this.keyOf(cluster, "nodes", node.name), encodeNode(node));
+  }
+
+  /** One label besides the cluster's. */
+  identity(cluster: Cluster, id: number, app: string): void {
+    this.put(this.keyOf(cluster, "identities", String(id)), identityValue(cluster, app));
+  }
+
+  /** A NetworkPolicy of namespace shop. */
+  policy(name: string, spec: object = { podSelector: {} }): void {
+    const document = {
+      apiVersion: "networking.k8s.io/v1",
+      kind: "NetworkPolicy",
+      metadata: { namespace: "shop", name },
+      spec,
+    };
+    const value = new TextEncoder().encode(JSON.stringify({ source: "shop.yaml:1", document }));
+    this.put(`${POLICIES_PREFIX}NetworkPolicy/shop/${name}`, value);
+  }
+
+  keyOf({ name: cluster }: Cluster, kind: ResourceKind, suffix: string): string {
+    return cluster === this.#own.name ? stateKey(kind, cluster, suffix) : cacheKey(kind, cluster, suffix);
   }
 
   /** Everything: config, one service, one IP, canaries. */
@@ -100,6 +152,7 @@ export function stage(local: LocalEtcd, own: Cluster, maxParked = 100, kv: KvCli
     kv,
     tables,
     maxParked,
+    recheckIntervalMs: 30_000,
     clock: local.clock,
     random: seededRandom(7),
     log: silentLogger,

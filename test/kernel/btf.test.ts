@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { Btf, enumDifference, structDifference } from "../../src/kernel/btf.ts";
+import { Btf, enumDifference, namedStructDifference, structDifference } from "../../src/kernel/btf.ts";
 
 /** Types: 1 u32, 2 typedef of 1, 3 array of 3 x 2, 4 const 3, 5 struct {u32 id; const word words[3]}, 6 enum. */
 function sample(): Uint8Array {
@@ -66,6 +66,14 @@ test("a difference is one line, no difference is none", () => {
     /GOOD = 0 in the object, nothing more is expected/,
   );
   assert.match(enumDifference(btf, { ...REASON, name: "other" }) ?? "", /enum other is expected/);
+});
+
+test("a struct that no map names is found by its name", () => {
+  const btf = new Btf(sample());
+  assert.equal(namedStructDifference(btf, THING), undefined);
+  assert.match(namedStructDifference(btf, { ...THING, sizeBytes: 12 }) ?? "", /has 16 bytes in the object/);
+  assert.match(namedStructDifference(btf, { ...THING, name: "other" }) ?? "", /struct other is expected, .* has none/);
+  assert.match(namedStructDifference(btf, { ...THING, name: REASON.name }) ?? "", /struct reason is expected/);
 });
 
 test("broken bytes end in an error or an answer, never in a loop", () => {

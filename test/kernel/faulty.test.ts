@@ -68,3 +68,54 @@ test("the plan sees every call in order; a crash ends the whole kernel", async (
   await assert.rejects(kernel.load(REQUEST), CrashError);
   await assert.rejects(object.attachCgroup("/cgroup"), CrashError);
 });
+
+const FAMILIES: LoadRequest = {
+  ...REQUEST,
+  families: [{ name: "policies", key: byte("key"), value: byte("value"), maxEntries: 4 }],
+  devicePrograms: { from: "from", to: "to" },
+};
+const members = [1, 2, 3, 4].map((slot) => ({ slot, entries: FOUR }));
+
+test("families, the maps inside and devices are numbered calls like the others", async () => {
+  const calls: string[] = [];
+  const kernel = faultyKernel(new MemoryKernel(), ({ index, map, operation }) => {
+    calls.push(`${index} ${map} ${operation}`);
+    return undefined;
+  });
+  const object = await kernel.load(FAMILIES);
+  const family = object.families.get("policies");
+  const [one] = (await family?.put(members)) ?? [];
+  await one?.remove(FOUR.keys, 4);
+  await (await family?.read())?.get(2)?.dump();
+  await family?.remove([1]);
+  await object.attachDevice({ ifindex: 7, name: "veth7" });
+  assert.equal(await object.detachOthers(new Set()), 1);
+  assert.deepEqual(calls, [
+    "0 policies put",
+    "1 policies[1] remove",
+    "2 policies read",
+    "3 policies[2] dump",
+    "4 policies remove",
+    "5 device 7 attach",
+  ]);
+});
+
+for (const [when, left] of [
+  ["before", 0],
+  ["midway", 2],
+  ["after", 4],
+] as const) {
+  test(`a crash ${when} a put leaves ${left} of 4 maps; one ${when} an attachment leaves ${left === 4 ? "it" : "none"}`, async () => {
+    const kernel = new MemoryKernel();
+    const sound = await kernel.load(FAMILIES);
+    const first = await faultyKernel(kernel, crashAt(0, when)).load(FAMILIES);
+    await assert.rejects(first.families.get("policies")?.put(members) ?? assert.fail(), CrashError);
+    assert.equal((await sound.families.get("policies")?.read())?.size, left);
+    await assert.rejects(first.attachDevice({ ifindex: 7, name: "veth7" }), CrashError);
+    await assert.rejects(first.detachOthers(new Set()), CrashError);
+    assert.deepEqual(kernel.attachedDevices(FAMILIES), []);
+    const second = await faultyKernel(kernel, crashAt(0, when)).load(FAMILIES);
+    await assert.rejects(second.attachDevice({ ifindex: 7, name: "veth7" }), CrashError);
+    assert.deepEqual(kernel.attachedDevices(FAMILIES), when === "after" ? [7] : []);
+  });
+}

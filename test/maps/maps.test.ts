@@ -22,7 +22,7 @@ import {
   METRIC_REASON_ENUM,
   METRIC_REASONS,
 } from "../../src/maps/metrics-map.ts";
-import { IPCACHE_OBJECT, SOCK_LB_OBJECT } from "../../src/maps/objects.ts";
+import { ENDPOINT_OBJECT, SOCK_LB_OBJECT } from "../../src/maps/objects.ts";
 import {
   decodeReverseNatKey,
   decodeReverseNatValue,
@@ -145,10 +145,9 @@ test("a value that does not fit its field is a mistake, not a wrong entry", () =
 });
 
 test("layouts leave no byte undeclared and no field unaligned", () => {
-  const structs = [...SOCK_LB_OBJECT.maps, ...IPCACHE_OBJECT.maps].flatMap(({ key, value }): StructLayout[] => [
-    key,
-    value,
-  ]);
+  const { maps, families = [], structs: alone = [] } = ENDPOINT_OBJECT;
+  const both = [...SOCK_LB_OBJECT.maps, ...maps, ...families].flatMap(({ key, value }): StructLayout[] => [key, value]);
+  const structs = [...both, ...alone];
   for (const { name, fields, sizeBytes } of structs) {
     let end = 0;
     for (const field of fields) {
@@ -162,7 +161,14 @@ test("layouts leave no byte undeclared and no field unaligned", () => {
 test("reasons have one C name each", () => {
   assert.deepEqual(
     METRIC_REASON_ENUM.values.map(({ name }) => name),
-    ["METRIC_TRANSLATED", "METRIC_NO_BACKEND", "METRIC_BACKEND_MISSING", "METRIC_REVERSE_NAT_FAILED"],
+    [
+      "METRIC_TRANSLATED",
+      "METRIC_NO_BACKEND",
+      "METRIC_BACKEND_MISSING",
+      "METRIC_REVERSE_NAT_FAILED",
+      "METRIC_EVENTS_LOST",
+      "METRIC_CONNTRACK_FAILED",
+    ],
   );
   assert.equal(METRIC_REASON_ENUM.values.length, METRIC_REASONS.length);
 });

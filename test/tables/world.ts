@@ -1,8 +1,16 @@
 /** Small random worlds: three clusters, two services, few addresses, so that everything collides with everything. */
 import fc from "fast-check";
 import type { Cluster } from "../../src/model/cluster.ts";
-import type { AddressPorts, Affinity, ClusterService, LocalService, ServicePort } from "../../src/model/resource.ts";
-import { AgentTables, type SourceKind } from "../../src/tables/agent-tables.ts";
+import type {
+  AddressPorts,
+  Affinity,
+  ClusterService,
+  LocalService,
+  Node,
+  ServicePort,
+} from "../../src/model/resource.ts";
+import { AgentTables } from "../../src/tables/agent-tables.ts";
+import { type IpSubject, LOCAL_KINDS, SHARED_KINDS, type SourceKind } from "../../src/tables/tables-view.ts";
 
 export const OWN: Cluster = { name: "amsterdam", id: 2 };
 export const OSAKA: Cluster = { name: "osaka", id: 1 };
@@ -64,8 +72,76 @@ export const clusterServices: fc.Arbitrary<ClusterService> = fc
   }));
 
 const clusterOf = (service: ClusterService): Cluster => ({ name: service.cluster, id: service.clusterId });
-const addresses = fc.constantFrom("10.1.0.1", "10.1.0.2", "10.1.0.3", "fd00::1", "10.1.0.0/24");
-const kinds = fc.constantFrom<SourceKind>("services", "ip");
+const ADDRESSES = ["10.1.0.1", "10.1.0.2", "10.1.0.3", "fd00::1", "10.1.0.0/24"] as const;
+const NODE_ADDRESSES = ["10.1.0.3", "172.16.0.1", "172.16.0.2", "fd00:16::1"] as const;
+const POD_CIDRS = ["10.1.0.0/24", "10.1.0.2/31", "10.2.0.0/16", "10.0.0.0/7", "fd00::/64"] as const;
+const clusters = fc.constantFrom(...CLUSTERS);
+const kindsOf = ({ name }: Cluster): readonly SourceKind[] => {
+  return name === OWN.name ? [...SHARED_KINDS, ...LOCAL_KINDS] : SHARED_KINDS;
+};
+
+/** What an IP entry says, as far as tables keep it. */
+export function pod(identity: number, more: Partial<IpSubject> = {}): IpSubject {
+  return { identity, namespace: "shop", podName: "web", namedPorts: [], ...more };
+}
+
+export function nodeOf(cluster: Cluster, name: string, more: Partial<Node> = {}): Node {
+  const empty = { addresses: [], podCidrs: [], reservedAddresses: [], labels: new Map<string, string>() };
+  return { ...empty, cluster: cluster.name, clusterId: cluster.id, name, ...more };
+}
+
+export const internal = (address: string) => ({ type: "InternalIP", address });
+
+const namedPorts = fc.subarray([
+  { name: "http", port: 80, protocol: "TCP" as const },
+  { name: "http", port: 8080, protocol: "TCP" as const },
+  { name: "dns", port: 53, protocol: "UDP" as const },
+]);
+
+/** Numbers of workloads and reserved ones, of the cluster's own. */
+const identityOf = ({ id }: Cluster, low: number): number => (low < 256 ? low : id * 65536 + low);
+const lowIdentity = fc.oneof({ weight: 5, arbitrary: fc.integer({ min: 256, max: 259 }) }, fc.constantFrom(4, 6, 8));
+
+const ipChange: fc.Arbitrary<Change> = fc
+  .tuple(clusters, fc.constantFrom(...ADDRESSES), lowIdentity, namedPorts, fc.boolean(), mostly)
+  .map(([cluster, address, low, ports, local, put]): Change => {
+    const kind = local && cluster === OWN ? "local-ip" : "ip";
+    const subject = pod(identityOf(cluster, low), { namedPorts: ports });
+    return put
+      ? (tables) => tables.putIp(cluster, address, subject, kind)
+      : (tables) => tables.remove(cluster.name, kind, address);
+  });
+
+const identityChange: fc.Arbitrary<Change> = fc
+  .tuple(clusters, fc.integer({ min: 256, max: 259 }), fc.constantFrom("a", "b"), fc.boolean(), mostly)
+  .map(([cluster, low, value, local, put]): Change => {
+    const kind = local && cluster === OWN ? "local-identities" : "identities";
+    const id = identityOf(cluster, low);
+    const labels = [{ source: "k8s", key: "app", value }];
+    return put
+      ? (tables) => tables.putIdentity(cluster, { id, labels }, kind)
+      : (tables) => tables.remove(cluster.name, kind, String(id));
+  });
+
+const nodeChange: fc.Arbitrary<Change> = fc
+  .record({
+    cluster: clusters,
+    name: fc.constantFrom("n1", "n2"),
+    addresses: fc.subarray([...NODE_ADDRESSES]),
+    reservedAddresses: fc.subarray(["10.1.0.1", "fd00::1"]),
+    podCidrs: fc.subarray([...POD_CIDRS]),
+    put: mostly,
+  })
+  .map(({ cluster, name, addresses, put, ...more }): Change => {
+    const node = nodeOf(cluster, name, { ...more, addresses: addresses.map(internal) });
+    return put ? (tables) => tables.putNode(cluster, node) : (tables) => tables.remove(cluster.name, "nodes", name);
+  });
+
+export const networkChange: fc.Arbitrary<Change> = fc.subarray(["172.16.0.1", "10.1.0.2"]).map(
+  (ownAddresses): Change =>
+    (tables) =>
+      tables.setNetwork({ devices: [], ownAddresses }),
+);
 
 /** Rows come and go. */
 export const rowChange: fc.Arbitrary<Change> = fc.oneof(
@@ -79,34 +155,30 @@ export const rowChange: fc.Arbitrary<Change> = fc.oneof(
       (tables) =>
         tables.putClusterService(clusterOf(service), service),
   ),
-  fc.tuple(fc.constantFrom(...CLUSTERS), fc.constantFrom(...NAMES)).map(
+  fc.tuple(clusters, fc.constantFrom(...NAMES)).map(
     ([cluster, name]): Change =>
       (tables) =>
         tables.remove(cluster.name, "services", name),
   ),
-  fc.tuple(fc.constantFrom(...CLUSTERS), addresses, fc.integer({ min: 256, max: 300 })).map(
-    ([cluster, address, low]): Change =>
-      (tables) =>
-        tables.putIp(cluster, address, cluster.id * 65536 + low),
-  ),
-  fc.tuple(fc.constantFrom(...CLUSTERS), addresses).map(
-    ([cluster, address]): Change =>
-      (tables) =>
-        tables.remove(cluster.name, "ip", address),
-  ),
+  ipChange,
+  ipChange,
+  identityChange,
+  nodeChange,
 );
 
 /** Sources become complete, or cease to be known as such. */
-export const syncChange: fc.Arbitrary<Change> = fc.tuple(fc.constantFrom(...CLUSTERS), kinds, fc.boolean()).map(
-  ([cluster, kind, synced]): Change =>
-    (tables) =>
-      tables.setSynced(cluster.id, kind, synced),
-);
+export const syncChange: fc.Arbitrary<Change> = clusters
+  .chain((cluster) => fc.tuple(fc.constant(cluster), fc.constantFrom(...kindsOf(cluster)), fc.boolean()))
+  .map(
+    ([cluster, kind, synced]): Change =>
+      (tables) =>
+        tables.setSynced(cluster.id, kind, synced),
+  );
 
 export const rowChanges = fc.array(rowChange, { maxLength: 12 });
 
 export const syncEverything: Change = (tables) => {
-  for (const { id } of CLUSTERS) for (const kind of ["services", "ip"] as const) tables.setSynced(id, kind, true);
+  for (const cluster of CLUSTERS) for (const kind of kindsOf(cluster)) tables.setSynced(cluster.id, kind, true);
 };
 
 export function tablesAfter(changes: readonly Change[]): AgentTables {

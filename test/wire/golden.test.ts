@@ -4,23 +4,35 @@ import { test } from "node:test";
 import { adaptClusterConfig, encodeClusterConfig, judgeClusterConfig } from "../../src/wire/cluster-config.ts";
 import { encodeIdentity } from "../../src/wire/identity.ts";
 import { encodeIp } from "../../src/wire/ip.ts";
+import { encodeLocalEndpoint, judgeLocalEndpoint } from "../../src/wire/local-endpoint.ts";
 import { encodeLocalService, judgeLocalService } from "../../src/wire/local-service.ts";
 import { encodeNode } from "../../src/wire/node.ts";
+import { parseManifests } from "../../src/wire/parse-manifests.ts";
+import { encodePolicy, judgePolicy } from "../../src/wire/policy.ts";
 import { judge } from "../../src/wire/resources.ts";
 import { encodeService } from "../../src/wire/service.ts";
 import {
   BERGEN,
   CLUSTER_CONFIG,
   golden,
+  goldenPolicyText,
   IDENTITY,
   IP_HOST,
   IP_PREFIX,
+  LOCAL_ENDPOINT,
   LOCAL_SERVICE,
   NODE,
+  POLICY,
   SERVICE,
 } from "../golden/values.ts";
 
 const text = (bytes: Uint8Array): string => new TextDecoder().decode(bytes);
+
+function policyBytes(): Uint8Array {
+  const [object] = parseManifests("shop.yaml", goldenPolicyText()).objects;
+  assert(object?.kind === "Policy");
+  return encodePolicy(object);
+}
 
 const CASES = [
   ["ip-host", encodeIp(IP_HOST), judge("ip", BERGEN, "10.31.4.17", golden("ip-host")), IP_HOST],
@@ -33,6 +45,13 @@ const CASES = [
     encodeLocalService(LOCAL_SERVICE),
     judgeLocalService("shop/cart", golden("local-service")),
     LOCAL_SERVICE,
+  ],
+  ["policy", policyBytes(), judgePolicy("CiliumNetworkPolicy/shop/cart", golden("policy")), POLICY],
+  [
+    "local-endpoint",
+    encodeLocalEndpoint(LOCAL_ENDPOINT),
+    judgeLocalEndpoint("shop/cart-7f9d", golden("local-endpoint")),
+    LOCAL_ENDPOINT,
   ],
   [
     "cluster-config",

@@ -87,6 +87,8 @@ const REFUSED: readonly Case[] = [
   ["ambiguous-labels", IDENTITY, "k8s:app=cart;", "app=cart;"],
   ["ambiguous-labels", IDENTITY, "namespace=shop;", "namespace=shop"],
   ["forbidden-label", IDENTITY, "k8s:app=cart;", "reserved:app=cart;"],
+  ["forbidden-label", IDENTITY, "k8s:app=cart;", "cidr:app=cart;"],
+  ["forbidden-label", IDENTITY, "k8s:app=cart;", "fqdn:app=cart;"],
   ["forbidden-label", IDENTITY, "k8s:app=cart;", "$:app=cart;"],
   ["forbidden-label", IDENTITY, "k8s:app=cart;", ":app=cart;"],
   ["wrong-key", NODE, "", "", "bgo-n2.example"],

@@ -163,8 +163,11 @@ test("a headless service says so", () => {
 
 const service = (spec: string): string => `apiVersion: v1\nkind: Service\nmetadata:\n  name: s\nspec:\n${spec}`;
 
+const USE =
+  "use v1 Namespace, Service, Pod, Node, networking.k8s.io/v1 NetworkPolicy, cilium.io/v2 CiliumNetworkPolicy, CiliumClusterwideNetworkPolicy";
+
 const PROBLEMS: readonly (readonly [string, string])[] = [
-  ["kind: Pdo\napiVersion: v1", 'f.yaml:1: "v1 Pdo" is not read; use v1 Namespace, Service, Pod, Node'],
+  ["kind: Pdo\napiVersion: v1", `f.yaml:1: "v1 Pdo" is not read; ${USE}`],
   ["just text", "f.yaml:1: must be an object"],
   ["apiVersion: v1\nkind: Pod", "f.yaml:1: metadata.name: \"\" must be a name of lower-case letters, digits and '-'"],
   [
@@ -215,10 +218,41 @@ test("a kind that is not ours is no problem, but is said", () => {
   for (const [text, given] of [
     ["kind: Deployment\napiVersion: apps/v1", "apps/v1 Deployment"],
     ["kind: ConfigMap\napiVersion: v1", "v1 ConfigMap"],
+    ["kind: Ingress\napiVersion: networking.k8s.io/v1", "networking.k8s.io/v1 Ingress"],
+    ["kind: CiliumNode\napiVersion: cilium.io/v2", "cilium.io/v2 CiliumNode"],
+    ["kind: CiliumBGPPeerConfig\napiVersion: cilium.io/v2", "cilium.io/v2 CiliumBGPPeerConfig"],
   ] as const) {
     const { objects, problems, foreign } = parseManifests("f.yaml", `# one\n${text}`);
     assert.deepEqual([objects, problems], [[], []]);
-    assert.deepEqual(foreign, [`f.yaml:1: "${given}" is not read; use v1 Namespace, Service, Pod, Node`]);
+    assert.deepEqual(foreign, [`f.yaml:1: "${given}" is not read; ${USE}`]);
+  }
+});
+
+test("a kind that would enforce something, or may be one of ours misspelt, is a problem", () => {
+  for (const given of [
+    "v1 List",
+    "networking.k8s.io/v1 NetworkPolicyList",
+    "networking.k8s.io/v1 NetworkPolcy",
+    "networking.k8s.io/v1beta1 NetworkPolicy",
+    "extensions/v1beta1 NetworkPolicy",
+    "networking.k8s.io/v1 CiliumNetworkPolicy",
+    "cilium.io/v2alpha1 CiliumNetworkPolicy",
+    "cilium.io/v2 NetworkPolicy",
+    "cilium.io/v2 CiliumNetworkPolicyList",
+    "cilium.io/v2 CiliumEgressGatewayPolicy",
+    "cilium.io/v2 CiliumLocalRedirectPolicy",
+    "cilium.io/v2alpha1 CiliumCIDRGroup",
+    "cilium.io/v2 CiliumEnvoyConfig",
+    "cilium.io/v2 CiliumClusterwideEnvoyConfig",
+    "policy.networking.k8s.io/v1alpha1 AdminNetworkPolicy",
+    "policy.networking.k8s.io/v1alpha1 BaselineAdminNetworkPolicy",
+    "policy.networking.k8s.io/v1alpha2 ClusterNetworkPolicy",
+    "projectcalico.org/v3 GlobalNetworkPolicy",
+  ]) {
+    const [apiVersion, kind] = given.split(" ");
+    const { objects, problems, foreign } = parseManifests("f.yaml", `apiVersion: ${apiVersion}\nkind: ${kind}`);
+    assert.deepEqual([objects, foreign], [[], []], given);
+    assert.deepEqual(problems, [`f.yaml:1: "${given}" is not read; ${USE}`]);
   }
 });
 

@@ -5,7 +5,7 @@ import { UserError } from "../../runtime/user-error.ts";
 
 export const exporterSettings = settingsSchema({
   ...commonSettings,
-  manifests: text.describe("Directory of Kubernetes YAML: Namespace, Node, Service and Pod."),
+  manifests: text.describe("Directory of Kubernetes YAML: Namespace, Node, Service, Pod and network policies."),
   manifestIntervalMs: durationMs.default(1_000).describe("Time between two readings of the directory."),
   leaseTtlSeconds: ttlSeconds.default(15).describe("Lease of the leader's lock: the longest time without a leader."),
   heartbeatIntervalMs: durationMs.default(60_000).describe("Time between two heartbeats."),

@@ -98,7 +98,17 @@ test("runs over its doors, serves its status, and winds down leaving no socket t
     leader: true,
     synced: true,
     queued: 0,
-    entries: { nodes: 1, identities: 1, ip: 1, services: 1, "local-services": 1 },
+    entries: {
+      nodes: 1,
+      identities: 1,
+      "local-identities": 0,
+      "local-ip": 0,
+      ip: 1,
+      services: 1,
+      "local-services": 1,
+      endpoints: 0,
+      policies: 0,
+    },
   });
   stop.abort();
   await running;
