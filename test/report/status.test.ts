@@ -3,8 +3,8 @@ import { test } from "node:test";
 import type { AgentStatus, MirrorStatus, RemoteStatus, ServiceStatus } from "../../src/model/status.ts";
 import { serviceDetailText, servicesText } from "../../src/report/services.ts";
 import { statusText } from "../../src/report/status.ts";
+import { agent, base, noDrops } from "./status-examples.ts";
 
-const base = { cluster: "amsterdam", pid: 1, uptimeMs: 61_000, problems: [] };
 const remote: RemoteStatus = {
   name: "osaka",
   clusterId: 2,
@@ -20,34 +20,6 @@ const remote: RemoteStatus = {
   lastError: "connect refused\u001b[2J",
 };
 const mirror: MirrorStatus = { ...base, program: "kvstoremesh", leader: true, queued: 0, remotes: [remote] };
-
-function agent(node: string): AgentStatus {
-  return {
-    ...base,
-    program: "agent",
-    node,
-    connected: true,
-    synced: true,
-    maps: [{ name: "services", entries: 10, maxEntries: 65_536 }],
-    adopted: 10,
-    written: 0,
-    removed: 0,
-    services: [
-      {
-        namespace: "shop",
-        name: "cart",
-        frontends: ["10.101.0.10:80/UDP", "10.101.0.10:80/TCP"],
-        affinity: "local",
-        global: true,
-        backends: [
-          { cluster: "amsterdam", address: "10.1.1.10:8080/TCP", used: true, why: "local" },
-          { cluster: "osaka", address: "10.2.1.10:8080/TCP", used: false, why: "affinity local: local backends exist" },
-        ],
-      },
-      { namespace: "shop", name: "empty", frontends: [], affinity: "none", global: false, backends: [] },
-    ],
-  };
-}
 
 test("status says how old what is known of a remote is, what its breaker does, and never passes escapes on", () => {
   const text = statusText([
@@ -81,4 +53,24 @@ test("a service that is asked for shows each backend and why; nodes that differ 
   assert.match(text, /on n3\n/);
   assert.match(text, /! no node programs a service shop\/nothing$/);
   assert.doesNotMatch(text, /shop\/empty/);
+});
+
+test("an agent's line tells its endpoints, policies, drops by reason, and what it could not see", () => {
+  const open = { device: "pod1", ifindex: 7, addresses: [], identity: 0, policies: [] };
+  const quiet = statusText([agent("n1")]);
+  assert.match(quiet, /n1: 0 endpoints \(0 known, 0 unknown, 0 denied\), 0 policies, drops: none$/m);
+  const status: AgentStatus = {
+    ...agent("n1"),
+    endpoints: [
+      { ...open, pod: "demo/ledger", ingress: "enforced", egress: "open" },
+      { ...open, ingress: "denied", egress: "denied" },
+      { ...open, ingress: "open", egress: "open" },
+    ],
+    policies: [{ name: "NetworkPolicy/demo/a", source: "a.yaml:1", audit: false, endpoints: 1 }],
+    drops: { ...noDrops, "policy-denied": 12, "spoofed-source": 3 },
+    flowsLost: 5,
+  };
+  const line =
+    "n1: 3 endpoints (1 known, 2 unknown, 1 denied), 1 policy, drops: policy-denied 12, spoofed-source 3, 5 flow events lost";
+  assert(statusText([status]).includes(line), statusText([status]));
 });

@@ -1,40 +1,17 @@
-/** The verbs of operators. Each reads admin sockets and prints. */
+/** The verbs of operators. Each reads admin sockets or files, and prints. */
 import { Command } from "commander";
-import type { ProgramStatus } from "../../model/status.ts";
+import { endpointsText, policiesText } from "../../report/policies.ts";
 import { serviceDetailText, servicesText } from "../../report/services.ts";
 import { statusText } from "../../report/status.ts";
-import { safeText } from "../../report/text.ts";
 import { EXIT_BAD_INPUT, UserError } from "../../runtime/user-error.ts";
-import { askAll } from "./sockets.ts";
-
-interface ReadOptions {
-  readonly runDir: string;
-  readonly json: boolean;
-}
-
-async function print(
-  { runDir, json }: ReadOptions,
-  text: (statuses: readonly ProgramStatus[]) => string,
-): Promise<void> {
-  const { statuses, silent } = await askAll(runDir);
-  if (json) {
-    process.stdout.write(`${JSON.stringify({ statuses, silent }, null, 2)}\n`);
-    return;
-  }
-  process.stdout.write(`${text(statuses)}\n`);
-  for (const { socket, error } of silent) process.stdout.write(`\n! no answer from ${socket}: ${safeText(error)}\n`);
-}
-
-function reader(verb: string, description: string): Command {
-  return new Command(verb)
-    .description(description)
-    .option("--run-dir <folder>", "folder of the admin sockets", "/run/bulkhead")
-    .option("--json", "print the records as JSON", false);
-}
+import { explainVerb } from "./explain.ts";
+import { flows } from "./flows.ts";
+import { printStatuses, type ReadOptions, reader } from "./output.ts";
+import { validateVerb } from "./validate.ts";
 
 function status(): Command {
   return reader("status", "what every program of this machine says of itself").action((options: ReadOptions) =>
-    print(options, statusText),
+    printStatuses(options, statusText),
   );
 }
 
@@ -42,10 +19,31 @@ function services(): Command {
   return reader("services", "the services of every cluster: which clusters serve them")
     .argument("[service...]", "namespace/name: each backend, and why it is used or not")
     .action((wanted: readonly string[], options: ReadOptions) =>
-      print(options, (statuses) =>
+      printStatuses(options, (statuses) =>
         wanted.length === 0 ? servicesText(statuses) : serviceDetailText(statuses, wanted),
       ),
     );
+}
+
+function policy(): Command {
+  const list = reader("list", "the policies of every cluster, and how many pods each selects on which node")
+    .option("--endpoints", "the pods instead: what is enforced in each direction, and by which policies", false)
+    .action(({ endpoints, ...options }: ReadOptions & { readonly endpoints: boolean }) =>
+      printStatuses(options, endpoints ? endpointsText : policiesText),
+    );
+  return new Command("policy")
+    .description("network policies: what is in force, why, and whether a file is fine")
+    .addCommand(explainVerb())
+    .addCommand(validateVerb())
+    .addCommand(list);
+}
+
+/** Exit codes are ours, of every command below too. */
+function withOwnExit(command: Command): Command {
+  for (const sub of command.commands) withOwnExit(sub);
+  return command.exitOverride((error) => {
+    process.exit(error.exitCode === 0 ? 0 : EXIT_BAD_INPUT);
+  });
 }
 
 function program(): Command {
@@ -55,14 +53,14 @@ function program(): Command {
     ["agent", "program this node's eBPF maps from the local etcd"],
   ] as const;
   const lines = programs.map(([name, job]) => `  ${name.padEnd(12)} ${job}`);
-  return new Command("bulkhead")
+  const root = new Command("bulkhead")
     .description("A multi-cluster control plane: a failure in one cluster stays in that cluster.")
     .addHelpText("after", `\nPrograms (\`bulkhead <program> --help\` lists the settings):\n${lines.join("\n")}`)
     .addCommand(status())
     .addCommand(services())
-    .exitOverride((error) => {
-      process.exit(error.exitCode === 0 ? 0 : EXIT_BAD_INPUT);
-    });
+    .addCommand(flows())
+    .addCommand(policy());
+  return withOwnExit(root);
 }
 
 export async function main(argv: readonly string[]): Promise<void> {

@@ -1,15 +1,20 @@
 /** Finding the programs of this machine: every admin socket below the run folder. */
 import { readdir } from "node:fs/promises";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import type { ProgramStatus } from "../../model/status.ts";
 import { messageOf, UserError } from "../../runtime/user-error.ts";
-import { askSocket } from "../../serve/ask.ts";
+import { askSocket, type Query } from "../../serve/ask.ts";
 
-const ANSWER_TIMEOUT_MS = 3_000;
+export const ANSWER_TIMEOUT_MS = 3_000;
 
 export interface Silent {
   readonly socket: string;
   readonly error: string;
+}
+
+export interface Answered<T> {
+  readonly socket: string;
+  readonly answer: T;
 }
 
 export interface Answers {
@@ -18,7 +23,14 @@ export interface Answers {
   readonly silent: readonly Silent[];
 }
 
-async function findSockets(runDir: string): Promise<readonly string[]> {
+/** Every admin socket below `runDir`, in order of path. A UserError when the folder cannot be read or holds none. */
+export async function findSockets(runDir: string): Promise<readonly string[]> {
+  const sockets = await listSockets(runDir);
+  if (sockets.length > 0) return sockets.sort();
+  throw new UserError(`--run-dir ${runDir}: no admin socket below it; \`npm run mesh -- up\` starts a lab`);
+}
+
+async function listSockets(runDir: string): Promise<string[]> {
   try {
     const entries = await readdir(runDir, { recursive: true, withFileTypes: true });
     return entries
@@ -31,21 +43,33 @@ async function findSockets(runDir: string): Promise<readonly string[]> {
   }
 }
 
+/** The agents' among `sockets`. */
+export function agentsOf(sockets: readonly string[]): readonly string[] {
+  return sockets.filter((socket) => basename(socket).startsWith("agent-"));
+}
+
+/** Asks all at once; answers and silences in order of `sockets`. */
+export async function askEach<T>(
+  sockets: readonly string[],
+  path: string,
+  query: Query = {},
+): Promise<{ readonly answered: readonly Answered<T>[]; readonly silent: readonly Silent[] }> {
+  const asked = sockets.map(async (socket): Promise<Answered<T> | Silent> => {
+    try {
+      return { socket, answer: (await askSocket(socket, path, ANSWER_TIMEOUT_MS, query)) as T };
+    } catch (error) {
+      return { socket, error: messageOf(error) };
+    }
+  });
+  const all = await Promise.all(asked);
+  return {
+    answered: all.filter((one): one is Answered<T> => "answer" in one),
+    silent: all.filter((one): one is Silent => "error" in one),
+  };
+}
+
 /** Asks every program below `runDir` for its status. */
 export async function askAll(runDir: string): Promise<Answers> {
-  const statuses: ProgramStatus[] = [];
-  const silent: Silent[] = [];
-  const sockets = await findSockets(runDir);
-  await Promise.all(
-    sockets.map(async (socket) => {
-      try {
-        statuses.push((await askSocket(socket, "/v1/status", ANSWER_TIMEOUT_MS)) as ProgramStatus);
-      } catch (error) {
-        silent.push({ socket, error: messageOf(error) });
-      }
-    }),
-  );
-  if (sockets.length === 0)
-    throw new UserError(`--run-dir ${runDir}: no admin socket below it; \`npm run mesh -- up\` starts a lab`);
-  return { statuses, silent: silent.sort((left, right) => (left.socket < right.socket ? -1 : 1)) };
+  const { answered, silent } = await askEach<ProgramStatus>(await findSockets(runDir), "/v1/status");
+  return { statuses: answered.map(({ answer }) => answer), silent };
 }

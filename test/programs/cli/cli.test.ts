@@ -4,11 +4,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { fileURLToPath } from "node:url";
-import { Metrics } from "../../../src/runtime/metrics.ts";
-import { serve } from "../../../src/serve/serve.ts";
-
-const COMMAND = fileURLToPath(new URL("../../../src/bulkhead.ts", import.meta.url));
+import { bulkhead, program } from "./command.ts";
 
 let folder: string;
 before(async () => {
@@ -16,21 +12,14 @@ before(async () => {
 });
 after(() => rm(folder, { recursive: true }));
 
-function bulkhead(...args: readonly string[]): Promise<{ code: number; out: string; err: string }> {
-  return new Promise((resolve) => {
-    execFile(process.execPath, [COMMAND, ...args], { timeout: 20_000 }, (error, out, err) => {
-      resolve({ code: error ? Number(error.code) : 0, out, err });
-    });
-  });
-}
-
 test("status reads every socket below the run folder and names those that are silent", async () => {
   const status = { program: "exporter", cluster: "osaka", pid: 7, uptimeMs: 5, problems: ["a.yaml: no kind"] } as const;
-  const served = await serve({
-    status: () => ({ ...status, leader: true, synced: true, queued: 0, entries: { ip: 3 } }),
-    ready: () => ({ ready: true, detail: "" }),
-    metrics: new Metrics(),
-    adminSocket: join(folder, "osaka/exporter.sock"),
+  const served = await program(folder, "osaka/exporter.sock", {
+    ...status,
+    leader: true,
+    synced: true,
+    queued: 0,
+    entries: { ip: 3 },
   });
   const dead = `const net = require("net"); net.createServer().listen(process.argv[1], () => process.kill(process.pid, "SIGKILL"))`;
   await new Promise((resolve) =>
