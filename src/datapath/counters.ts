@@ -1,16 +1,21 @@
 /** The programs' own counters, by reason, as a metric. */
 import type { KernelMap } from "../kernel/door.ts";
-import { decodeMetricKey, decodeMetricValue, METRIC_REASONS } from "../maps/metrics-map.ts";
+import { decodeMetricKey, decodeMetricValue, METRIC_REASONS, type MetricReason } from "../maps/metrics-map.ts";
 import type { Counter, Metrics } from "../runtime/metrics.ts";
 
 export class DatapathCounters {
   readonly #map: KernelMap;
   readonly #counter: Counter;
-  readonly #last = new Map<string, number>();
+  readonly #last = new Map<MetricReason | "unknown", number>();
 
   constructor(map: KernelMap, metrics: Metrics) {
     this.#map = map;
     this.#counter = metrics.counter("bulkhead_datapath_total", "Connections and datagrams by outcome.", ["reason"]);
+  }
+
+  /** As last read. */
+  total(reason: MetricReason): number {
+    return this.#last.get(reason) ?? 0;
   }
 
   /** Reads the map and adds what came since the last read. */

@@ -2,7 +2,7 @@
  * The arrow from compiled entries to eBPF maps. It takes over what is pinned, then makes the kernel agree after each change: one reconcile at a
  * time, changes that come meanwhile are taken together. A failure keeps what is there, is reported, and is tried again.
  */
-import { type AttachOutcome, KernelError, type KernelMap } from "../kernel/door.ts";
+import { type AttachOutcome, KernelError, type KernelMap, type KernelMapFamily } from "../kernel/door.ts";
 import { BACKEND_MAP } from "../maps/backend-map.ts";
 import { SERVICE_MAP } from "../maps/service-map.ts";
 import type { MapStatus } from "../model/status.ts";
@@ -12,18 +12,28 @@ import type { Logger } from "../runtime/log.ts";
 import type { Metrics } from "../runtime/metrics.ts";
 import type { Random } from "../runtime/random.ts";
 import { messageOf } from "../runtime/user-error.ts";
-import type { DesiredMap } from "../tables/desired-map.ts";
-import { MirroredMap } from "./mirrored-map.ts";
+import { type DesiredMap, entryKey } from "../tables/desired-map.ts";
+import { MirroredFamily } from "./mirrored-family.ts";
+import { type Dump, MirroredMap } from "./mirrored-map.ts";
+import { allMirrors, type Mirrors } from "./mirrors.ts";
 import { reconcile } from "./reconcile.ts";
 
-export type Dump = readonly (readonly [key: Uint8Array, value: Uint8Array])[];
+/** What the kernel holds at start, by name; a family's maps by slot. */
+export interface Held {
+  readonly maps: ReadonlyMap<string, Dump>;
+  readonly families: ReadonlyMap<string, ReadonlyMap<number, Dump>>;
+}
 
 /** The compilers, as the datapath sees them. */
 export interface Compilers {
   /** By map name: what each map should hold. */
   readonly desired: ReadonlyMap<string, DesiredMap>;
-  /** Takes over what the kernel holds, by map name; before the first `compile`. */
-  adopt(dumps: ReadonlyMap<string, Dump>): void;
+  /** By family name: the slots that should be there, and what each should hold. */
+  readonly desiredFamilies: ReadonlyMap<string, ReadonlyMap<number, DesiredMap>>;
+  /** Takes over what the kernel holds; before the first `compile`. */
+  adopt(held: Held): void;
+  /** `isFree` says of a slot that it is neither desired nor in the kernel: it may be used again. */
+  released(family: string, isFree: (slot: number) => boolean): void;
   /** Whether the own cluster's services are all in the tables: only then may empty maps be put in the place of others. */
   readonly complete: boolean;
   /** Brings `desired` up to date with the tables, in small steps. */
@@ -32,7 +42,10 @@ export interface Compilers {
 
 export interface DatapathOptions {
   readonly maps: ReadonlyMap<string, KernelMap>;
+  readonly families: ReadonlyMap<string, KernelMapFamily>;
   readonly compilers: Compilers;
+  /** Told after each reconcile that left kernel and compilers in agreement. */
+  readonly reconciled?: () => void;
   /** Attaches the programs, or swaps them in place. */
   readonly attach: () => Promise<Readonly<Record<string, AttachOutcome>>>;
   readonly clock: Clock;
@@ -65,7 +78,7 @@ export interface DatapathStatus {
 
 export class Datapath {
   readonly #options: DatapathOptions;
-  readonly #maps: ReadonlyMap<string, MirroredMap>;
+  readonly #mirrors: Mirrors;
   readonly #backoff: Backoff;
   #wake: (() => void) | undefined;
   #changed = false;
@@ -79,12 +92,11 @@ export class Datapath {
   constructor(options: DatapathOptions) {
     this.#options = options;
     this.#backoff = new Backoff(options.random, options.backoff);
-    const mirrored = [...options.compilers.desired].map(([name, desired]) => {
-      const map = options.maps.get(name);
-      if (map === undefined) throw new KernelError(`no object holds the map ${name}`, 2);
-      return [name, new MirroredMap(map, desired)] as const;
-    });
-    this.#maps = new Map(mirrored);
+    const { compilers, maps, families } = options;
+    this.#mirrors = {
+      maps: joinedByName(compilers.desired, maps, (map, desired) => new MirroredMap(map, desired)),
+      families: joinedByName(compilers.desiredFamilies, families, (family, slots) => new MirroredFamily(family, slots)),
+    };
   }
 
   /** The tables changed: reconcile soon. */
@@ -98,12 +110,19 @@ export class Datapath {
    * reconcile with complete services: maps that are still empty must not replace others that are in use, such as those of an older version.
    */
   async adopt(): Promise<void> {
-    const dumps = new Map<string, Dump>();
-    for (const [name, map] of this.#maps) dumps.set(name, await map.adopt());
-    this.#options.compilers.adopt(dumps);
-    for (const map of this.#maps.values()) map.suspectAll();
-    if (![SERVICE_MAP, BACKEND_MAP].every(({ name }) => dumps.get(name)?.length)) return;
+    const held = { maps: new Map<string, Dump>(), families: new Map<string, ReadonlyMap<number, Dump>>() };
+    for (const [name, map] of this.#mirrors.maps) held.maps.set(name, await map.adopt());
+    for (const [name, family] of this.#mirrors.families) held.families.set(name, await family.adopt());
+    this.#options.compilers.adopt(held);
+    for (const mirror of allMirrors(this.#mirrors)) mirror.compareAll();
+    if (![SERVICE_MAP, BACKEND_MAP].every(({ name }) => held.maps.get(name)?.length)) return;
     await this.#attach();
+    this.changed();
+  }
+
+  /** Somebody else may have changed this entry: it is looked up, and repaired soon. */
+  recheck(map: string, key: Uint8Array): void {
+    this.#mirrors.maps.get(map)?.recheck(entryKey(key));
     this.changed();
   }
 
@@ -121,10 +140,11 @@ export class Datapath {
   }
 
   status(): DatapathStatus {
-    const maps = [...this.#maps.values()];
-    const sum = (of: (map: MirroredMap) => number): number => maps.reduce((total, map) => total + of(map), 0);
+    const mirrors = allMirrors(this.#mirrors);
+    const sum = (of: (mirror: MirroredMap | MirroredFamily) => number): number =>
+      mirrors.reduce((total, mirror) => total + of(mirror), 0);
     return {
-      maps: maps.map((map) => map.status()),
+      maps: mirrors.map((mirror) => mirror.status()),
       adopted: sum((map) => map.adopted),
       written: sum((map) => map.written),
       removed: sum((map) => map.removed),
@@ -142,7 +162,10 @@ export class Datapath {
     this.#agreed ||= this.#agrees;
     this.#failures = failures;
     this.#measure();
-    if (this.#agrees) return this.#backoff.reset();
+    if (this.#agrees) {
+      this.#options.reconciled?.();
+      return this.#backoff.reset();
+    }
     this.#changed = true;
     const delayMs = this.#backoff.nextMs();
     this.#options.log.warn({ failures: failures.map(messageOf), delayMs }, "the kernel does not agree yet");
@@ -151,10 +174,11 @@ export class Datapath {
 
   async #reconcile(): Promise<readonly unknown[]> {
     const { clock, compilers, readersMs } = this.#options;
-    for (const map of this.#maps.values()) await map.refresh();
+    for (const mirror of allMirrors(this.#mirrors)) await mirror.refresh();
     const slices = new Slices(clock);
     for (const _ of compilers.compile()) await slices.rest();
-    const failures = await reconcile(this.#maps, () => sleep(clock, readersMs));
+    const failures = await reconcile(this.#mirrors, () => sleep(clock, readersMs));
+    for (const [name, family] of this.#mirrors.families) compilers.released(name, (slot) => family.isFree(slot));
     if (this.#attached ? this.#linksDoubtful : compilers.complete) await this.#attach();
     return failures;
   }
@@ -168,7 +192,7 @@ export class Datapath {
   }
 
   #doubt(): void {
-    for (const map of this.#maps.values()) map.doubt();
+    for (const mirror of allMirrors(this.#mirrors)) mirror.doubt();
     this.#linksDoubtful = this.#attached;
     if (this.#attached) this.changed();
   }
@@ -199,10 +223,23 @@ export class Datapath {
   }
 }
 
+function joinedByName<Held, Desired, Mirror>(
+  desired: ReadonlyMap<string, Desired>,
+  held: ReadonlyMap<string, Held>,
+  mirror: (held: Held, desired: Desired) => Mirror,
+): ReadonlyMap<string, Mirror> {
+  const joined = [...desired].map(([name, wanted]) => {
+    const found = held.get(name);
+    if (found === undefined) throw new KernelError(`no object holds the map ${name}`, 2);
+    return [name, mirror(found, wanted)] as const;
+  });
+  return new Map(joined);
+}
+
 function problemOf(failure: unknown): string {
   const full = failure instanceof KernelError && failure.full;
   const mend = full
-    ? "; what is in it stays, new entries wait: remove services, or make it larger as docs/MAPS.md says"
+    ? "; what is in it stays, new entries wait: remove services or policies, or make it larger as docs/MAPS.md says"
     : "";
   return `eBPF maps: ${messageOf(failure)}${mend}`;
 }

@@ -3,9 +3,11 @@ import { KernelError, type KernelMap } from "../kernel/door.ts";
 import type { MapStatus } from "../model/status.ts";
 import { type DesiredMap, type EntryKey, entryKey, equalBytes, keyBytes } from "../tables/desired-map.ts";
 
+export type Dump = readonly (readonly [key: Uint8Array, value: Uint8Array])[];
+
 export class MirroredMap {
-  readonly #map: KernelMap;
-  readonly #desired: DesiredMap;
+  #map: KernelMap;
+  #desired: DesiredMap;
   #actual = new Map<EntryKey, Uint8Array>();
   /** Keys whose entries may differ from what is desired. */
   #suspects = new Set<EntryKey>();
@@ -13,6 +15,8 @@ export class MirroredMap {
   #adopted = new Set<EntryKey>();
   /** Nobody knows what the map holds: a call failed, or it is time to look. */
   #doubtful = false;
+  /** Keys whose entries are to be looked up. */
+  #unsure = new Set<EntryKey>();
   #written = 0;
   #removed = 0;
 
@@ -46,6 +50,35 @@ export class MirroredMap {
     return this.#desired.get(key);
   }
 
+  /** From now on the map is to hold what `desired` says. */
+  follow(desired: DesiredMap): void {
+    if (desired === this.#desired) return;
+    this.#desired = desired;
+    this.compareAll();
+  }
+
+  /** Another kernel map, made with everything that is desired, stands in this one's place. */
+  replaced(map: KernelMap): void {
+    this.#map = map;
+    this.#desired.takeChanged();
+    this.#actual = new Map(this.#desired.entries());
+    this.#adopted.clear();
+    this.#doubtful = false;
+    this.#written += this.#actual.size;
+    this.settle();
+  }
+
+  /** Another kernel map, of which nothing is known, stands in this one's place. */
+  async reread(map: KernelMap): Promise<void> {
+    this.#map = map;
+    await this.read();
+  }
+
+  /** Somebody else may have changed this entry. */
+  recheck(key: EntryKey): void {
+    this.#unsure.add(key);
+  }
+
   /** Somebody else may have changed the map. */
   doubt(): void {
     this.#doubtful = true;
@@ -57,7 +90,7 @@ export class MirroredMap {
   }
 
   /** Reads the map at start: all of it counts as taken over. */
-  async adopt(): Promise<readonly (readonly [Uint8Array, Uint8Array])[]> {
+  async adopt(): Promise<Dump> {
     await this.read();
     this.#adopted = new Set(this.#actual.keys());
     return [...this.#actual].map(([key, value]) => [keyBytes(key), value] as const);
@@ -74,16 +107,23 @@ export class MirroredMap {
     }
     this.#actual = actual;
     this.#doubtful = false;
-    this.suspectAll();
+    this.compareAll();
   }
 
-  suspectAll(): void {
-    this.#suspects = new Set([...this.#actual.keys(), ...this.#desired.keys()]);
+  /** Everything held against everything desired: from now on only what differs is suspect. */
+  compareAll(): void {
+    this.#suspects = new Set();
+    for (const [key, value] of this.#actual) {
+      if (!equalBytes(this.#desired.get(key), value)) this.#suspects.add(key);
+    }
+    for (const key of this.#desired.keys()) if (!this.#actual.has(key)) this.#suspects.add(key);
   }
 
   /** Takes note of what the compilers changed. */
   collect(): void {
     for (const key of this.#desired.takeChanged()) this.#suspects.add(key);
+    for (const key of this.#unsure) this.#look(key);
+    this.#unsure.clear();
   }
 
   /** Keys to write or remove, in byte order. */
@@ -123,6 +163,13 @@ export class MirroredMap {
     return { name: this.#map.name, entries: this.#actual.size, maxEntries: this.#map.maxEntries };
   }
 
+  #look(key: EntryKey): void {
+    const found = this.#map.lookup(keyBytes(key));
+    if (found === undefined) this.#actual.delete(key);
+    else this.#actual.set(key, found);
+    this.#suspects.add(key);
+  }
+
   async #apply(keys: readonly EntryKey[], call: Promise<void>, take: (key: EntryKey, index: number) => void) {
     let failure: unknown;
     let done = keys.length;
@@ -139,7 +186,7 @@ export class MirroredMap {
   }
 }
 
-function joined(parts: readonly Uint8Array[]): Uint8Array {
+export function joined(parts: readonly Uint8Array[]): Uint8Array {
   const size = parts[0]?.length ?? 0;
   const bytes = new Uint8Array(size * parts.length);
   for (const [index, part] of parts.entries()) bytes.set(part, index * size);

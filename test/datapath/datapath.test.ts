@@ -5,7 +5,7 @@ import { IpcacheCompiler } from "../../src/ipcache/ipcache-compiler.ts";
 import { KernelError, type KernelMap, type MapEntries } from "../../src/kernel/door.ts";
 import { crashAt, faultyKernel, type MapFault } from "../../src/kernel/faulty.ts";
 import { MemoryKernel } from "../../src/kernel/memory.ts";
-import { type Change, rowChanges, syncEverything, tablesAfter } from "../tables/world.ts";
+import { type Change, pod, rowChanges, syncEverything, tablesAfter } from "../tables/world.ts";
 import { ipcacheOf, type KernelMaps, pinnedMaps, stage, translations } from "./stage.ts";
 
 /** Brings a kernel to what `changes` say, and returns what it translates then. */
@@ -306,7 +306,7 @@ const addressOf = (host: number) => `10.1.0.${host}`;
 const ip =
   (host: number): Change =>
   (tables) =>
-    tables.putIp({ name: "amsterdam", id: 2 }, addressOf(host), 2 * 65536 + 300 + host);
+    tables.putIp({ name: "amsterdam", id: 2 }, addressOf(host), pod(2 * 65536 + 300 + host));
 
 test("P05: a full ipcache still gives up what went, takes what changed, and what waited fits then", async () => {
   const maps = await pinnedMaps(new MemoryKernel(), { ipcache: 2 });
@@ -316,7 +316,7 @@ test("P05: a full ipcache still gives up what went, takes what changed, and what
   await run();
   assert.equal((await ipcacheOf(maps)).length, 2);
   ip(1)(tables);
-  tables.putIp({ name: "amsterdam", id: 2 }, addressOf(9), 2 * 65536 + 999);
+  tables.putIp({ name: "amsterdam", id: 2 }, addressOf(9), pod(2 * 65536 + 999));
   datapath.changed();
   await run(5_000);
   assert.match(datapath.status().problems.join(), /ipcache.*full/);
@@ -378,14 +378,14 @@ test("W13: with empty maps, an empty etcd does not attach programs in the place 
 test("a long compile leaves the loop free", async () => {
   const tables = tablesAfter([syncEverything]);
   for (let number = 0; number < 20_000; number++) {
-    tables.putIp({ name: "amsterdam", id: 2 }, `10.1.${number >> 8}.${number & 255}`, 2 * 65536 + 300);
+    tables.putIp({ name: "amsterdam", id: 2 }, `10.1.${number >> 8}.${number & 255}`, pod(2 * 65536 + 300));
   }
   const compiler = new IpcacheCompiler(tables);
   let steps = 0;
   for (const _ of compiler.update(tables.takeChanges())) steps++;
   assert.equal(steps, 20_000);
   for (let number = 0; number < 20_000; number++) {
-    tables.putIp({ name: "amsterdam", id: 2 }, `10.1.${number >> 8}.${number & 255}`, 2 * 65536 + 300);
+    tables.putIp({ name: "amsterdam", id: 2 }, `10.1.${number >> 8}.${number & 255}`, pod(2 * 65536 + 300));
   }
   assert.equal(tables.takeChanges().addresses.size, 0, "what a listing shows again is no change");
 });

@@ -1,5 +1,5 @@
 /** Tables, compilers and a datapath over a kernel in memory that outlives them, on a virtual clock. */
-import { type Compilers, Datapath, type Dump } from "../../src/datapath/datapath.ts";
+import { type Compilers, Datapath, type Held } from "../../src/datapath/datapath.ts";
 import { IpcacheCompiler } from "../../src/ipcache/ipcache-compiler.ts";
 import type { Kernel, KernelMap } from "../../src/kernel/door.ts";
 import { ServiceCompiler } from "../../src/lb/service-compiler.ts";
@@ -64,10 +64,12 @@ function compilersOf(tables: AgentTables): Compilers {
       [BACKEND_MAP.name, services.entries.backends],
       [IPCACHE_MAP.name, ipcache.entries],
     ]),
-    adopt(dumps: ReadonlyMap<string, Dump>) {
-      services.adopt(dumps.get(SERVICE_MAP.name) ?? [], dumps.get(BACKEND_MAP.name) ?? []);
-      ipcache.adopt(dumps.get(IPCACHE_MAP.name) ?? []);
+    desiredFamilies: new Map(),
+    adopt({ maps }: Held) {
+      services.adopt(maps.get(SERVICE_MAP.name) ?? [], maps.get(BACKEND_MAP.name) ?? []);
+      ipcache.adopt(maps.get(IPCACHE_MAP.name) ?? []);
     },
+    released: () => {},
     get complete() {
       return tables.isSynced("services", tables.own.id);
     },
@@ -95,6 +97,7 @@ export async function stage(maps: KernelMaps, tables: AgentTables): Promise<Stag
   const attached: number[] = [];
   const datapath = new Datapath({
     maps,
+    families: new Map(),
     compilers: compilersOf(tables),
     attach: async () => {
       attached.push(clock.nowMs());

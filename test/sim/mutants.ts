@@ -1,9 +1,10 @@
 /** Known-bad designs, made by bending the doors of the real code: the simulation must notice each of them. */
 import type { KeyValue, KvClient, TxnRequest, WatchSink } from "../../src/kv/client.ts";
-import { canaryKey, localServicesCanary, SYNCED_PREFIX } from "../../src/wire/keys.ts";
+import { canaryKey, SYNCED_PREFIX } from "../../src/wire/keys.ts";
 import { RESOURCES } from "../../src/wire/resources.ts";
 import { passing, sameClient, type Warp } from "./doors.ts";
 import type { Warps } from "./processes.ts";
+import { localCanaries } from "./sim-cluster.ts";
 
 export interface Mutant {
   readonly name: string;
@@ -114,7 +115,7 @@ function agentBelieves(client: KvClient): KvClient {
   const clusters = ["amsterdam", "osaka", "virginia"];
   const canaries = clusters.flatMap((cluster) => [
     ...RESOURCES.flatMap((kind) => [canaryKey(cluster, kind.cacheCanary), canaryKey(cluster, kind.stateCanary)]),
-    localServicesCanary(cluster),
+    ...localCanaries(cluster),
   ]);
   return {
     ...passing(client),

@@ -1,6 +1,7 @@
 /** The real programs, started and killed: nothing of a killed one reaches an etcd any more. */
 import { MemoryDisk } from "../../src/disk/memory.ts";
 import type { MemoryKernel } from "../../src/kernel/memory.ts";
+import { MemoryNetwork } from "../../src/kernel/memory-network.ts";
 import { type ConnectEtcd, type KvClient, KvError } from "../../src/kv/client.ts";
 import { Mirror } from "../../src/mirror/mirror.ts";
 import type { MirrorLimits } from "../../src/mirror/remote.ts";
@@ -168,13 +169,19 @@ export class AgentProcess extends SimProcess {
       "bpf-dir": this.pinDirectory,
       "backoff-base-ms": 100,
       "backoff-cap-ms": 1_000,
+      "network-interval-ms": 10_000,
     };
     const argv = Object.entries(flags).flatMap(([flag, value]) => [`--${flag}`, `${value}`]);
     const settings = readSettings("agent", agentSettings, argv);
     const metrics = new Metrics();
+    const network = new MemoryNetwork();
+    network.set({ ownAddresses: [this.own.nodeAddress] });
     const agent = await Agent.start(
       settings,
-      { kernel: this.kernel, kv, clock, random, log: silentLogger, metrics },
+      {
+        ...{ kernel: this.kernel, network, kv, clock, random, log: silentLogger, metrics },
+        bootWallMs: () => clock.wallMs() - clock.nowMs(),
+      },
       signal,
     );
     await agent.run(signal);

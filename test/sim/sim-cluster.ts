@@ -1,6 +1,15 @@
 /** One simulated cluster: its etcd, what its exporter says, and the real mirror and agent on top. */
 import { type Clock, every } from "../../src/runtime/clock.ts";
-import { canaryKey, localServiceKey, localServicesCanary } from "../../src/wire/keys.ts";
+import {
+  canaryKey,
+  ENDPOINTS_PREFIX,
+  LOCAL_IDENTITIES_PREFIX,
+  LOCAL_IPS_PREFIX,
+  LOCAL_SERVICES_PREFIX,
+  localCanary,
+  localServiceKey,
+  POLICIES_PREFIX,
+} from "../../src/wire/keys.ts";
 import { encodeLocalService } from "../../src/wire/local-service.ts";
 import { RESOURCES } from "../../src/wire/resources.ts";
 import { encodeService } from "../../src/wire/service.ts";
@@ -16,6 +25,18 @@ export const AFFINITY = { cart: "none", till: "local" } as const;
 export const BACKEND_PORT = 8080;
 export const FRONTEND_PORT = 80;
 const HEARTBEAT_MS = 10_000;
+const LOCAL_PREFIXES = [
+  LOCAL_SERVICES_PREFIX,
+  POLICIES_PREFIX,
+  LOCAL_IPS_PREFIX,
+  LOCAL_IDENTITIES_PREFIX,
+  ENDPOINTS_PREFIX,
+];
+
+/** Canaries of what only the own agents read. */
+export function localCanaries(cluster: string): readonly string[] {
+  return LOCAL_PREFIXES.map((prefix) => localCanary(cluster, prefix));
+}
 
 export class SimCluster extends FakeCluster {
   readonly truth: Truth;
@@ -54,6 +75,11 @@ export class SimCluster extends FakeCluster {
     if (!this.lost) super.remove(key);
   }
 
+  /** Of its only node. */
+  get nodeAddress(): string {
+    return `10.${this.id}.255.1`;
+  }
+
   /** A value that others must refuse. It is not a truth. */
   putNonsense(number: number): void {
     this.#trace.note(`${this.name} says nonsense of ${number}`);
@@ -72,7 +98,7 @@ export class SimCluster extends FakeCluster {
     for (let number = 1; number <= 6; number++) this.putIp(number);
     for (const [index, service] of SERVICES.entries()) this.setPods(service, [index + 1, index + 2]);
     this.announce();
-    this.put(localServicesCanary(this.name), "2026-01-01T00:00:00Z");
+    for (const canary of localCanaries(this.name)) this.put(canary, "2026-01-01T00:00:00Z");
     every(clock, HEARTBEAT_MS, signal, () => this.beat());
   }
 
@@ -139,6 +165,6 @@ export class SimCluster extends FakeCluster {
       const key = canaryKey(this.name, stateCanary);
       super.put(key, this.#wanted.get(key) ?? new Uint8Array());
     }
-    super.put(localServicesCanary(this.name), "2026-01-01T00:00:00Z");
+    for (const canary of localCanaries(this.name)) super.put(canary, "2026-01-01T00:00:00Z");
   }
 }

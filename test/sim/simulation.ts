@@ -3,6 +3,7 @@
  * those of the mirror (docs/TESTING.md): checked at every accepted write, at every step, and after everything has healed.
  */
 import { MemoryKernel } from "../../src/kernel/memory.ts";
+import { RESERVED_IDENTITIES } from "../../src/model/identity.ts";
 import { seededRandom } from "../../src/runtime/random.ts";
 import { canaryKey } from "../../src/wire/keys.ts";
 import { RESOURCES } from "../../src/wire/resources.ts";
@@ -173,6 +174,8 @@ class Simulation {
       for (const name of cluster.truth.now().keys()) {
         const [kind, suffix = ""] = name.split(" ");
         if (kind === "ip") ipcache.set(suffix, `${cluster.identity(0)}/${cluster.id}`);
+        const node = cluster === local ? RESERVED_IDENTITIES.host : RESERVED_IDENTITIES["remote-node"];
+        if (kind === "nodes") ipcache.set(cluster.nodeAddress, `${node}/${cluster.id}`);
       }
     }
     this.#same("I1", `ipcache at ${local.name}`, ipcache, view.ipcache);

@@ -1,104 +1,144 @@
-/** One agent: tables, compilers, ingest and datapath, over doors that are given. Whoever gives other doors has the same agent. */
+/** One node's agent: ingest to tables, compilers, datapath and endpoints. Every door is a parameter. */
 
 import { DatapathCounters } from "../../datapath/counters.ts";
 import { Datapath, pollCounters } from "../../datapath/datapath.ts";
+import { VerdictCounters } from "../../datapath/verdict-counters.ts";
+import { Endpoints } from "../../endpoints/endpoints.ts";
+import { Flows } from "../../flows/flows.ts";
 import { Ingest } from "../../ingest/ingest.ts";
-import type { Kernel, KernelMap, LoadedObject } from "../../kernel/door.ts";
+import type { Kernel, Network } from "../../kernel/door.ts";
 import type { KvClient } from "../../kv/client.ts";
-import { BACKEND_MAP } from "../../maps/backend-map.ts";
-import { IPCACHE_MAP } from "../../maps/ipcache-map.ts";
-import { LAYOUT_VERSION } from "../../maps/layout.ts";
+import { decodeEndpointValue, ENDPOINT_FLAGS, ENDPOINT_MAP } from "../../maps/endpoint-map.ts";
+import { EVENT_RING } from "../../maps/flow-map.ts";
+import { encodeIpcacheKey, IPCACHE_MAP } from "../../maps/ipcache-map.ts";
 import { METRICS_MAP } from "../../maps/metrics-map.ts";
-import { IPCACHE_OBJECT, type ObjectLayout, SOCK_LB_OBJECT } from "../../maps/objects.ts";
-import { SERVICE_MAP } from "../../maps/service-map.ts";
+import { VERDICT_COUNTER_MAP } from "../../maps/verdict-counter-map.ts";
+import { parseAddress } from "../../model/address.ts";
+import { type ExplainAnswer, parseExplainQuery } from "../../model/explain.ts";
 import type { AgentStatus } from "../../model/status.ts";
-import type { Clock } from "../../runtime/clock.ts";
+import { type Clock, every } from "../../runtime/clock.ts";
 import type { Logger } from "../../runtime/log.ts";
 import type { Metrics } from "../../runtime/metrics.ts";
 import type { Random } from "../../runtime/random.ts";
+import { UserError } from "../../runtime/user-error.ts";
 import type { Readiness } from "../../serve/serve.ts";
 import { AgentTables } from "../../tables/agent-tables.ts";
 import { AgentCompilers } from "./compilers.ts";
+import { Explainer } from "./explain.ts";
+import { compiledMaps, kernelMaps } from "./judgement.ts";
+import { AgentNames } from "./names.ts";
+import { AgentObjects } from "./objects.ts";
+import { measurePolicies } from "./policy-gauges.ts";
 import type { AgentSettings } from "./settings.ts";
 
 export interface AgentDoors {
   readonly kernel: Kernel;
+  readonly network: Network;
   readonly kv: KvClient;
   readonly clock: Clock;
+  /** Wall clock milliseconds at which the kernel's boot clock stood at 0. */
+  readonly bootWallMs: () => number;
   readonly random: Random;
   readonly log: Logger;
   readonly metrics: Metrics;
 }
 
-/** Longest wait before the maps are tried again: new changes wait behind it. */
+/** Longest wait before the maps are tried again: new changes wait behind it. So with devices: what is not attached is not enforced. */
 const RECONCILE_CAP_MS = 1_000;
 
 export class Agent {
   readonly #settings: AgentSettings;
   readonly #doors: AgentDoors;
-  readonly #objects: readonly LoadedObject[];
+  readonly #objects: AgentObjects;
   readonly #compilers: AgentCompilers;
   readonly #ingest: Ingest;
   readonly #datapath: Datapath;
+  readonly #endpoints: Endpoints;
+  readonly #names: AgentNames;
+  readonly #flows: Flows;
+  readonly #explainer: Explainer;
+  readonly #counters: DatapathCounters;
+  readonly #verdicts: VerdictCounters;
   readonly #startMs: number;
 
-  private constructor(
-    settings: AgentSettings,
-    doors: AgentDoors,
-    objects: readonly LoadedObject[],
-    signal: AbortSignal,
-  ) {
+  private constructor(settings: AgentSettings, doors: AgentDoors, objects: AgentObjects, signal: AbortSignal) {
+    const { cluster, node } = settings;
     this.#settings = settings;
     this.#doors = doors;
     this.#objects = objects;
     this.#startMs = doors.clock.nowMs();
-    const tables = new AgentTables({ name: settings.cluster, id: settings.clusterId });
-    this.#compilers = new AgentCompilers(tables);
-    const backoff = { baseMs: settings.backoffBaseMs, capMs: settings.backoffCapMs };
-    this.#datapath = new Datapath({
-      ...doors,
+    const tables = new AgentTables({ name: cluster, id: settings.clusterId });
+    const compilers = new AgentCompilers(tables, {
       ...settings,
-      signal,
-      backoff: { ...backoff, capMs: Math.min(backoff.capMs, RECONCILE_CAP_MS) },
-      maps: this.#maps(),
-      compilers: this.#compilers,
-      attach: () => this.#attach(),
+      defaultLocalCluster: settings.policyDefaultLocalCluster,
     });
-    this.#ingest = new Ingest({
-      ...doors,
-      ...settings,
-      signal,
-      backoff,
-      tables,
-      changed: () => this.#datapath.changed(),
+    this.#compilers = compilers;
+    this.#names = new AgentNames(tables, compilers.policy);
+    this.#counters = new DatapathCounters(objects.map(METRICS_MAP), doors.metrics);
+    this.#verdicts = new VerdictCounters(objects.map(VERDICT_COUNTER_MAP), doors.metrics);
+    const backoff = { baseMs: settings.backoffBaseMs, capMs: settings.backoffCapMs };
+    const quick = { ...backoff, capMs: Math.min(backoff.capMs, RECONCILE_CAP_MS) };
+    const parts = { ...doors, ...settings, signal };
+    this.#datapath = new Datapath({
+      ...parts,
+      backoff: quick,
+      maps: objects.maps,
+      families: objects.families,
+      compilers,
+      attach: () => objects.attachCgroup(),
+      reconciled: () => this.#reconciled(),
+    });
+    this.#ingest = new Ingest({ ...parts, backoff, tables, changed: () => this.#changed() });
+    this.#endpoints = new Endpoints({
+      ...parts,
+      backoff: quick,
+      programs: objects,
+      found: (state) => {
+        tables.setNetwork(state);
+        this.#datapath.changed();
+      },
+    });
+    const onUnknown = (address: string): void => this.#recheck(address);
+    const named = (): boolean => this.#datapath.status().agreed;
+    this.#flows = new Flows({ ...parts, ring: objects.ring(EVENT_RING), names: this.#names, named, onUnknown });
+    this.#explainer = new Explainer({
+      cluster,
+      node,
+      view: tables,
+      policy: compilers.policy,
+      names: this.#names,
+      compiled: compiledMaps(compilers.desired, compilers.desiredFamilies),
+      kernel: kernelMaps(objects.maps, objects.families),
     });
   }
 
   /** Loads the objects and takes over the pinned maps. Rejects with a KernelError; then nothing stays open. */
   static async start(settings: AgentSettings, doors: AgentDoors, signal: AbortSignal): Promise<Agent> {
-    const objects: LoadedObject[] = [];
+    const objects = await AgentObjects.load(settings, doors.kernel);
     try {
-      for (const layout of [SOCK_LB_OBJECT, IPCACHE_OBJECT]) objects.push(await load(layout, settings, doors.kernel));
       const agent = new Agent(settings, doors, objects, signal);
       await agent.#datapath.adopt();
+      if (await agent.#knowsEndpoints()) agent.#endpoints.open();
+      await agent.#endpoints.look();
       return agent;
     } catch (error) {
-      for (const object of objects) object.close();
+      objects.close();
       throw error;
     }
   }
 
-  /** Resolves when the signal aborts. Pins stay: services keep working without the agent. */
+  /** Resolves when the signal aborts. Pins stay: services and policies keep working without the agent. */
   async run(signal: AbortSignal): Promise<void> {
-    const map = this.#maps().get(METRICS_MAP.name);
-    if (map !== undefined) {
-      const options = { ...this.#doors, signal, intervalMs: this.#settings.countersIntervalMs };
-      pollCounters(new DatapathCounters(map, this.#doors.metrics), options);
-    }
+    const { countersIntervalMs } = this.#settings;
+    const options = { ...this.#doors, signal, intervalMs: countersIntervalMs };
+    pollCounters(this.#counters, options);
+    pollCounters(this.#verdicts, options);
+    every(this.#doors.clock, countersIntervalMs, signal, () => this.#measure());
+    this.#flows.start(signal);
     try {
-      await Promise.all([this.#ingest.run(), this.#datapath.run()]);
+      await Promise.all([this.#ingest.run(), this.#datapath.run(), this.#endpoints.run()]);
     } finally {
-      for (const object of this.#objects) object.close();
+      this.#objects.close();
     }
   }
 
@@ -134,41 +174,67 @@ export class Agent {
       written,
       removed,
       services: this.#compilers.services(),
-      problems: [...problems, ...datapath.problems, ...this.#capacityProblems(), ...this.#compilers.problems()],
+      endpoints: this.#compilers.policy.endpointStatus(),
+      policies: this.#compilers.policy.policyStatus(),
+      drops: this.#verdicts.drops(),
+      flowsLost: this.#counters.total("events-lost"),
+      problems: [
+        ...problems,
+        ...datapath.problems,
+        ...this.#endpoints.status().problems,
+        ...this.#objects.problems(),
+        ...this.#compilers.problems(),
+      ],
     };
   }
 
-  #capacityProblems(): readonly string[] {
-    const asked = capacitiesOf(this.#settings);
-    return [...this.#maps().values()]
-      .filter(({ name, maxEntries }) => (asked[name] ?? maxEntries) !== maxEntries)
-      .map(({ name, maxEntries }) => {
-        return `map ${name}: pinned with room for ${maxEntries} entries, not for ${asked[name]} as asked; docs/MAPS.md says how to change it`;
-      });
+  /** Answers EXPLAIN_PATH. Throws a UserError when the query is not one. */
+  explain(query: ReadonlyMap<string, string>): Promise<ExplainAnswer> {
+    const question = parseExplainQuery(query, this.#settings.cluster);
+    if (question === undefined) {
+      throw new UserError(
+        "from and to must be pods (namespace/pod, cluster/namespace/pod) or addresses, port like 80/TCP",
+      );
+    }
+    return this.#explainer.explain(question);
   }
 
-  #maps(): ReadonlyMap<string, KernelMap> {
-    return new Map(this.#objects.flatMap(({ maps }) => [...maps]));
+  /** What FLOWS_PATH streams. */
+  flows(query: ReadonlyMap<string, string>, signal: AbortSignal): AsyncIterable<unknown> {
+    return this.#flows.stream(query, signal);
   }
 
-  async #attach() {
-    const outcomes = [];
-    for (const object of this.#objects) outcomes.push(await object.attachCgroup(this.#settings.cgroup));
-    return Object.assign({}, ...outcomes);
+  /**
+   * Whether an agent before this one knew this node's endpoints, so that devices may be attached at once. Entries that only deny prove nothing:
+   * they are written for devices that are not attached yet, and an agent that never got further must not cut them off when it starts again.
+   */
+  async #knowsEndpoints(): Promise<boolean> {
+    const map = this.#objects.map(ENDPOINT_MAP);
+    const { count, values } = await map.dump();
+    return Array.from({ length: count }, (_, index) => {
+      return decodeEndpointValue(values.subarray(index * map.valueSize, (index + 1) * map.valueSize));
+    }).some(({ flags }) => (flags & ENDPOINT_FLAGS.denied) === 0);
   }
-}
 
-function capacitiesOf({ servicesMax, backendsMax, ipcacheMax }: AgentSettings): Readonly<Record<string, number>> {
-  return { [SERVICE_MAP.name]: servicesMax, [BACKEND_MAP.name]: backendsMax, [IPCACHE_MAP.name]: ipcacheMax };
-}
+  /** What the etcd says of a new pod, and its device: both are wanted in the same compile. */
+  #changed(): void {
+    this.#endpoints.hurry();
+    this.#datapath.changed();
+  }
 
-function load(layout: ObjectLayout, settings: AgentSettings, kernel: Kernel): Promise<LoadedObject> {
-  return kernel.load({
-    objectPath: `${settings.objects}/${layout.file}`,
-    pinDirectory: settings.bpfDir,
-    layoutVersion: LAYOUT_VERSION,
-    layouts: layout.maps,
-    enums: layout.enums,
-    maxEntries: capacitiesOf(settings),
-  });
+  #reconciled(): void {
+    this.#names.compiled();
+    if (this.#compilers.policy.started) this.#endpoints.open();
+  }
+
+  /** The kernel met an address whose identity it does not know: perhaps its entry is gone, perhaps the watch lost something. */
+  #recheck(address: string): void {
+    const bytes = parseAddress(address);
+    if (bytes !== undefined) this.#datapath.recheck(IPCACHE_MAP.name, encodeIpcacheKey({ address: bytes }));
+    this.#ingest.recheck();
+  }
+
+  #measure(): void {
+    measurePolicies(this.#doors.metrics, this.#compilers.policy);
+  }
 }

@@ -2,9 +2,12 @@
 import { join } from "node:path";
 import { openLocalEtcd } from "../../access/etcd.ts";
 import { systemDisk } from "../../disk/system.ts";
+import { FLOWS_PATH } from "../../flows/flows.ts";
 import { createLibbpfKernel } from "../../kernel/libbpf.ts";
+import { openNetwork } from "../../kernel/network.ts";
 import { connectEtcd } from "../../kv/etcd.ts";
-import { systemClock } from "../../runtime/clock.ts";
+import { EXPLAIN_PATH } from "../../model/explain.ts";
+import { createBootWallMs, systemClock } from "../../runtime/clock.ts";
 import { createLogger } from "../../runtime/log.ts";
 import { Metrics } from "../../runtime/metrics.ts";
 import { systemRandom } from "../../runtime/random.ts";
@@ -24,12 +27,15 @@ export async function runAgent(settings: AgentSettings, signal: AbortSignal): Pr
     metrics: doors.metrics,
     adminSocket: join(settings.runDir, settings.cluster, `agent-${settings.node}.sock`),
     listen: settings.listen,
+    answers: new Map([[EXPLAIN_PATH, (query) => started(agent).explain(query)]]),
+    streams: new Map([[FLOWS_PATH, (query, signal) => started(agent).flows(query, signal)]]),
   });
   try {
     agent = await Agent.start(settings, doors, signal);
     await agent.run(signal);
   } finally {
     doors.kv.close();
+    doors.network.close();
     await served.close();
   }
 }
@@ -47,8 +53,10 @@ async function openDoors(settings: AgentSettings): Promise<AgentDoors> {
   const kv = await openLocalEtcd(access, settings);
   return {
     kernel: createLibbpfKernel({ clock: systemClock }),
+    network: openNetwork(),
     kv,
     clock: systemClock,
+    bootWallMs: createBootWallMs(),
     random: systemRandom,
     log: createLogger({ program: "agent", cluster, level: logLevel }),
     metrics,

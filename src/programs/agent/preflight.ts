@@ -2,14 +2,14 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { requireBpfFileSystem, requireCgroup2 } from "../../kernel/pins.ts";
-import { IPCACHE_OBJECT, SOCK_LB_OBJECT } from "../../maps/objects.ts";
+import { ENDPOINT_OBJECT, SOCK_LB_OBJECT } from "../../maps/objects.ts";
 import { messageOf, UserError } from "../../runtime/user-error.ts";
 import type { AgentSettings } from "./settings.ts";
 
 /** Throws a UserError; changes nothing. */
 export function preflight({ objects, cgroup, bpfDir }: Pick<AgentSettings, "objects" | "cgroup" | "bpfDir">): void {
   if (process.geteuid?.() !== 0) throw new UserError("loads eBPF programs and must run as root; use sudo");
-  for (const { file } of [SOCK_LB_OBJECT, IPCACHE_OBJECT]) {
+  for (const { file } of [SOCK_LB_OBJECT, ENDPOINT_OBJECT]) {
     if (existsSync(join(objects, file))) continue;
     throw new UserError(`--objects ${objects}: ${file} is missing; run deploy/setup, which compiles it`);
   }

@@ -1,6 +1,17 @@
 /** Settings of the agent: its flags. */
 import { commonSettings } from "../../access/settings.ts";
-import { checkedText, count, durationMs, type SettingsOf, settingsSchema, text } from "../../runtime/settings.ts";
+import { devicePatternsFault } from "../../endpoints/device-patterns.ts";
+import {
+  checkedText,
+  count,
+  durationMs,
+  oneOf,
+  type SettingsOf,
+  settingsSchema,
+  text,
+  wholeNumber,
+  yesNo,
+} from "../../runtime/settings.ts";
 
 function nodeNameFault(name: string): string | undefined {
   if (/^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$/.test(name)) return undefined;
@@ -16,6 +27,28 @@ export const agentSettings = settingsSchema({
   servicesMax: count.default(262_144).describe("Capacity of the services map: frontends plus the backends of each."),
   backendsMax: count.default(131_072).describe("Capacity of the backends map."),
   ipcacheMax: count.default(524_288).describe("Capacity of the ipcache map, in addresses."),
+  ipcacheCidrsMax: count.default(65_536).describe("Capacity of the ipcache_cidrs map, in CIDRs."),
+  endpointsMax: count.default(4_096).describe("Capacity of the endpoints map, in devices of workloads."),
+  conntrackMax: count
+    .default(262_144)
+    .describe("Connections tracked at once; beyond it those unused longest are forgotten."),
+  flowsMax: count
+    .default(65_536)
+    .describe("Flows counted in the kernel at once; beyond it those unused longest are forgotten."),
+  flowsKept: wholeNumber(1, 1_000_000).default(4_096).describe("Reported flows kept in memory for `bulkhead flows`."),
+  policyDefaultLocalCluster: yesNo
+    .default(true)
+    .describe("Whether a policy's peers that name no cluster are those of the own cluster only; else of all."),
+  unknownEndpoints: oneOf(["deny", "allow"])
+    .default("deny")
+    .describe("What a workload may do that is not known yet, once some policy exists: nothing, or everything."),
+  endpointDevices: checkedText(devicePatternsFault)
+    .default("veth*,cali*,lxc*,eni*,pod*")
+    .describe("Names of the workloads' devices on this node, with * for any characters, separated by commas."),
+  deviceHook: oneOf(["auto", "tcx", "clsact"])
+    .default("auto")
+    .describe("How programs are attached to devices: auto takes tcx where the kernel has it."),
+  networkIntervalMs: durationMs.default(100).describe("How often to look for devices that came, changed or went."),
   settleMs: durationMs.default(5).describe("Wait for more changes before the maps are written."),
   readersMs: durationMs.default(10).describe("Wait for running programs before what they may have read is removed."),
   driftIntervalMs: durationMs
@@ -25,6 +58,9 @@ export const agentSettings = settingsSchema({
   pageSize: count.default(5_000).describe("Keys per page of a listing."),
   progressIntervalMs: durationMs.default(1_000).describe("How often the local etcd is asked for a proof of freshness."),
   progressTimeoutMs: durationMs.default(5_000).describe("Silence after which the local etcd counts as lost."),
+  recheckIntervalMs: durationMs
+    .default(30_000)
+    .describe("Least time between two listings that are asked for because an address had no identity."),
   maxParked: count.default(100_000).describe("Values kept of clusters whose config is not known yet."),
 });
 

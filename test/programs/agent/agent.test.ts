@@ -1,57 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { MemoryKernel } from "../../../src/kernel/memory.ts";
-import { SOCK_LB_OBJECT } from "../../../src/maps/objects.ts";
-import { Agent } from "../../../src/programs/agent/agent.ts";
-import { agentSettings } from "../../../src/programs/agent/settings.ts";
-import { silentLogger } from "../../../src/runtime/log.ts";
-import { Metrics } from "../../../src/runtime/metrics.ts";
-import { seededRandom } from "../../../src/runtime/random.ts";
-import { LocalEtcd } from "../../ingest/stage.ts";
+import type { Agent } from "../../../src/programs/agent/agent.ts";
 import { OSAKA, OWN, VIRGINIA } from "../../tables/world.ts";
-
-const settings = agentSettings.parse({
-  cluster: OWN.name,
-  clusterId: OWN.id,
-  node: "n1",
-  etcdConfig: "unused",
-  cgroup: "/cgroup",
-  bpfDir: "/bpf/n1",
-  progressIntervalMs: 100,
-  progressTimeoutMs: 500,
-});
-
-function world() {
-  const local = new LocalEtcd(OWN);
-  local.cluster(OWN, "10.2.0");
-  local.cluster(OSAKA, "10.1.0");
-  local.cluster(VIRGINIA, "10.3.0");
-  return { local, kernel: new MemoryKernel(SOCK_LB_OBJECT.programs) };
-}
-
-async function start({ local, kernel }: ReturnType<typeof world>, changed: Partial<typeof settings> = {}) {
-  const over = new AbortController();
-  const metrics = new Metrics();
-  const doors = {
-    kernel,
-    kv: local.etcd.client(),
-    clock: local.clock,
-    random: seededRandom(3),
-    log: silentLogger,
-    metrics,
-  };
-  const agent = await local.clock.settle(Agent.start({ ...settings, ...changed }, doors, over.signal));
-  const running = agent.run(over.signal);
-  await local.clock.advance(500);
-  return {
-    agent,
-    metrics,
-    async crash() {
-      over.abort();
-      await local.clock.settle(running);
-    },
-  };
-}
+import { start, world } from "./stage.ts";
 
 const usedBackends = (agent: Agent) =>
   agent.status().services.flatMap(({ backends }) => backends.filter(({ used }) => used).map(({ address }) => address));
@@ -65,7 +16,11 @@ test("follows the local etcd into the maps, and says what it did", async () => {
     [
       ["services", 4],
       ["backends", 3],
+      ["endpoints", 0],
+      ["endpoint_addresses", 0],
       ["ipcache", 3],
+      ["ipcache_cidrs", 0],
+      ["policies", 0],
     ],
   );
   assert.deepEqual([written, removed, adopted], [10, 0, 0]);

@@ -42,13 +42,17 @@ function assertRefused(changed: Readonly<Record<string, string>>, line: RegExp):
 test("bad settings: one line names every one of them", () => {
   assertRefused({ node: "N 1", "cluster-id": "0" }, /--cluster-id "0": .*--node "N 1": must be a node name/);
   assertRefused({ "settle-ms": "soon" }, /--settle-ms "soon"/);
+  assertRefused(
+    { "device-hook": "xdp", "endpoint-devices": "veth *", "policy-default-local-cluster": "no" },
+    /--policy-default-local-cluster "no": must be true or false; --endpoint-devices "veth \*": must be device names.*--device-hook "xdp": must be one of auto, tcx, clsact/,
+  );
 });
 
 test("what must be there is looked for before anything is touched", () => {
   if (process.geteuid?.() !== 0) return assertRefused({}, /must run as root/);
   assertRefused({}, /sock_lb\.bpf\.o is missing; run deploy\/setup/);
   mkdirSync(good.objects);
-  for (const file of ["sock_lb.bpf.o", "ipcache.bpf.o"]) writeFileSync(join(good.objects, file), "not an ELF file");
+  for (const file of ["sock_lb.bpf.o", "endpoint.bpf.o"]) writeFileSync(join(good.objects, file), "not an ELF file");
   assertRefused({}, /cgroup does not exist; it must be a directory of a cgroup2 tree/);
   mkdirSync(good.cgroup);
   assertRefused({}, /cgroup is not in a cgroup2 tree/);

@@ -1,0 +1,59 @@
+/** An agent over a local etcd, a kernel and a network in memory, on a virtual clock. */
+import { MemoryKernel } from "../../../src/kernel/memory.ts";
+import { MemoryNetwork } from "../../../src/kernel/memory-network.ts";
+import { SOCK_LB_OBJECT } from "../../../src/maps/objects.ts";
+import { Agent } from "../../../src/programs/agent/agent.ts";
+import { agentSettings } from "../../../src/programs/agent/settings.ts";
+import { silentLogger } from "../../../src/runtime/log.ts";
+import { Metrics } from "../../../src/runtime/metrics.ts";
+import { seededRandom } from "../../../src/runtime/random.ts";
+import { LocalEtcd } from "../../ingest/stage.ts";
+import { OSAKA, OWN, VIRGINIA } from "../../tables/world.ts";
+
+export const settings = agentSettings.parse({
+  cluster: OWN.name,
+  clusterId: OWN.id,
+  node: "n1",
+  etcdConfig: "unused",
+  cgroup: "/cgroup",
+  bpfDir: "/bpf/n1",
+  progressIntervalMs: 100,
+  progressTimeoutMs: 500,
+});
+
+export function world() {
+  const local = new LocalEtcd(OWN);
+  local.cluster(OWN, "10.2.0");
+  local.cluster(OSAKA, "10.1.0");
+  local.cluster(VIRGINIA, "10.3.0");
+  return { local, kernel: new MemoryKernel(SOCK_LB_OBJECT.programs), network: new MemoryNetwork() };
+}
+
+export async function start(
+  { local, kernel, network }: ReturnType<typeof world>,
+  changed: Partial<typeof settings> = {},
+) {
+  const over = new AbortController();
+  const metrics = new Metrics();
+  const doors = {
+    kernel,
+    network,
+    bootWallMs: () => 0,
+    kv: local.etcd.client(),
+    clock: local.clock,
+    random: seededRandom(3),
+    log: silentLogger,
+    metrics,
+  };
+  const agent = await local.clock.settle(Agent.start({ ...settings, ...changed }, doors, over.signal));
+  const running = agent.run(over.signal);
+  await local.clock.advance(500);
+  return {
+    agent,
+    metrics,
+    async crash() {
+      over.abort();
+      await local.clock.settle(running);
+    },
+  };
+}
