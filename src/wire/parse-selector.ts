@@ -37,6 +37,10 @@ function readCiliumKey(text: string, path: Path): LabelName {
   const source = colon < 0 ? ANY_SOURCE : text.slice(0, colon);
   const key = text.slice(colon + 1);
   if (source === RESERVED_SOURCE) {
+    if (key === "world" || key.startsWith("world-")) {
+      // Addresses that a policy names as CIDR have identities of their own: the label would match those that none names.
+      throw new Refusal("unsupported", `${quote(text)} is no label here; use the entity ${key}`, path);
+    }
     if (!Object.hasOwn(RESERVED_IDENTITIES, key) || UNSEEN.has(key)) {
       throw new Refusal("unsupported", `${quote(text)} is never seen here; use reserved:host and the like`, path);
     }

@@ -274,6 +274,7 @@ export const refusedPolicies: readonly (readonly [what: string, text: string, li
     selector('{matchLabels: {"reserved:moon": ""}}'),
     /"reserved:moon" is never seen here/,
   ],
+  ["world by label", selector('{matchLabels: {"reserved:world": ""}}'), /use the entity world/],
   ["the API server's label", selector('{matchLabels: {"reserved:kube-apiserver": ""}}'), /is never seen here/],
   [
     "a source in a NetworkPolicy",
