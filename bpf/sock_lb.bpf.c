@@ -6,8 +6,8 @@
  * A v4-mapped socket (::ffff:a.b.c.d) comes through connect6 and recvmsg6 but, unconnected, through sendmsg4: the maps
  * know one form of an address, so that no case is special here.
  */
+#include "lib/choose.h"
 #include "lib/reverse_nat.h"
-#include "lib/select.h"
 #include "lib/sock_addr.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
@@ -74,7 +74,7 @@ static __always_inline void forget(struct bpf_sock_addr *context, const struct p
  * datagrams of a socket that does not connect stay with theirs, or protocols with a session (QUIC, DTLS) would break.
  */
 static __always_inline enum selection translate(struct bpf_sock_addr *context, struct peer *peer, enum moment moment,
-						int only_v4)
+						enum reach reach)
 {
 	struct service_key key = { .address = peer->address, .port = peer->port, .protocol = context->protocol };
 	struct choice_key chooser = {
@@ -86,7 +86,7 @@ static __always_inline enum selection translate(struct bpf_sock_addr *context, s
 
 	if (!is_translated_protocol(context->protocol))
 		return SELECTED_NOTHING;
-	selection = select_backend(&key, moment == SENDING ? &chooser : 0, only_v4, &backend);
+	selection = select_backend(&key, moment == SENDING ? &chooser : 0, reach, &backend);
 	if (selection == SELECTED_NOTHING)
 		forget(context, peer, moment);
 	if (selection != SELECTED_BACKEND || !backend)
@@ -114,7 +114,7 @@ static __always_inline int restore(struct bpf_sock_addr *context, struct peer *p
 static __always_inline int forward_v4(struct bpf_sock_addr *context, enum moment moment)
 {
 	struct peer peer = peer_v4(context);
-	enum selection selection = translate(context, &peer, moment, 1);
+	enum selection selection = translate(context, &peer, moment, REACH_V4);
 
 	if (selection == SELECTED_REFUSAL)
 		return refuse();
@@ -126,7 +126,7 @@ static __always_inline int forward_v4(struct bpf_sock_addr *context, enum moment
 static __always_inline int forward_v6(struct bpf_sock_addr *context, enum moment moment)
 {
 	struct peer peer = peer_v6(context);
-	enum selection selection = translate(context, &peer, moment, 0);
+	enum selection selection = translate(context, &peer, moment, REACH_BOTH);
 
 	if (selection == SELECTED_REFUSAL)
 		return refuse();

@@ -9,3 +9,11 @@
 
 #define AF_INET 2
 #define AF_INET6 10
+
+#define SECOND_NS 1000000000ULL
+
+/* Several processors may count at once. */
+static __always_inline void add(__u64 *counter, __u64 amount)
+{
+	__sync_fetch_and_add(counter, amount);
+}

@@ -9,6 +9,8 @@ enum metric_reason {
 	METRIC_NO_BACKEND = 1,
 	METRIC_BACKEND_MISSING = 2,
 	METRIC_REVERSE_NAT_FAILED = 3,
+	METRIC_EVENTS_LOST = 4,
+	METRIC_CONNTRACK_FAILED = 5,
 };
 
 struct metric_key {

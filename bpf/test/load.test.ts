@@ -4,7 +4,7 @@ import { existsSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { KernelError, type LoadRequest } from "../../src/kernel/door.ts";
-import { IPCACHE_OBJECT, type ObjectLayout, SOCK_LB_OBJECT } from "../../src/maps/objects.ts";
+import { ENDPOINT_OBJECT, type ObjectLayout, SOCK_LB_OBJECT } from "../../src/maps/objects.ts";
 import { UserError } from "../../src/runtime/user-error.ts";
 import { kernel, loadRequest, run, Stage } from "./stage.ts";
 
@@ -16,10 +16,20 @@ before(() => {
 
 after(() => stage.close());
 
-for (const object of [SOCK_LB_OBJECT, IPCACHE_OBJECT]) {
+/** In the order of loading; maps of one name are shared. */
+const OBJECTS = [SOCK_LB_OBJECT, ENDPOINT_OBJECT];
+
+for (const [index, object] of OBJECTS.entries()) {
   test(`${object.file} loads, has the maps and structs of src/maps, and pins its maps`, async () => {
     const loaded = await stage.load(object);
-    assert.deepEqual(loaded.adopted, []);
+    const before = new Set(OBJECTS.slice(0, index).flatMap(({ maps }) => maps.map(({ name }) => name)));
+    const shared = object.maps.map(({ name }) => name).filter((name) => before.has(name));
+    assert.deepEqual([...loaded.adopted].sort(), shared.sort());
+    assert.deepEqual(
+      [...loaded.families.keys()],
+      (object.families ?? []).map(({ name }) => name),
+    );
+    assert.deepEqual([...loaded.rings.keys()], object.rings ?? []);
     for (const layout of object.maps) {
       const map = loaded.maps.get(layout.name);
       assert.equal(map?.keySize, layout.key.sizeBytes);

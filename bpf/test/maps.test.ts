@@ -4,7 +4,7 @@ import { after, before, test } from "node:test";
 import fc from "fast-check";
 import { KernelError, type KernelMap, type LoadedObject } from "../../src/kernel/door.ts";
 import { MemoryKernel } from "../../src/kernel/memory.ts";
-import { IPCACHE_OBJECT, SOCK_LB_OBJECT } from "../../src/maps/objects.ts";
+import { ENDPOINT_OBJECT, SOCK_LB_OBJECT } from "../../src/maps/objects.ts";
 import { backendEntry, entriesOf, mapOf, rowsOf, serviceEntries } from "./entries.ts";
 import { loadRequest, Stage } from "./stage.ts";
 
@@ -106,8 +106,8 @@ async function emptied(object: LoadedObject): Promise<KernelMap> {
 
 test("the in-memory body and the kernel answer the same to the same random operations", async () => {
   const capacity = { maxEntries: { ipcache: KEYS - 4 } };
-  const real = await stage.load(IPCACHE_OBJECT, { ...capacity, pinDirectory: `${stage.pins}/random` });
-  const memory = await new MemoryKernel().load(loadRequest(IPCACHE_OBJECT, "pins", capacity));
+  const real = await stage.load(ENDPOINT_OBJECT, { ...capacity, pinDirectory: `${stage.pins}/random` });
+  const memory = await new MemoryKernel().load(loadRequest(ENDPOINT_OBJECT, "pins", capacity));
   let full = 0;
   await fc.assert(
     fc.asyncProperty(operations, async (sequence) => {

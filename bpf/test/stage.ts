@@ -50,8 +50,25 @@ export function loadRequest(object: ObjectLayout, pinDirectory: string, more: Pa
     layoutVersion: LAYOUT_VERSION,
     layouts: object.maps,
     enums: object.enums,
+    families: object.families ?? [],
+    structs: object.structs ?? [],
+    rings: object.rings ?? [],
+    ...(object.devicePrograms === undefined ? {} : { devicePrograms: object.devicePrograms }),
     ...more,
   };
+}
+
+/** A veth: its host side in the stage's namespace, the other one in a namespace of its own, a pod's. */
+export interface Veth {
+  readonly ifindex: number;
+  readonly name: string;
+  /** The pod's network namespace, by name. */
+  readonly pod: string;
+}
+
+/** Output of a program that must succeed. */
+export function read(command: string, ...args: string[]): string {
+  return execFileSync(command, args, { stdio: ["ignore", "pipe", "pipe"], timeout: 10_000, encoding: "utf8" });
 }
 
 /** A process of the stage that answers requests one at a time. */
@@ -84,6 +101,7 @@ export class Stage {
   readonly pins = join(this.temporary, "bpf", "pins");
   readonly #children: ChildProcess[] = [];
   readonly #objects: LoadedObject[] = [];
+  readonly #pods: string[] = [];
 
   constructor() {
     sweep();
@@ -101,6 +119,31 @@ export class Stage {
     run("ip", "-n", this.name, "addr", "add", `${address}/${v6 ? 128 : 32}`, "dev", "lo", ...(v6 ? ["nodad"] : []));
   }
 
+  /** The stage's namespace, or a pod's, as a path. */
+  namespacePath(name = this.name): string {
+    return join("/var/run/netns", name);
+  }
+
+  addPod(): string {
+    const pod = `${this.name}-pod${this.#pods.length + 1}`;
+    run("ip", "netns", "add", pod);
+    this.#pods.push(pod);
+    run("ip", "-n", pod, "link", "set", "lo", "up");
+    return pod;
+  }
+
+  /** Both ends up; `eth0` in the pod has the addresses (with prefix lengths). */
+  addVeth(name: string, pod: string, addresses: readonly string[] = [], inPod = "eth0"): Veth {
+    run("ip", "-n", this.name, "link", "add", name, "type", "veth", "peer", "name", inPod, "netns", pod);
+    run("ip", "-n", pod, "link", "set", inPod, "up");
+    run("ip", "-n", this.name, "link", "set", name, "up");
+    for (const address of addresses) {
+      run("ip", "-n", pod, "addr", "add", address, "dev", inPod, ...(address.includes(":") ? ["nodad"] : []));
+    }
+    const [link] = JSON.parse(read("ip", "-n", this.name, "-j", "link", "show", "dev", name)) as [{ ifindex: number }];
+    return { ifindex: link.ifindex, name, pod };
+  }
+
   /** A process in the namespace, inside or outside of the cgroup. */
   actor(where: "inside" | "outside"): Actor {
     return new Actor(this.spawn(where, ACTOR));
@@ -108,7 +151,15 @@ export class Stage {
 
   spawn(where: "inside" | "outside", script: string, ...args: string[]): ChildProcess {
     const join_ = where === "inside" ? `echo $$ > ${this.cgroup}/cgroup.procs && ` : "";
-    const command = `${join_}exec nsenter --net=/var/run/netns/${this.name} "$@"`;
+    return this.#spawn(join_, this.name, script, ...args);
+  }
+
+  spawnInPod(pod: string, script: string, ...args: string[]): ChildProcess {
+    return this.#spawn("", pod, script, ...args);
+  }
+
+  #spawn(before: string, namespace: string, script: string, ...args: string[]): ChildProcess {
+    const command = `${before}exec nsenter --net=${this.namespacePath(namespace)} "$@"`;
     const child = spawn("sh", ["-c", command, "sh", process.execPath, script, ...args], {
       stdio: ["pipe", "pipe", "inherit"],
     });
@@ -117,9 +168,13 @@ export class Stage {
   }
 
   async load(object: ObjectLayout = SOCK_LB_OBJECT, more: Partial<LoadRequest> = {}): Promise<LoadedObject> {
-    const loaded = await kernel.load(loadRequest(object, this.pins, more));
-    this.#objects.push(loaded);
-    return loaded;
+    return this.keep(await kernel.load(loadRequest(object, this.pins, more)));
+  }
+
+  /** Closed with the stage. */
+  keep(object: LoadedObject): LoadedObject {
+    this.#objects.push(object);
+    return object;
   }
 
   async close(): Promise<void> {
@@ -136,7 +191,7 @@ export class Stage {
     for (const object of this.#objects) quietly(() => object.close());
     quietly(() => run("umount", dirname(this.pins)));
     quietly(() => rmSync(this.temporary, { recursive: true }));
-    quietly(() => run("ip", "netns", "delete", this.name));
+    for (const namespace of [...this.#pods, this.name]) quietly(() => run("ip", "netns", "delete", namespace));
     quietly(() => rmdirSync(this.cgroup));
   };
 }

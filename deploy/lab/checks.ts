@@ -2,6 +2,7 @@
 import { accessSync, constants, existsSync, mkdirSync, readFileSync, rmdirSync, statfsSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { ENDPOINT_OBJECT, SOCK_LB_OBJECT } from "../../src/maps/objects.ts";
 import { messageOf, UserError } from "../../src/runtime/user-error.ts";
 import { cgroup2Mount } from "./cgroups.ts";
 
@@ -59,7 +60,9 @@ function requireBinaries(path: string): void {
 }
 
 function requireObjects(directory: string): void {
-  const missing = ["sock_lb.bpf.o", "ipcache.bpf.o"].filter((file) => !existsSync(join(directory, file)));
+  const missing = [SOCK_LB_OBJECT, ENDPOINT_OBJECT]
+    .map(({ file }) => file)
+    .filter((file) => !existsSync(join(directory, file)));
   if (missing.length > 0) throw new UserError(`mesh: not compiled: ${missing.join(", ")} in ${directory}; ${SETUP}`);
 }
 

@@ -8,6 +8,8 @@ export interface CommandOptions {
   readonly input?: string;
   readonly timeoutMs?: number;
   readonly env?: Readonly<Record<string, string>>;
+  /** Exit codes that are answers; absent: 0. */
+  readonly codes?: readonly number[];
 }
 
 export class CommandError extends Error {
@@ -25,7 +27,8 @@ export function command(argv: readonly string[], options: CommandOptions = {}): 
       killSignal: "SIGKILL" as const,
     };
     const child = execFile(file, args, settings, (error, stdout, stderr) => {
-      if (error === null) return resolve(stdout);
+      if (error === null || (typeof error.code === "number" && options.codes?.includes(error.code)))
+        return resolve(stdout);
       const said = stderr.trim().split("\n").at(-1) || error.message;
       reject(new CommandError(`${argv.slice(0, 6).join(" ")}: ${said}`));
     });

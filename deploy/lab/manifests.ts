@@ -24,7 +24,8 @@ export interface InputPod extends InputObject {
   readonly command: readonly string[];
 }
 
-const KINDS = ["Namespace", "Service", "Pod"];
+const POLICY_KINDS = ["NetworkPolicy", "CiliumNetworkPolicy", "CiliumClusterwideNetworkPolicy"];
+const KINDS = ["Namespace", "Service", "Pod", ...POLICY_KINDS];
 
 /** Every object of one text. Throws a UserError that names the document: what a person wrote for the lab is all or nothing. */
 export function parseInput(file: string, text: string): readonly InputObject[] {

@@ -2,12 +2,18 @@
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { BACKEND_MAP, decodeBackendValue } from "../../src/maps/backend-map.ts";
+import { decodeFlowKey, decodeFlowValue, FLOW_MAP, type FlowKey, type FlowValue } from "../../src/maps/flow-map.ts";
 import { decodeIpcacheValue, encodeIpcacheKey, IPCACHE_MAP } from "../../src/maps/ipcache-map.ts";
 import { formatAddress, parseAddress } from "../../src/model/address.ts";
 import { command } from "./command.ts";
 import type { NodePlan } from "./plan.ts";
 
 type HexBytes = readonly string[];
+
+interface Dumped {
+  readonly key: HexBytes;
+  readonly value: HexBytes;
+}
 
 /** The pin of a map: its name and the version of its layout. */
 function pin(node: NodePlan, map: string): string {
@@ -20,12 +26,29 @@ function bytes(hex: HexBytes): Uint8Array {
   return Uint8Array.from(hex, (byte) => Number.parseInt(byte, 16));
 }
 
+async function dump(node: NodePlan, map: string): Promise<readonly Dumped[]> {
+  return JSON.parse(await command(["bpftool", "-j", "map", "dump", "pinned", pin(node, map)])) as readonly Dumped[];
+}
+
+/** What the node's kernel counted of packets from one address to another, by flow. */
+export async function kernelFlows(
+  node: NodePlan,
+  source: string,
+  destination: string,
+): Promise<readonly (FlowKey & FlowValue)[]> {
+  const flows = (await dump(node, FLOW_MAP.name)).map(({ key, value }) => ({
+    ...decodeFlowKey(bytes(key)),
+    ...decodeFlowValue(bytes(value)),
+  }));
+  return flows.filter(
+    (flow) => formatAddress(flow.source) === source && formatAddress(flow.destination) === destination,
+  );
+}
+
 /** `address:port` of every backend in the node's kernel. */
 export async function kernelBackends(node: NodePlan): Promise<ReadonlySet<string>> {
-  const dump = await command(["bpftool", "-j", "map", "dump", "pinned", pin(node, BACKEND_MAP.name)]);
-  const entries = JSON.parse(dump) as readonly { readonly value: HexBytes }[];
   return new Set(
-    entries.map((entry) => {
+    (await dump(node, BACKEND_MAP.name)).map((entry) => {
       const { address, port } = decodeBackendValue(bytes(entry.value));
       return `${formatAddress(address)}:${port}`;
     }),

@@ -28,6 +28,13 @@ export function place(
 }
 
 export async function startPod(lab: Lab, cluster: ClusterPlan, input: InputPod): Promise<PodRecord> {
+  const pod = await buildPod(lab, cluster, input);
+  announcePod(cluster, input, pod);
+  return pod;
+}
+
+/** A pod that runs, and of which nobody has told the cluster. */
+export async function buildPod(lab: Lab, cluster: ClusterPlan, input: InputPod): Promise<PodRecord> {
   const { node, host } = place(cluster, lab.pods);
   const addresses = podAddresses(node, host);
   const netns = podNetns(lab.plan, cluster.name, input.name);
@@ -55,8 +62,13 @@ export async function startPod(lab: Lab, cluster: ClusterPlan, input: InputPod):
     cwd: WORKING_DIRECTORY,
     env: podEnvironment(pod),
   });
-  publishObject(cluster, input, placedPod(input, { node, addresses }));
   return pod;
+}
+
+export function announcePod(cluster: ClusterPlan, input: InputPod, pod: PodRecord): void {
+  const node = cluster.nodes.find(({ name }) => name === pod.node);
+  if (node === undefined) throw new RangeError(`${cluster.name} has no node ${pod.node}`);
+  publishObject(cluster, input, placedPod(input, { node, addresses: pod.addresses }));
 }
 
 /** `node` in a command is the Node that runs the lab. */

@@ -1,7 +1,9 @@
 /** Bulkhead's own programs as the lab runs them, and asking them how they are. */
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import type { Flow } from "../../src/model/flow.ts";
 import type { AgentStatus, ExporterStatus, MirrorStatus, ProgramStatus } from "../../src/model/status.ts";
+import type { Explanation } from "../../src/report/explain.ts";
 import { askSocket } from "../../src/serve/ask.ts";
 import { makeCgroup } from "./cgroups.ts";
 import { command } from "./command.ts";
@@ -53,6 +55,27 @@ function programArgv(lab: Lab, cluster: ClusterPlan, id: string, agent: NodePlan
 /** What `bulkhead status` prints for this lab. */
 export async function statusText(lab: LabPlan): Promise<string> {
   return await command([process.execPath, BULKHEAD, "status", "--run-dir", lab.runDirectory]);
+}
+
+async function cli(lab: LabPlan, ...words: readonly string[]): Promise<string> {
+  return await command([process.execPath, BULKHEAD, ...words, "--run-dir", lab.runDirectory, "--json"], {
+    codes: [0, 3],
+  });
+}
+
+/** What `bulkhead flows` reports of packets dropped on the way from one address to another, newest last. */
+export async function droppedFlows(lab: LabPlan, from: string, to: string): Promise<readonly Flow[]> {
+  const lines = await cli(lab, "flows", "--last", "1000", "--verdict", "dropped", "--from", from, "--to", to);
+  return lines
+    .split("\n")
+    .filter((line) => line !== "")
+    .map((line) => JSON.parse(line) as Flow);
+}
+
+/** What `bulkhead policy explain` says of a connection over TCP. */
+export async function explain(lab: LabPlan, from: string, to: string, port: number): Promise<Explanation> {
+  const said = await cli(lab, "policy", "explain", "--from", from, "--to", to, "--port", String(port));
+  return JSON.parse(said) as Explanation;
 }
 
 async function ask(socket: string): Promise<ProgramStatus | undefined> {

@@ -59,6 +59,7 @@ export function agentSettings(lab: LabPlan, cluster: ClusterPlan, node: NodePlan
     cgroup: node.cgroup,
     bpfDir: node.bpfDirectory,
     objects: OBJECTS,
+    endpointDevices: "pod*",
     ...QUICK_WATCHES,
   };
 }

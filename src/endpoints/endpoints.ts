@@ -133,9 +133,11 @@ export class Endpoints {
   async #take(state: NetworkState, all: boolean): Promise<void> {
     const before = this.#state;
     this.#state = state;
-    this.#attachments.seen(state.devices);
+    // One that a reading lacked may come back as another device of the same index and name.
+    const present = state.devices.filter((device) => !this.#missing.includes(device));
+    this.#attachments.seen(present);
     if (this.#open) {
-      const fresh = await this.#attachments.attach(state.devices, all);
+      const fresh = await this.#attachments.attach(present, all);
       const names = fresh.map(({ name }) => name);
       if (names.length > 0) this.#options.log.info({ devices: names }, "programs attached to devices");
     }

@@ -59,7 +59,13 @@ export class ManifestSource {
     const isEmpty = manifests.size === 0;
     if (!isEmpty) this.#files = await this.#readFiles(manifests, slices);
     const states = [...this.#files.values()];
-    const world = await drive(joinManifests(states.map(({ objects }) => objects)), slices);
+    const world = await drive(
+      joinManifests(
+        states.map(({ objects }) => objects),
+        this.snapshots.newest?.world,
+      ),
+      slices,
+    );
     const problems = [...states.flatMap((state) => state.problems), ...world.problems];
     if (isEmpty) problems.unshift(emptyLine(directory));
     const read = !isEmpty && !unread.some((name) => MANIFEST.test(name));

@@ -25,8 +25,14 @@ export function namespacedName(object: { readonly namespace: string; readonly na
   return `${object.namespace}/${object.name}`;
 }
 
-/** Joins the objects of files in name order. Of two that define one object the first stays. Yields between two objects. */
-export function* joinManifests(files: Iterable<readonly Manifest[]>): Generator<undefined, World> {
+/**
+ * Joins the objects of files in name order. Of two that define one object, the one of the file that defined it `before` stays, else the first.
+ * Yields between two objects.
+ */
+export function* joinManifests(
+  files: Iterable<readonly Manifest[]>,
+  before?: World | undefined,
+): Generator<undefined, World> {
   const world = {
     namespaces: new Map<string, NamespaceManifest>(),
     nodes: new Map<string, NodeManifest>(),
@@ -35,22 +41,36 @@ export function* joinManifests(files: Iterable<readonly Manifest[]>): Generator<
     policies: new Map<string, PolicyManifest>(),
     problems: [] as string[],
   };
-  const add = <M extends Manifest>(into: Map<string, M>, key: string, manifest: M): void => {
+  const add = <M extends Manifest>(
+    into: Map<string, M>,
+    known: ReadonlyMap<string, M> | undefined,
+    key: string,
+    manifest: M,
+  ): void => {
     const first = into.get(key);
-    if (!first) into.set(key, manifest);
-    else world.problems.push(duplicateLine(key, first, manifest));
+    if (!first) return void into.set(key, manifest);
+    const incumbent = known?.get(key);
+    const isIncumbent = incumbent !== undefined && fileOf(incumbent) === fileOf(manifest);
+    const stays = isIncumbent && fileOf(incumbent) !== fileOf(first) ? manifest : first;
+    into.set(key, stays);
+    world.problems.push(duplicateLine(key, stays, stays === first ? manifest : first));
   };
   for (const manifests of files) {
     for (const manifest of manifests) {
-      if (manifest.kind === "Namespace") add(world.namespaces, manifest.name, manifest);
-      else if (manifest.kind === "Node") add(world.nodes, manifest.name, manifest);
-      else if (manifest.kind === "Service") add(world.services, namespacedName(manifest), manifest);
-      else if (manifest.kind === "Pod") add(world.pods, namespacedName(manifest), manifest);
-      else add(world.policies, policyName(manifest.policy), manifest);
+      if (manifest.kind === "Namespace") add(world.namespaces, before?.namespaces, manifest.name, manifest);
+      else if (manifest.kind === "Node") add(world.nodes, before?.nodes, manifest.name, manifest);
+      else if (manifest.kind === "Service") add(world.services, before?.services, namespacedName(manifest), manifest);
+      else if (manifest.kind === "Pod") add(world.pods, before?.pods, namespacedName(manifest), manifest);
+      else add(world.policies, before?.policies, policyName(manifest.policy), manifest);
       yield;
     }
   }
   return world;
+}
+
+/** Without the line. */
+function fileOf({ source }: Manifest): string {
+  return source.slice(0, source.lastIndexOf(":"));
 }
 
 function duplicateLine(name: string, first: Manifest, second: Manifest): string {

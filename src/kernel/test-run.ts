@@ -19,6 +19,8 @@ export interface TestPacket {
   readonly packet: Uint8Array;
   /** Of a device in the caller's network namespace; 1 (absent: this) is the loopback. */
   readonly ifindex?: number;
+  /** Of the device through which the packet came into the namespace; absent: it was made there. */
+  readonly ingressIfindex?: number;
   readonly repeat?: number;
 }
 
@@ -38,10 +40,13 @@ function programFd(object: LoadedObject, program: string): number {
   return found.fd;
 }
 
+/** Buffers that a struct names by address only: while they are here no collection takes them. */
+const inUse = new Set<Uint8Array>();
+
 /** Runs a program of the object. Throws a KernelError: 19 (ENODEV) when there is no such device. */
 export function testRun(object: LoadedObject, program: string, run: TestPacket): TestResult {
   const out = Buffer.alloc(run.packet.length + GROWTH_BYTES);
-  const context = skBuff(run.ifindex ?? 1);
+  const context = skBuff(run.ifindex ?? 1, run.ingressIfindex ?? 0);
   const options = Buffer.alloc(OPTIONS_BYTES);
   options.writeBigUInt64LE(BigInt(OPTIONS_BYTES), 0);
   options.writeBigUInt64LE(addressOf(run.packet), 8);
@@ -51,7 +56,11 @@ export function testRun(object: LoadedObject, program: string, run: TestPacket):
   options.writeBigUInt64LE(addressOf(context), 32);
   options.writeUInt32LE(context.length, 48);
   options.writeUInt32LE(run.repeat ?? 1, 60);
-  checked(`running ${program}`, libbpf().testRun(programFd(object, program), options));
+  const buffers = [run.packet, out, context];
+  for (const buffer of buffers) inUse.add(buffer);
+  const result = libbpf().testRun(programFd(object, program), options);
+  for (const buffer of buffers) inUse.delete(buffer);
+  checked(`running ${program}`, result);
   return {
     verdict: options.readUInt32LE(56),
     packet: new Uint8Array(out.subarray(0, options.readUInt32LE(28))),
@@ -60,9 +69,9 @@ export function testRun(object: LoadedObject, program: string, run: TestPacket):
 }
 
 /** struct __sk_buff with the fields that the kernel lets a caller set. */
-function skBuff(ifindex: number): Buffer {
+function skBuff(ifindex: number, ingressIfindex: number): Buffer {
   const context = Buffer.alloc(SK_BUFF_BYTES);
-  context.writeUInt32LE(ifindex, 36);
+  context.writeUInt32LE(ingressIfindex, 36);
   context.writeUInt32LE(ifindex, 40);
   return context;
 }

@@ -75,7 +75,9 @@ export interface ExplainAnswer {
   /** Absent when this agent knows no such pod. */
   readonly from?: ExplainedPeer;
   readonly to?: ExplainedPeer;
-  /** Egress when `from` lives on this node, ingress when `to` does. */
+  /** `namespace/name` of the service of the own cluster of which `to` is an address: packets go to its backends, and these are judged. */
+  readonly service?: string;
+  /** Egress when `from` lives on this node, ingress when `to` does. None of a service. */
   readonly directions: readonly ExplainedDirection[];
 }
 

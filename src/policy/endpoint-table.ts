@@ -65,8 +65,16 @@ export class EndpointTable {
   /** Before the tables are complete: only devices that nobody knows get a word. */
   guardNew(): void {
     const value = encodeEndpointValue(this.#unknown === "allow" ? UNVERIFIED : DENIED);
-    const devices = this.#view.devices();
-    for (const device of devices) if (this.#held(device) === undefined) this.endpoints.set(deviceKey(device), value);
+    for (const device of this.#view.devices()) if (this.#isNew(device)) this.endpoints.set(deviceKey(device), value);
+  }
+
+  /** Without an entry, or with one that was another's: a device may have got the index of one that went while no agent looked. */
+  #isNew(device: EndpointDevice): boolean {
+    const held = this.#held(device);
+    if (held === undefined) return true;
+    const isWorkload = (decodeEndpointValue(held).flags & (ENDPOINT_FLAGS.denied | ENDPOINT_FLAGS.unverified)) === 0;
+    const isHeld = (address: string): boolean => this.addresses.get(addressKey(device.ifindex, address)) !== undefined;
+    return isWorkload && device.addresses.length > 0 && !device.addresses.some(isHeld);
   }
 
   /** Whether one of these is behind a device. */
@@ -132,6 +140,12 @@ export class EndpointTable {
 
   ifindexOf(pod: string): number | undefined {
     return [...this.#table.values()].find(({ placement }) => placement.pod?.name === pod)?.placement.device.ifindex;
+  }
+
+  /** `namespace/pod` behind the device, or the device's name. */
+  nameOf(ifindex: number): string | undefined {
+    const { pod, device } = this.#table.get(ifindex)?.placement ?? {};
+    return pod?.name ?? device?.name;
   }
 
   /** Devices that are known by what the kernel held have no pod yet. */

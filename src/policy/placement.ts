@@ -44,7 +44,7 @@ export function placements(view: View, held: { get(key: EntryKey): unknown }): r
 
 function placementOf(view: View, device: EndpointDevice, own: ReadonlySet<string>): Placement {
   const claims = device.addresses.flatMap((address) => {
-    const claim = own.has(address) ? undefined : podClaim(view, address);
+    const claim = own.has(address) ? undefined : podClaim(view, address, own);
     return claim === undefined ? [] : [{ address, claim }];
   });
   const names = [...new Set(claims.map(({ claim }) => podName(claim)))].sort();
@@ -60,10 +60,11 @@ function placementOf(view: View, device: EndpointDevice, own: ReadonlySet<string
   return { device, pod: { name, identity: first.claim.identity, addresses, namedPorts } };
 }
 
-/** The own cluster's, when it is a pod's. */
-function podClaim(view: View, address: string): IpClaim | undefined {
+/** The own cluster's, when it is a pod's of this node: a workload that takes the address of a pod elsewhere does not become that pod. */
+function podClaim(view: View, address: string, own: ReadonlySet<string>): IpClaim | undefined {
   const [claim] = view.ipClaims(address);
   if (claim === undefined || claim.clusterId !== view.own.id) return undefined;
+  if (claim.hostAddress !== "" && !own.has(claim.hostAddress)) return undefined;
   return claim.podName !== "" && claim.identity >= FIRST_ALLOCATED_IDENTITY ? claim : undefined;
 }
 

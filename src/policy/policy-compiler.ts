@@ -115,6 +115,11 @@ export class PolicyCompiler {
     this.#policies.slots.released(isFree);
   }
 
+  /** `namespace/pod` behind the device, or the device's name; undefined when there is no such device. */
+  endpointName(ifindex: number): string | undefined {
+    return this.#table.nameOf(ifindex);
+  }
+
   endpointStatus(): readonly EndpointStatus[] {
     return this.#table.status();
   }
@@ -223,7 +228,8 @@ export class PolicyCompiler {
     const opens = new Map<string, boolean>();
     for (const policy of this.#policies) {
       for (const { rule, port, opens: open } of policy.namedPorts()) {
-        const text = `${rule.text}: no container has a port ${port.name}/${port.protocol} for it: it opens nothing`;
+        // A rule without protocol asks for the name with each: one that is there is enough.
+        const text = `${rule.text}: no container has a port ${port.name} for it: it opens nothing`;
         opens.set(text, open || (opens.get(text) ?? false));
       }
     }

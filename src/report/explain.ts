@@ -35,19 +35,25 @@ function disagrees({ compiled, kernel }: ExplainedDirection): boolean {
   return compiled.verdict !== kernel.verdict || compiled.reason !== kernel.reason || compiled.rule !== kernel.rule;
 }
 
+interface AskedEnd {
+  readonly end: ExplainEnd;
+  /** What each agent that answered knows of it. */
+  readonly known: readonly (ExplainedPeer | undefined)[];
+}
+
+const isKnown = ({ known }: AskedEnd): boolean => known.some((peer) => peer !== undefined);
+
 /** Why a direction should have been answered and was not. */
-function missing(
-  direction: Direction,
-  asked: ExplainEnd,
-  known: readonly (ExplainedPeer | undefined)[],
-): readonly string[] {
-  const isPod = asked.kind === "pod" || known.some((peer) => peer !== undefined && peer.pod !== "");
+function missing(direction: Direction, judged: AskedEnd, other: AskedEnd): readonly string[] {
+  const isPod = judged.end.kind === "pod" || judged.known.some((peer) => peer !== undefined && peer.pod !== "");
   if (!isPod) return [];
-  const name = formatExplainEnd(asked);
-  const fault = known.some((peer) => peer !== undefined)
-    ? "the agent of its node did not answer"
-    : "no agent that answered knows it";
-  return [`${direction} of ${name} is not known: ${fault}`];
+  return [`${direction} of ${formatExplainEnd(judged.end)} is not known: ${missingFault(judged, other)}`];
+}
+
+function missingFault(judged: AskedEnd, other: AskedEnd): string {
+  if (!isKnown(judged)) return "no agent that answered knows it";
+  if (!isKnown(other)) return `no agent that answered knows ${formatExplainEnd(other.end)}`;
+  return "the agent of its node did not answer";
 }
 
 function outcomeOf(directions: readonly ExplainedDirection[], notes: readonly string[]): Outcome {
@@ -59,19 +65,27 @@ function outcomeOf(directions: readonly ExplainedDirection[], notes: readonly st
 
 /** Joins what the agents of both ends say. */
 export function explain(question: ExplainQuestion, answers: readonly ExplainAnswer[]): Explanation {
+  const service = answers.find((answer) => answer.service !== undefined)?.service;
+  if (service !== undefined) {
+    return { outcome: "unknown", directions: [], notes: [serviceNote(question.to, service)] };
+  }
   const placed = answers.flatMap(({ cluster, node, directions }) =>
     directions.map((direction): PlacedDirection => ({ cluster, node, ...direction })),
   );
   const directions = placed.sort((left, right) => (left.direction < right.direction ? -1 : 1));
   const has = (direction: Direction): boolean => directions.some((one) => one.direction === direction);
-  const from = answers.map((answer) => answer.from);
-  const to = answers.map((answer) => answer.to);
+  const from = { end: question.from, known: answers.map((answer) => answer.from) };
+  const to = { end: question.to, known: answers.map((answer) => answer.to) };
   const notes = [
-    ...(has("egress") ? [] : missing("egress", question.from, from)),
-    ...(has("ingress") ? [] : missing("ingress", question.to, to)),
+    ...(has("egress") ? [] : missing("egress", from, to)),
+    ...(has("ingress") ? [] : missing("ingress", to, from)),
   ];
   if (directions.length === 0 && notes.length === 0) notes.push("neither end is a pod that an agent here knows");
   return { outcome: outcomeOf(directions, notes), directions, notes };
+}
+
+function serviceNote(to: ExplainEnd, service: string): string {
+  return `${formatExplainEnd(to)} is an address of the service ${service}: policy judges its backends, ask about these (bulkhead services ${service})`;
 }
 
 function decisionText({ verdict, reason, rule }: ExplainedDecision, enforcement: Enforcement): string {

@@ -44,6 +44,10 @@ function labelTest(text: string): PeerTest {
   return ({ labels }) => labels.some((label) => label === text || label.slice(label.indexOf(":") + 1) === text);
 }
 
+function clusterTest(name: string): PeerTest | undefined {
+  return name === "" ? undefined : (peer) => peer.cluster === name;
+}
+
 /**
  * `namespace/pod`, `cluster/namespace/pod`, an address, a CIDR, `cluster:NAME`, or a label: `app=web`, `k8s:app=web`, `reserved:world`.
  * Undefined when the text is none of these.
@@ -51,7 +55,7 @@ function labelTest(text: string): PeerTest {
 export function parsePeerTest(text: string): PeerTest | undefined {
   const byAddress = addressTest(text);
   if (byAddress) return byAddress;
-  if (text.startsWith("cluster:")) return (peer) => peer.cluster === text.slice("cluster:".length);
+  if (text.startsWith("cluster:")) return clusterTest(text.slice("cluster:".length));
   if (text.includes("=") || /^[a-z0-9]+:[^:]/.test(text)) return labelTest(text);
   return podTest(text);
 }

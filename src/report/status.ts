@@ -37,7 +37,8 @@ function mirrorLines(mirror: MirrorStatus): string {
 function exporterLines(exporter: ExporterStatus): string {
   const kinds = Object.entries(exporter.entries).map(([kind, count]) => `${count} ${kind}`);
   const role = exporter.leader ? "leader" : "standby";
-  return `exporter: ${role}, ${exporter.synced ? "synced" : "not synced"}, ${kinds.join(", ")}, up ${duration(exporter.uptimeMs)}`;
+  const state = [role, exporter.synced ? "synced" : "not synced", ...kinds, `up ${duration(exporter.uptimeMs)}`];
+  return `exporter: ${state.join(", ")}`;
 }
 
 function agentRow(agent: AgentStatus): readonly string[] {

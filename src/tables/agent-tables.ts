@@ -307,12 +307,13 @@ export class AgentTables implements TablesView {
     this.#revision++;
   }
 
-  #claimOf({ id }: Cluster, { identity, namespace, podName, namedPorts }: IpSubject): IpClaim {
+  #claimOf({ id }: Cluster, { identity, namespace, podName, namedPorts, hostAddress }: IpSubject): IpClaim {
     return {
       clusterId: id,
       identity,
       namespace: this.#texts.of(namespace),
       podName: compact(podName),
+      hostAddress: this.#texts.of(hostAddress),
       namedPorts: namedPorts.length === 0 ? NO_PORTS : this.#portLists.of(namedPorts),
     };
   }
@@ -347,9 +348,11 @@ export class AgentTables implements TablesView {
   }
 }
 
-function saysSame(claim: IpClaim, { id }: Cluster, { identity, namespace, podName, namedPorts }: IpSubject): boolean {
+function saysSame(claim: IpClaim, { id }: Cluster, subject: IpSubject): boolean {
+  const { identity, namespace, podName, namedPorts, hostAddress } = subject;
   const same = claim.clusterId === id && claim.identity === identity && claim.podName === podName;
-  if (!same || claim.namespace !== namespace || claim.namedPorts.length !== namedPorts.length) return false;
+  if (!same || claim.namespace !== namespace || claim.hostAddress !== hostAddress) return false;
+  if (claim.namedPorts.length !== namedPorts.length) return false;
   return namedPorts.length === 0 || textOf(claim.namedPorts) === textOf(namedPorts);
 }
 

@@ -19,7 +19,7 @@ export function serviceName(service: { readonly namespace: string; readonly name
 }
 
 /** What the tables keep of an IP entry. */
-export type IpSubject = Pick<IpEntry, "identity" | "namespace" | "podName" | "namedPorts">;
+export type IpSubject = Pick<IpEntry, "identity" | "namespace" | "podName" | "namedPorts" | "hostAddress">;
 
 /** One cluster's word about an address. */
 export interface IpClaim extends IpSubject {

@@ -145,6 +145,22 @@ test("a device that one reading lacks stays; two readings, and it is gone; its p
   await stop();
 });
 
+test("a device that one reading lacked may be another one with the same index, name and addresses: it is attached again", async () => {
+  const node = new Node();
+  node.set(device(3, "pod1", "10.0.0.1"));
+  const { clock, endpoints, stop } = stage(node);
+  endpoints.open();
+  await clock.advance(1_000);
+  node.set();
+  await clock.advance(60);
+  node.programs.clear();
+  await clock.advance(40);
+  node.set(device(3, "pod1", "10.0.0.1"));
+  await clock.advance(200);
+  assert.deepEqual([...node.programs], [[3, "pod1"]]);
+  await stop();
+});
+
 test("what somebody else detached is attached within the drift interval", async () => {
   const node = new Node();
   node.set(device(3, "pod1"));

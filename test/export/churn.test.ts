@@ -70,9 +70,13 @@ async function churn(seed: number): Promise<void> {
     if (up) await checkNumbers(scene, history);
   }
   scene.etcd.start();
+  const names = new Set<string>();
   for (const pod of [0, 1, 2, 3, 4, 5]) {
-    const bad = await scene.disk.readText(`/m/pod-${pod}.yaml`).catch(() => "");
-    if (bad === "kind: [") scene.disk.remove(`/m/pod-${pod}.yaml`);
+    const text = await scene.disk.readText(`/m/pod-${pod}.yaml`).catch(() => "");
+    const name = /name: (pod-\d+)/.exec(text)?.[1];
+    // Of two that define one pod the incumbent stays, which a fresh exporter cannot know either.
+    if (text === "kind: [" || (name !== undefined && names.has(name))) scene.disk.remove(`/m/pod-${pod}.yaml`);
+    else if (name !== undefined) names.add(name);
   }
   running[0] ??= scene.start();
   await scene.clock.advance(60_000);

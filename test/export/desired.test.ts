@@ -345,6 +345,18 @@ test("what of a policy can do nothing is said, and it is published all the same"
   assert.match(problems[2] ?? "", /billing\/b: label "statefulset\.kubernetes\.io\/pod-name" is no part/);
 });
 
+test("a second document of a policy in force changes nothing, also in a file that comes first by name", () => {
+  const parse = (file: string, spec: string) => parseManifests(file, networkPolicyText(spec)).objects;
+  const inForce = parse("z.yaml", "podSelector: {}");
+  const before = done(joinManifests([inForce]));
+  const other = parse("a.yaml", "podSelector: {matchLabels: {app: nobody}}");
+  const { policies, problems } = done(joinManifests([other, inForce], before));
+  assert.equal(policies.get("NetworkPolicy/shop/guard")?.source, "z.yaml:1");
+  assert.match(problems[0] ?? "", /^a\.yaml:1: .* is already defined in z\.yaml:1, which stays/);
+  const alone = done(joinManifests([other], before));
+  assert.equal(alone.policies.get("NetworkPolicy/shop/guard")?.source, "a.yaml:1");
+});
+
 test("of two documents of one policy the first stays", () => {
   const text = networkPolicyText("podSelector: {}");
   const parsed = [parseManifests("a.yaml", text), parseManifests("b.yaml", text)];

@@ -84,7 +84,11 @@ const GOLDEN: readonly { what: string; bytes: Uint8Array; hex: string }[] = [
     bytes: encodeIpcacheCidrValue({ identity: 2 ** 24, flags: 1 }),
     hex: "00000001 01 000000",
   },
-  { what: "conntrack key", bytes: encodeConntrackKey(connection), hex: `${SOURCE}${DESTINATION} 0102 0050 07000000 06 01 0000` },
+  {
+    what: "conntrack key",
+    bytes: encodeConntrackKey(connection),
+    hex: `${SOURCE}${DESTINATION} 0102 0050 07000000 06 01 0000`,
+  },
   { what: "flow key", bytes: encodeFlowKey(flow), hex: `${SOURCE}${DESTINATION} 0102 0050 07000000 06 01 0000` },
   {
     what: "fragment key",

@@ -15,6 +15,7 @@ import {
   device,
   dumpOf,
   is,
+  LEDGER,
   LEDGER_DEVICE,
   OPTIONS,
   OWN,
@@ -94,6 +95,22 @@ const heldText = (compiler: PolicyCompiler): unknown => {
     cidrs: lines(rest.cidrs),
   };
 };
+
+test("a device that got the index of another while no agent looked is denied until its workload is known", () => {
+  const before = compiled(stage());
+  const later = new AgentTables(OWN);
+  later.setNetwork({ devices: [device(LEDGER_DEVICE, "10.7.0.77")], ownAddresses: [] });
+  const after = new PolicyCompiler(later, OPTIONS);
+  after.adopt(heldOf(before));
+  update(after, later);
+  assert.equal(valueOfDevice(after, LEDGER_DEVICE)?.flags, ENDPOINT_FLAGS.denied);
+  const same = new AgentTables(OWN);
+  same.setNetwork({ devices: [device(LEDGER_DEVICE, "10.7.0.11")], ownAddresses: [] });
+  const kept = new PolicyCompiler(same, OPTIONS);
+  kept.adopt(heldOf(before));
+  update(kept, same);
+  assert.equal(valueOfDevice(kept, LEDGER_DEVICE)?.identity, LEDGER);
+});
 
 test("a restart without a change gives the same slots, numbers and bytes", () => {
   fc.assert(

@@ -192,7 +192,7 @@ test("named ports: the endpoint's own for ingress, the peer's for egress", () =>
   const rules = [rule("ingress", web, [http]), rule("egress", web, [http])];
   const { compiler, tables } = withPolicies(policy("ledger", { rules }));
   assert.equal(compiler.problems().length, 2);
-  assert.match(compiler.problems()[0] ?? "", /egress\[1\] \(ledger.yaml:1\): no container has a port http\/TCP/);
+  assert.match(compiler.problems()[0] ?? "", /egress\[1\] \(ledger.yaml:1\): no container has a port http for it/);
   putPod(tables, OWN, "demo/ledger-0", "10.7.0.11", LEDGER, [{ name: "http", port: 8080, protocol: "TCP" }]);
   putPod(tables, OWN, "demo/web-0", "10.7.0.21", WEB, [{ name: "http", port: 80, protocol: "TCP" }]);
   putPod(tables, OWN, "demo/web-1", "10.7.0.22", WEB, [
@@ -337,6 +337,18 @@ test("an address that is the node's own, another cluster's or nobody's makes no 
   assert.equal(valueOfDevice(compiler, LEDGER_DEVICE)?.identity, LEDGER);
   for (const ifindex of [12, 13]) assert.equal(valueOfDevice(compiler, ifindex)?.flags, ENDPOINT_FLAGS.denied);
   assert.equal(compiler.addresses.size, 1);
+});
+
+test("a workload that shows the address of a pod of another node does not become that pod", () => {
+  const tables = stage();
+  tables.putPolicy(policy("ledger", { rules: [rule("ingress")] }));
+  putPod(tables, OWN, "demo/web-0", "10.7.0.21", WEB, [], "192.0.2.8");
+  putPod(tables, OWN, "demo/web-1", "10.7.0.22", WEB, [], "192.0.2.7");
+  const devices = [device(12, "10.7.0.21"), device(13, "10.7.0.22")];
+  tables.setNetwork({ devices, ownAddresses: ["192.0.2.7"] });
+  const compiler = compiled(tables);
+  assert.equal(valueOfDevice(compiler, 12)?.flags, ENDPOINT_FLAGS.denied);
+  assert.equal(valueOfDevice(compiler, 13)?.identity, WEB);
 });
 
 test("every rule that holds is named, denies first", () => {

@@ -101,9 +101,10 @@ export function putPod(
   address: string,
   identity: number,
   namedPorts: readonly NamedPort[] = [],
+  hostAddress = "",
 ): void {
   const [namespace = "", podName = ""] = pod.split("/");
-  tables.putIp(cluster, address, { identity, namespace, podName, namedPorts });
+  tables.putIp(cluster, address, { identity, namespace, podName, namedPorts, hostAddress });
 }
 
 export function syncAll(tables: AgentTables): void {

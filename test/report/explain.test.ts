@@ -90,6 +90,11 @@ test("an end that nobody answered for leaves the outcome unknown, but a denial i
     "egress of amsterdam/demo/scraper is not known: no agent that answered knows it",
     "ingress of osaka/demo/ledger is not known: no agent that answered knows it",
   ]);
+  const { from: _from, ...receiverAlone } = receiver();
+  assert.deepEqual(explain(question, [{ ...receiverAlone, directions: [] }]).notes, [
+    "egress of amsterdam/demo/scraper is not known: no agent that answered knows it",
+    "ingress of osaka/demo/ledger is not known: no agent that answered knows amsterdam/demo/scraper",
+  ]);
 });
 
 test("the world judges nothing: one direction is enough; of a pod named by its address it is not", () => {
@@ -101,6 +106,16 @@ test("the world judges nothing: one direction is enough; of a pod named by its a
   assert.deepEqual(explain(outside, [{ ...bystander, from: world, to: world }]).notes, [
     "neither end is a pod that an agent here knows",
   ]);
+});
+
+test("of a service's address nothing is said but whose it is", () => {
+  const asked: ExplainQuestion = { ...question, to: { kind: "address", address: "10.101.0.10" } };
+  const explained = explain(asked, [bystander, { ...sender, service: "demo/hello", directions: [] }]);
+  assert.equal(explained.outcome, "unknown");
+  assert.match(
+    explainText(asked, explained),
+    /^UNKNOWN: .*\n\n! 10\.101\.0\.10 is an address of the service demo\/hello: /,
+  );
 });
 
 test("the text begins with the verdict, and names rule, file, identity, labels and cluster", () => {

@@ -33,7 +33,7 @@ test("an end is asked for by pod, address, CIDR, cluster or label", () => {
 });
 
 test("what is none of these is refused rather than matched with nothing", () => {
-  for (const text of ["", "scraper", "10.0.0.1/8", "a/b/c/d", "/b", "10.0.0.0/33"]) {
+  for (const text of ["", "scraper", "10.0.0.1/8", "a/b/c/d", "/b", "10.0.0.0/33", "cluster:"]) {
     assert.equal(parsePeerTest(text), undefined, text);
   }
 });

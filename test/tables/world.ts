@@ -82,7 +82,7 @@ const kindsOf = ({ name }: Cluster): readonly SourceKind[] => {
 
 /** What an IP entry says, as far as tables keep it. */
 export function pod(identity: number, more: Partial<IpSubject> = {}): IpSubject {
-  return { identity, namespace: "shop", podName: "web", namedPorts: [], ...more };
+  return { identity, namespace: "shop", podName: "web", namedPorts: [], hostAddress: "", ...more };
 }
 
 export function nodeOf(cluster: Cluster, name: string, more: Partial<Node> = {}): Node {

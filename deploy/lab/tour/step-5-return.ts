@@ -6,7 +6,7 @@ import { kernelBackends, kernelIdentity } from "../maps.ts";
 import { sayFigure, sayResult, seconds } from "../output.ts";
 import type { ClusterPlan } from "../plan.ts";
 import { startPod, stopPod } from "../pods.ts";
-import { etcdId, mirrorId, startProgram } from "../programs.ts";
+import { agentStatus, etcdId, mirrorId, startProgram } from "../programs.ts";
 import { backendOf } from "../serving.ts";
 import type { PodRecord } from "../state.ts";
 import { expect, expectNoFailure, expectShares } from "./expect.ts";
@@ -40,6 +40,7 @@ export const changedClusterReturns: Step = {
       `${seconds(agreedMs)} after its start`,
       `+${seconds(Math.max(0, agreedMs - saidMs))}`,
     );
+    await waitForEndpoint(osaka, added);
     await expectIdentities(others, added, old);
     for (const cluster of others) await expectAnswers(tour, cluster, added, old);
     await expectFresh(others, osaka.name);
@@ -56,6 +57,16 @@ async function kernelAgrees(node: ClusterPlan["nodes"][number], added: PodRecord
   return await waitFor(`${node.name}'s BPF maps show both changes`, AGREE_WITHIN_MS, async () => {
     const backends = await kernelBackends(node);
     return backends.has(backendOf(added)) && !backends.has(backendOf(old)) ? systemClock.nowMs() : undefined;
+  });
+}
+
+/** Born while its etcd was dead, the pod is denied until its own node's agent has read who it is. */
+async function waitForEndpoint(cluster: ClusterPlan, pod: PodRecord): Promise<void> {
+  const node = cluster.nodes.find(({ name }) => name === pod.node);
+  if (node === undefined) throw new RangeError(`${cluster.name} has no node ${pod.node}`);
+  await waitFor(`${node.name} knows ${pod.name}`, AGREE_WITHIN_MS, async () => {
+    const endpoints = (await agentStatus(cluster, node))?.endpoints ?? [];
+    return endpoints.some((endpoint) => endpoint.pod === `${pod.namespace}/${pod.name}`) || undefined;
   });
 }
 

@@ -4,6 +4,7 @@ import { outageStaysPut } from "./step-2-outage.ts";
 import { agentsReturn } from "./step-3-agents.ts";
 import { mirrorReturns } from "./step-4-mirror.ts";
 import { changedClusterReturns } from "./step-5-return.ts";
+import { policyFollowsIdentity } from "./step-6-policy.ts";
 import type { Step } from "./tour.ts";
 
 export const STEPS: readonly Step[] = [
@@ -12,4 +13,5 @@ export const STEPS: readonly Step[] = [
   agentsReturn,
   mirrorReturns,
   changedClusterReturns,
+  policyFollowsIdentity,
 ];

@@ -1,4 +1,4 @@
-/** The tour: five steps over one running lab. Each makes real connections, prints figures and fails when its expectation does not hold. */
+/** The tour: six steps over one running lab. Each makes real connections, prints figures and fails when its expectation does not hold. */
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { systemClock } from "../../../src/runtime/clock.ts";
@@ -51,15 +51,21 @@ export function serviceTarget(
   return { address, port: 80, protocol };
 }
 
-/** Calls made by the client pod of a cluster. */
-export function calls(tour: Tour, cluster: ClusterPlan, job: Job): Promise<JobResult> {
-  return askClient(tour.lab.pod(cluster.name, "client").controlSocket, job);
+/** Calls made by a client pod of a cluster. */
+export function calls(tour: Tour, cluster: ClusterPlan, job: Job, pod = "client"): Promise<JobResult> {
+  return askClient(tour.lab.pod(cluster.name, pod).controlSocket, job);
 }
 
 const CONCURRENCY = 8;
 
-export function burst(tour: Tour, cluster: ClusterPlan, target: Target, count: number): Promise<JobResult> {
-  return calls(tour, cluster, { kind: "burst", target, count, concurrency: CONCURRENCY });
+export function burst(
+  tour: Tour,
+  cluster: ClusterPlan,
+  target: Target,
+  count: number,
+  pod?: string,
+): Promise<JobResult> {
+  return calls(tour, cluster, { kind: "burst", target, count, concurrency: CONCURRENCY }, pod);
 }
 
 /** Above what a valid run needs, so that a slow second does not spoil it. */

@@ -55,6 +55,8 @@ export class Agent {
   readonly #datapath: Datapath;
   readonly #endpoints: Endpoints;
   readonly #names: AgentNames;
+  /** Whether what the kernel reports can be named. */
+  #named = false;
   readonly #flows: Flows;
   readonly #explainer: Explainer;
   readonly #counters: DatapathCounters;
@@ -99,7 +101,7 @@ export class Agent {
       },
     });
     const onUnknown = (address: string): void => this.#recheck(address);
-    const named = (): boolean => this.#datapath.status().agreed;
+    const named = (): boolean => this.#named;
     this.#flows = new Flows({ ...parts, ring: objects.ring(EVENT_RING), names: this.#names, named, onUnknown });
     this.#explainer = new Explainer({
       cluster,
@@ -223,8 +225,9 @@ export class Agent {
   }
 
   #reconciled(): void {
-    this.#names.compiled();
-    if (this.#compilers.policy.started) this.#endpoints.open();
+    if (!this.#compilers.policy.started) return;
+    this.#named = true;
+    this.#endpoints.open();
   }
 
   /** The kernel met an address whose identity it does not know: perhaps its entry is gone, perhaps the watch lost something. */

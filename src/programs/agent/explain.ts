@@ -50,7 +50,16 @@ export class Explainer {
       await this.#direction("egress", source, destination, port),
       await this.#direction("ingress", destination, source, port),
     ].filter((direction) => direction !== undefined);
-    return { cluster, node, ...(source && { from: source }), ...(destination && { to: destination }), directions };
+    const service = this.#serviceOf(to);
+    const answer = { cluster, node, ...(source && { from: source }), ...(destination && { to: destination }) };
+    const isSender = directions.some(({ direction }) => direction === "egress");
+    return service !== undefined && isSender ? { ...answer, service, directions: [] } : { ...answer, directions };
+  }
+
+  #serviceOf(end: ExplainEnd): string | undefined {
+    if (end.kind !== "address") return undefined;
+    const { view } = this.#options;
+    return [...view.localServices()].find((name) => view.localService(name)?.frontends.has(end.address));
   }
 
   #peer(end: ExplainEnd): ExplainedPeer | undefined {

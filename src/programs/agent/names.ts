@@ -10,17 +10,10 @@ export class AgentNames implements Names {
   readonly #policy: PolicyCompiler;
   /** Identity to CIDR, as last looked up. */
   #cidrs: ReadonlyMap<number, string> = new Map();
-  /** Until the next compile. */
-  #endpoints: ReadonlyMap<number, string> | undefined;
 
   constructor(view: TablesView, policy: PolicyCompiler) {
     this.#view = view;
     this.#policy = policy;
-  }
-
-  /** Devices, or the pods behind them, may be others. */
-  compiled(): void {
-    this.#endpoints = undefined;
   }
 
   labels(identity: number): readonly string[] {
@@ -38,10 +31,7 @@ export class AgentNames implements Names {
   }
 
   endpoint(ifindex: number): string | undefined {
-    this.#endpoints ??= new Map(
-      this.#policy.endpointStatus().map(({ ifindex: index, device, pod }) => [index, pod ?? device]),
-    );
-    return this.#endpoints.get(ifindex);
+    return this.#policy.endpointName(ifindex);
   }
 
   rule(rule: number): string | undefined {

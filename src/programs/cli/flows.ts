@@ -33,6 +33,14 @@ function peerTest(given: string) {
   );
 }
 
+const PROTOCOLS = ["tcp", "udp", "sctp", "icmp", "icmpv6"];
+
+function protocolName(given: string): string {
+  const isNumber = /^[0-9]{1,3}$/.test(given) && Number(given) <= 255;
+  if (isNumber || PROTOCOLS.includes(given.toLowerCase())) return given;
+  throw new InvalidArgumentError("It must be TCP, UDP, SCTP, ICMP, ICMPv6, or a number from 0 to 255.");
+}
+
 export function flows(): Command {
   const peers = "namespace/pod, cluster/namespace/pod, address, CIDR, cluster:NAME, or label";
   return reader("flows", "what became of packets at this machine's pods: new, dropped and changed flows")
@@ -43,7 +51,7 @@ export function flows(): Command {
     .option("--from <x>", `only from: ${peers}`, peerTest)
     .option("--to <x>", "only to: the same", peerTest)
     .option("--port <n>", "only to this port (ICMP: type)", wholeNumber(0, 65_535))
-    .option("--protocol <protocol>", "only TCP, UDP, SCTP, ICMP, ICMPv6, or a number")
+    .option("--protocol <protocol>", "only TCP, UDP, SCTP, ICMP, ICMPv6, or another's number", protocolName)
     .option("--node <node>", "only judged on this node")
     .option("--cluster <cluster>", "only judged in this cluster")
     .action((options: FlowsOptions) => new FlowReader(options).run());

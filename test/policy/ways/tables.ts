@@ -76,7 +76,7 @@ function putPod(tables: AgentTables, cluster: Cluster, pod: Pod, numbers: Identi
   const identity = numbers.of(cluster, pod);
   if (pod.unlabelled !== true) tables.putIdentity(cluster, identity);
   const namedPorts = pod.namedPorts as readonly NamedPort[];
-  const subject = { identity: identity.id, namespace: pod.namespace, podName: pod.name, namedPorts };
+  const subject = { identity: identity.id, namespace: pod.namespace, podName: pod.name, namedPorts, hostAddress: "" };
   for (const address of pod.addresses) tables.putIp(cluster, address, subject);
   if (pod.audit === true) tables.putEndpoint({ namespace: pod.namespace, name: pod.name, audit: true });
 }
@@ -86,7 +86,7 @@ function putNode(tables: AgentTables, cluster: Cluster, node: Node): void {
   for (const [name, addresses] of Object.entries(reserved)) {
     const identity = RESERVED_IDENTITIES[name as "health" | "ingress"];
     for (const address of addresses) {
-      tables.putIp(cluster, address, { identity, namespace: "", podName: "", namedPorts: [] });
+      tables.putIp(cluster, address, { identity, namespace: "", podName: "", namedPorts: [], hostAddress: "" });
     }
   }
   tables.putNode(cluster, {
@@ -102,7 +102,8 @@ function putNode(tables: AgentTables, cluster: Cluster, node: Node): void {
 
 function putLie(tables: AgentTables, cluster: Cluster, { address, podCidr }: Lie, index: number): void {
   const identity = RESERVED_IDENTITIES.health;
-  if (address !== undefined) tables.putIp(cluster, address, { identity, namespace: "", podName: "", namedPorts: [] });
+  if (address !== undefined)
+    tables.putIp(cluster, address, { identity, namespace: "", podName: "", namedPorts: [], hostAddress: "" });
   const podCidrs = podCidr === undefined ? [] : [podCidr];
   putNode(tables, cluster, { cluster: cluster.name, name: `liar-${index}`, addresses: [], podCidrs });
 }

@@ -110,6 +110,8 @@ test("filters choose among all that is kept, not among the last", async (t) => {
     ["--from", "ledger"],
     ["--port", "http"],
     ["--last", "-1"],
+    ["--protocol", "quic"],
+    ["--protocol", "256"],
   ]) {
     const { code, err } = await bulkhead("flows", "--run-dir", runDir, ...bad);
     assert.equal(code, 2, bad.join(" "));
