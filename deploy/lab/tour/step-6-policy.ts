@@ -61,7 +61,7 @@ async function expectAdmitted(tour: Tour, ledger: PodRecord): Promise<void> {
     [0, "IPv4"],
     [1, "IPv6"],
   ] as const) {
-    const label = `${whole(CALLS)} calls of amsterdam/frontend, ${name}`;
+    const label = `${whole(CALLS)} calls of frontend, ${name}`;
     const result = await burst(tour, tour.amsterdam, target(ledger, family), CALLS, "frontend");
     sayResult(label, result);
     expectNoFailure(label, result);
