@@ -15,6 +15,8 @@ export class VerdictCounters {
     DROP_REASONS.map((reason) => [reason, 0]),
   ) as Record<DropReason, number>;
 
+  #audited = 0;
+
   constructor(map: KernelMap, metrics: Metrics) {
     this.#map = map;
     this.#packets = metrics.counter("bulkhead_endpoint_packets_total", "Packets judged at endpoints.", LABELS);
@@ -26,12 +28,18 @@ export class VerdictCounters {
     return this.#drops;
   }
 
+  /** Packets let through that would have been dropped but for audit, answers of such connections among them. */
+  audited(): number {
+    return this.#audited;
+  }
+
   /** Reads the map and adds what came since the last read. */
   async poll(): Promise<void> {
     const { count, keys, values } = await this.#map.dump();
     const { keySize, valueSize } = this.#map;
     const drops: Record<DropReason, number> = { ...this.#drops };
     for (const reason of DROP_REASONS) drops[reason] = 0;
+    let audited = 0;
     for (let index = 0; index < count; index++) {
       const key = decodeVerdictCounterKey(keys.subarray(index * keySize, (index + 1) * keySize));
       const value = decodeVerdictCounterValue(values.subarray(index * valueSize, (index + 1) * valueSize));
@@ -40,7 +48,9 @@ export class VerdictCounters {
       const total = { packets: Number(value.packets), bytes: Number(value.bytes) };
       this.#add({ verdict, reason, direction: key.direction === 0 ? "ingress" : "egress" }, total);
       if (verdict === "dropped") drops[reason] += total.packets;
+      if (verdict === "audited") audited += total.packets;
     }
+    this.#audited = audited;
     this.#drops = drops;
   }
 

@@ -81,6 +81,8 @@ export interface AgentStatus extends ProgramStatusBase {
   readonly policies: readonly PolicyStatus[];
   /** Packets dropped at this node's endpoints since the counters were created, by reason; `forwarded` stays 0. */
   readonly drops: Readonly<Record<DropReason, number>>;
+  /** Packets let through by audit, answers included, since the counters were created. */
+  readonly audited: number;
   /** Events that the kernel could not report: its ring was full. */
   readonly flowsLost: number;
 }

@@ -63,14 +63,15 @@ function agentLines(agents: readonly AgentStatus[]): string {
 const counted = (count: number, one: string, more: string): string => `${count} ${count === 1 ? one : more}`;
 
 /** `n1: 3 endpoints (2 known, 1 unknown, 1 denied), 2 policies, drops: policy-denied 12`. */
-function policyLine({ node, endpoints, policies, drops, flowsLost }: AgentStatus): string {
+function policyLine({ node, endpoints, policies, drops, audited, flowsLost }: AgentStatus): string {
   const known = endpoints.filter(({ pod }) => pod !== undefined).length;
   const denied = endpoints.filter(({ ingress, egress }) => ingress === "denied" || egress === "denied").length;
   const states = `${known} known, ${endpoints.length - known} unknown, ${denied} denied`;
   const dropped = Object.entries(drops).filter(([, count]) => count > 0);
   const reasons = dropped.map(([reason, count]) => `${reason} ${count}`).join(", ") || "none";
+  const passed = audited === 0 ? "" : `, audited: ${audited}`;
   const lost = flowsLost === 0 ? "" : `, ${flowsLost} flow events lost`;
-  return `${safeText(node)}: ${counted(endpoints.length, "endpoint", "endpoints")} (${states}), ${counted(policies.length, "policy", "policies")}, drops: ${safeText(reasons)}${lost}`;
+  return `${safeText(node)}: ${counted(endpoints.length, "endpoint", "endpoints")} (${states}), ${counted(policies.length, "policy", "policies")}, drops: ${safeText(reasons)}${passed}${lost}`;
 }
 
 const indent = (text: string): string => text.replace(/^/gm, "  ");

@@ -33,6 +33,7 @@ test("packets become a metric that only grows, and drops by reason; audited pack
     Object.entries(counters.drops()).filter(([, packets]) => packets > 0),
     [["policy-denied", 7]],
   );
+  assert.equal(counters.audited(), 9);
   await count("dropped", "policy-denied", 0, 5n);
   await counters.poll();
   await counters.poll();

@@ -34,6 +34,7 @@ export function agent(node: string): AgentStatus {
     endpoints: [],
     policies: [],
     drops: noDrops,
+    audited: 0,
     flowsLost: 0,
   };
 }

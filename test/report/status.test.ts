@@ -68,9 +68,10 @@ test("an agent's line tells its endpoints, policies, drops by reason, and what i
     ],
     policies: [{ name: "NetworkPolicy/demo/a", source: "a.yaml:1", audit: false, endpoints: 1 }],
     drops: { ...noDrops, "policy-denied": 12, "spoofed-source": 3 },
+    audited: 4,
     flowsLost: 5,
   };
   const line =
-    "n1: 3 endpoints (1 known, 2 unknown, 1 denied), 1 policy, drops: policy-denied 12, spoofed-source 3, 5 flow events lost";
+    "n1: 3 endpoints (1 known, 2 unknown, 1 denied), 1 policy, drops: policy-denied 12, spoofed-source 3, audited: 4, 5 flow events lost";
   assert(statusText([status]).includes(line), statusText([status]));
 });

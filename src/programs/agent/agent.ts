@@ -179,6 +179,7 @@ export class Agent {
       endpoints: this.#compilers.policy.endpointStatus(),
       policies: this.#compilers.policy.policyStatus(),
       drops: this.#verdicts.drops(),
+      audited: this.#verdicts.audited(),
       flowsLost: this.#counters.total("events-lost"),
       problems: [
         ...problems,
