@@ -214,6 +214,9 @@ function sweep(): void {
 /** Names made by a test process that is no more. */
 function leftovers(directory: string): string[] {
   if (!existsSync(directory)) return [];
-  const dead = (name: string): boolean => !existsSync(`/proc/${name.slice(PREFIX.length).split("-")[0]}`);
-  return readdirSync(directory).filter((name) => name.startsWith(PREFIX) && dead(name));
+  const dead = (name: string): boolean => {
+    const pid = name.startsWith(PREFIX) ? (name.slice(PREFIX.length).split("-", 1)[0] ?? "") : "";
+    return /^\d+$/.test(pid) && !existsSync(`/proc/${pid}`);
+  };
+  return readdirSync(directory).filter(dead);
 }
