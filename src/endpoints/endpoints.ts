@@ -38,6 +38,8 @@ export interface EndpointsOptions {
 export interface EndpointsStatus {
   readonly devices: number;
   readonly attached: number;
+  /** Veths that no pattern of `endpointDevices` matches: nothing is enforced there. */
+  readonly unmatched: readonly EndpointDevice[];
   readonly problems: readonly string[];
 }
 
@@ -49,6 +51,7 @@ export class Endpoints {
   #state: NetworkState | undefined;
   /** Devices that were in the reading before, and not in the last. */
   #missing: readonly EndpointDevice[] = [];
+  #unmatched: readonly EndpointDevice[] = [];
   #open = false;
   #fault: string | undefined;
   /** Read and attach everything at the next look. */
@@ -116,13 +119,14 @@ export class Endpoints {
         `${devices} devices: policy is not enforced yet: the own cluster's policies, identities and addresses are not complete in the local etcd`,
       );
     }
-    return { devices, attached: this.#attachments.size, problems };
+    return { devices, attached: this.#attachments.size, unmatched: this.#unmatched, problems };
   }
 
   /** A device counts as gone when two readings in a row lack it. */
   #read(): NetworkState {
     const { devices, ownAddresses } = this.#options.network.read();
     const workloads = devices.filter(({ name }) => this.#isWorkload(name));
+    this.#unmatched = devices.filter(({ name }) => !this.#isWorkload(name));
     const present = new Set(workloads.map(({ ifindex }) => ifindex));
     const gone = new Set(this.#missing.map(({ ifindex }) => ifindex));
     this.#missing = (this.#state?.devices ?? []).filter(({ ifindex }) => !present.has(ifindex) && !gone.has(ifindex));

@@ -185,10 +185,23 @@ export class Agent {
         ...problems,
         ...datapath.problems,
         ...this.#endpoints.status().problems,
+        ...this.#overlooked(),
         ...this.#objects.problems(),
         ...this.#compilers.problems(),
       ],
     };
+  }
+
+  /** Devices of the own cluster's pods that are not looked at, a line each. */
+  #overlooked(): readonly string[] {
+    return this.#endpoints.status().unmatched.flatMap(({ name, addresses }) => {
+      const owners = addresses.map((address) => this.#names.owner(address));
+      const owner = owners.find((one) => one?.cluster === this.#settings.cluster && one.pod !== "");
+      if (owner === undefined) return [];
+      return [
+        `device ${name} of ${owner.pod}: no pattern of --endpoint-devices matches it, so no policy is enforced there; add one`,
+      ];
+    });
   }
 
   /** Answers EXPLAIN_PATH. Throws a UserError when the query is not one. */

@@ -79,6 +79,23 @@ async function answers(agent: Agent, from: string, to: string, port: string) {
   });
 }
 
+test("a pod's device that no pattern matches is told: nothing is enforced there", async () => {
+  const mesh = withPod();
+  const others = [
+    { ifindex: 8, name: "gke8", addresses: [POD] },
+    { ifindex: 9, name: "eth0", addresses: ["198.51.100.9"] },
+  ];
+  mesh.network.set({ devices: others, ownAddresses: ["192.0.2.1"] });
+  const { agent, crash } = await start(mesh);
+  await mesh.local.clock.advance(6_000);
+  const { endpoints, problems } = agent.status();
+  assert.deepEqual(endpoints, []);
+  assert.deepEqual(problems, [
+    "device gke8 of shop/web: no pattern of --endpoint-devices matches it, so no policy is enforced there; add one",
+  ]);
+  await crash();
+});
+
 test("a policy in the local etcd is enforced at the device, and explained by rule and file", async () => {
   const mesh = withPod();
   admit(mesh);
