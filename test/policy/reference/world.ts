@@ -150,18 +150,19 @@ export function labelsOfPod(pod: Pod): readonly Label[] {
   return list;
 }
 
-const labelTexts = new WeakMap<Pod, string>();
+const identityTexts = new WeakMap<Pod, string>();
 
-function labelText(pod: Pod): string {
-  const known = labelTexts.get(pod);
+/** Labels that are not known may be any: such a pod is like itself only. */
+function identityText(pod: Pod): string {
+  const known = identityTexts.get(pod);
   if (known !== undefined) return known;
   const texts = labelsOfPod(pod).map(({ key, value }) => `${key}=${value}`);
-  const text = texts.sort().join(";");
-  labelTexts.set(pod, text);
+  const text = `${pod.unlabelled === true ? pod.name : ""} ${texts.sort().join(";")}`;
+  identityTexts.set(pod, text);
   return text;
 }
 
 /** Pods that no policy can tell from this one: those of its identity. */
 export function podsLike(world: World, pod: Pod): readonly Pod[] {
-  return world.pods.filter((other) => other.cluster === pod.cluster && labelText(other) === labelText(pod));
+  return world.pods.filter((other) => other.cluster === pod.cluster && identityText(other) === identityText(pod));
 }
