@@ -31,6 +31,6 @@ export const TIERS: readonly Tier[] = [
   { name: "kernel", files: "bpf/test/**/*.test.ts", concurrency: 1, timeoutMs: 5 * MINUTE_MS, live: false },
   { name: "e2e", files: "e2e/**/*.test.ts", concurrency: 1, timeoutMs: 15 * MINUTE_MS, live: true },
   { name: "seeds", script: "test/sim/main.ts", args: ["--seeds", "1000"] },
-  { name: "policy", script: "test/policy/random/main.ts", args: [] },
+  { name: "policy", script: "test/policy/random/main.ts", args: ["--seed", "1"] },
   { name: "tour", script: "deploy/lab/main.ts", args: ["--name", "full", "--repeat", "5"] },
 ];
