@@ -1,5 +1,5 @@
 /** Complete listings: every page of every range at one revision, so that what is missing from it was truly not there. */
-
+import { createHash } from "node:crypto";
 import type { KeyValue, KvClient, RangeResponse } from "../kv/client.ts";
 import { KvError, prefixEnd } from "../kv/client.ts";
 import type { Clock } from "../runtime/clock.ts";
@@ -35,12 +35,15 @@ export class ListingTooLargeError extends Error {
   readonly retryable = true;
 }
 
-/** A fact that only the etcd that was listed can confirm: at `revision`, `key` had this mod_revision. */
+/** A fact that only the etcd that was listed can confirm: at `revision`, `key` stood just so. */
 export interface Witness {
   readonly revision: number;
   readonly key: string;
   /** 0: the key did not exist. */
   readonly modRevision: number;
+  readonly version: number;
+  /** Of the value; "" when the key did not exist. */
+  readonly digest: string;
 }
 
 /** Compactions in the middle of one listing before it is given up: more of them means pages that never catch up. */
@@ -50,18 +53,32 @@ export function prefixRange(prefix: string): KeyRange {
   return { key: prefix, rangeEnd: prefixEnd(prefix) };
 }
 
+export function witness(revision: number, kv: KeyValue): Witness {
+  const { key, modRevision, version, value } = kv;
+  return { revision, key, modRevision, version, digest: digestOf(value) };
+}
+
+function digestOf(value: Uint8Array): string {
+  return createHash("sha256").update(value).digest("base64url");
+}
+
 /** The newest key of the listing: an etcd that was wiped and filled again, even past our revision, does not have it just so. */
 export function witnessOf(listing: Listing, ranges: readonly KeyRange[]): Witness {
   let newest: KeyValue | undefined;
   for (const kvs of listing.ranges) for (const kv of kvs) if (kv.modRevision > (newest?.modRevision ?? 0)) newest = kv;
-  const key = newest?.key ?? ranges[0]?.key ?? "\0";
-  return { revision: listing.revision, key, modRevision: newest?.modRevision ?? 0 };
+  if (newest) return witness(listing.revision, newest);
+  return { revision: listing.revision, key: ranges[0]?.key ?? "\0", modRevision: 0, version: 0, digest: "" };
 }
 
 /** Rejects with a KvError when the fact cannot be asked for, also because it was compacted or lies in the future. */
-export async function confirms(kv: KvClient, { revision, key, modRevision }: Witness): Promise<boolean> {
+export async function confirms(
+  kv: KvClient,
+  { revision, key, modRevision, version, digest }: Witness,
+): Promise<boolean> {
   const { kvs } = await kv.range({ key, revision });
-  return (kvs[0]?.modRevision ?? 0) === modRevision;
+  const [found] = kvs;
+  if (!found) return modRevision === 0;
+  return found.modRevision === modRevision && found.version === version && digestOf(found.value) === digest;
 }
 
 /** The first key after `key`. */

@@ -23,6 +23,11 @@ export class Claims {
     return this.#idOf.get(name);
   }
 
+  /** Nothing of the cluster is left. */
+  release(name: string): void {
+    this.#idOf.delete(name);
+  }
+
   /** Takes `id` for `name`, or says in one line why not. */
   take(name: string, id: number): string | undefined {
     if (id === this.#own.id) {

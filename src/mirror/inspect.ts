@@ -9,6 +9,7 @@ import { judgeClusterConfig } from "../wire/cluster-config.ts";
 import { CLUSTER_CONFIG_PREFIX, canaryKey, clusterOfConfigKey } from "../wire/keys.ts";
 import { RESOURCES } from "../wire/resources.ts";
 import type { RemoteRecord } from "./record.ts";
+import { type Remembered, readRemembered } from "./remembered.ts";
 import type { MirrorLimits, Writing } from "./remote.ts";
 
 interface InspectOptions {
@@ -47,18 +48,24 @@ export async function inspectCache(writing: Writing, options: InspectOptions): P
   return ids;
 }
 
-/** Counts what is cached of a remote, so that the status is right before, and without, any contact. */
-export async function inspectRemote(writing: Writing, record: RemoteRecord, options: InspectOptions): Promise<void> {
+/** Counts what is cached of a remote, so that the status is right before, and without, any contact; and reads what was remembered of it. */
+export async function inspectRemote(
+  writing: Writing,
+  record: RemoteRecord,
+  options: InspectOptions,
+): Promise<Remembered> {
   let canaries = 0;
   for (const { kind, cachePrefix, cacheCanary } of RESOURCES) {
     const prefix = cachePrefix(record.name);
     const range = { key: prefix, rangeEnd: prefixEnd(prefix), countOnly: true };
     const counted = await patiently(writing, options, () => writing.local.range(range));
-    if (counted) record.counted(kind, counted.count);
+    if (counted) record.index.counted(kind, counted.count);
     const key = canaryKey(record.name, cacheCanary);
     const canary = await patiently(writing, options, () => writing.local.range({ key }));
     const found: KeyValue | undefined = canary?.kvs[0];
     if (found) canaries++;
   }
   record.synced = canaries === RESOURCES.length;
+  const remembered = await patiently(writing, options, () => readRemembered(writing.local, record.name));
+  return remembered ?? { discarded: [] };
 }

@@ -6,18 +6,20 @@ import type { Term } from "../elect/elect.ts";
 import { elect } from "../elect/elect.ts";
 import type { ConnectEtcd, KvClient } from "../kv/client.ts";
 import type { Cluster } from "../model/cluster.ts";
-import type { MirrorStatus } from "../model/status.ts";
+import type { MirrorStatus, SetAside } from "../model/status.ts";
 import { Publisher } from "../publish/publisher.ts";
 import { type Clock, every } from "../runtime/clock.ts";
 import type { Logger } from "../runtime/log.ts";
 import type { Metrics } from "../runtime/metrics.ts";
 import type { Random } from "../runtime/random.ts";
+import { UserError } from "../runtime/user-error.ts";
 import { KVSTOREMESH_LOCK_PREFIX } from "../wire/keys.ts";
 import { Claims } from "./claims.ts";
 import { MirrorGauges } from "./gauges.ts";
 import { inspectCache, inspectRemote } from "./inspect.ts";
 import { ListGate } from "./list-gate.ts";
-import { type MirrorLimits, type NewBreaker, Remote, type Writing } from "./remote.ts";
+import type { Ownership } from "./ownership.ts";
+import { type MirrorLimits, type NewBreaker, Remote, removedBy, type Writing } from "./remote.ts";
 import { readRemoteFile } from "./remote-files.ts";
 
 export interface MirrorOptions {
@@ -41,6 +43,8 @@ export interface MirrorOptions {
 }
 
 const GAUGES_INTERVAL_MS = 1_000;
+const ANYBODY: Ownership = { judge: () => ({ kind: "accepted" }), came() {}, gone() {} };
+const ALL_GONE = "all configuration files vanished at once: its state stays as it is and ages (nothing is withdrawn)";
 
 export class Mirror {
   readonly #options: MirrorOptions;
@@ -103,12 +107,22 @@ export class Mirror {
       const before = this.#files.get(name);
       if (before === undefined || Buffer.compare(before, bytes) !== 0) this.#fileChanged(name, bytes);
     }
-    for (const name of this.#files.keys()) {
-      if (files.has(name) || unread.includes(name)) continue;
-      this.#misnamed.delete(name);
-      this.#remotes.get(name)?.unconfigure();
-    }
+    const isGone = (name: string): boolean => !files.has(name) && !unread.includes(name);
+    for (const name of this.#misnamed.keys()) if (isGone(name)) this.#misnamed.delete(name);
     this.#files = files;
+    this.#filesGone([...this.#remotes.values()].filter(({ name, isConfigured }) => isConfigured && isGone(name)));
+  }
+
+  /**
+   * One file that goes while others stay is meant: its remote is drained. All at once are more likely a volume that is not there: nothing is
+   * drained, not even what was about to be, and a person decides.
+   */
+  #filesGone(gone: readonly Remote[]): void {
+    if (gone.length === 0) return;
+    const remotes = [...this.#remotes.values()];
+    const some = remotes.some((remote) => remote.isConfigured && !gone.includes(remote));
+    if (some) for (const remote of gone) remote.unconfigure(removedBy("its configuration file was removed"));
+    else for (const remote of remotes) remote.unconfigure({ kind: "missing", line: ALL_GONE });
   }
 
   #fileChanged(name: string, bytes: Uint8Array): void {
@@ -142,10 +156,20 @@ export class Mirror {
       newBreaker,
       gate: this.#gate,
       refuseId,
+      ownership: () => ANYBODY,
+      drained: (of) => this.#forget(of),
     });
     this.#remotes.set(name, remote);
     if (this.#writing) this.#start(remote, this.#writing);
     return remote;
+  }
+
+  /** Nothing of a removed remote is left. */
+  #forget(name: string): void {
+    this.#remotes.get(name)?.stop();
+    this.#remotes.delete(name);
+    this.#claims.release(name);
+    this.#options.log.info({ remote: name }, "removed remote drained");
   }
 
   #start(remote: Remote, writing: Writing): void {
@@ -155,8 +179,7 @@ export class Mirror {
 
   async #mirror(remote: Remote, writing: Writing): Promise<void> {
     const { clock, random, log, limits } = this.#options;
-    await inspectRemote(writing, remote.record, { clock, random, log, limits });
-    await remote.mirror(writing);
+    await remote.mirror(writing, await inspectRemote(writing, remote.record, { clock, random, log, limits }));
   }
 
   async #lead(term: Term): Promise<void> {
@@ -218,6 +241,28 @@ export class Mirror {
       ],
       remotes: this.#statuses(),
     };
+  }
+
+  /** @throws UserError when nothing like that is held. */
+  confirmHold(remote: string, kind: string): void {
+    this.#known(remote).confirmHold(kind);
+  }
+
+  /** @throws UserError likewise. */
+  discardHold(remote: string, kind: string): void {
+    this.#known(remote).discardHold(kind);
+  }
+
+  /** What is refused or parked, of one remote or of all. */
+  setAside(remote?: string): readonly SetAside[] {
+    const records = remote === undefined ? [...this.#remotes.values()] : [this.#known(remote)];
+    return records.flatMap(({ record }) => record.setAside());
+  }
+
+  #known(name: string): Remote {
+    const remote = this.#remotes.get(name);
+    if (remote) return remote;
+    throw new UserError(`no remote ${name}: there are ${[...this.#remotes.keys()].sort().join(", ") || "none"}`);
   }
 
   /** Ready: the configuration was read, the local etcd answered, and every remote was tried once (on a standby: none is). */

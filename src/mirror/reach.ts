@@ -1,19 +1,25 @@
-/** From an address to one complete listing of a remote: connect, handshake, list. This is what the breaker guards. */
+/** From an address to one complete listing of a remote, or to where a watch may go on: connect, handshake, list. This is what the breaker guards. */
 import { type KeyRange, type Listing, list, prefixRange } from "../follow/list.ts";
 import type { KvClient } from "../kv/client.ts";
 import type { ClusterConfig } from "../model/resource.ts";
 import type { Clock } from "../runtime/clock.ts";
 import { judgeClusterConfig } from "../wire/cluster-config.ts";
-import { canaryKey, canaryPrefix, clusterConfigKey, HEARTBEAT_KEY } from "../wire/keys.ts";
+import { cachedDrainKey, canaryKey, canaryPrefix, clusterConfigKey, drainKey, HEARTBEAT_KEY } from "../wire/keys.ts";
 import { RESOURCES, type Resource, type ResourceKind } from "../wire/resources.ts";
+import { type Checkpoint, judgeWorld, type ResumePoint, type World } from "./checkpoint.ts";
 import type { ListGate } from "./list-gate.ts";
 import type { RemoteRecord } from "./record.ts";
 
-/** Where things are in `Reached.listing.ranges`; the kinds follow in the order of RESOURCES. */
+/** Where things are in the ranges of `Reached`; the kinds that the remote offers follow in the order of RESOURCES. */
 export const CONFIG_RANGE = 0;
 export const CANARY_RANGE = 1;
 export const HEARTBEAT_RANGE = 2;
-export const FIRST_KIND_RANGE = 3;
+export const DRAIN_RANGE = 3;
+export const FIRST_KIND_RANGE = 4;
+
+/** A watch is taken up again rather than listed when fewer revisions than this, or than a quarter of the remote's keys, are missing. */
+const MAX_RESUMED_REVISIONS = 20_000;
+const RESUMED_SHARE = 4;
 
 /** The remote answers, but not as one that we may mirror. Nothing of it is touched; it is asked again later. */
 export class RemoteRefusedError extends Error {
@@ -30,11 +36,14 @@ export class RemoteNotReadyError extends Error {
 export interface Reached {
   readonly kv: KvClient;
   readonly ranges: readonly KeyRange[];
-  readonly listing: Listing;
+  /** What the remote offers, in the order of the ranges. */
+  readonly kinds: readonly Resource[];
   readonly config: ClusterConfig;
   /** The config as the remote wrote it. */
   readonly configBytes: Uint8Array;
-  readonly listedAtMs: number;
+  /** Whether its etcd is the one that was followed before. */
+  readonly world: World;
+  readonly from: { readonly listing: Listing; readonly listedAtMs: number } | { readonly resume: ResumePoint };
 }
 
 export interface ReachOptions {
@@ -43,6 +52,10 @@ export interface ReachOptions {
   readonly connect: () => Promise<KvClient>;
   /** Says in one line why a remote with this id is refused. */
   readonly refuseId: (id: number) => string | undefined;
+  /** How far the remote was followed before, also by a process before this one. */
+  readonly checkpoint: Checkpoint | undefined;
+  /** From where a watch may go on: only while nobody else wrote into the cache. */
+  readonly resume: ResumePoint | undefined;
   readonly gate: ListGate;
   readonly clock: Clock;
   readonly signal: AbortSignal;
@@ -62,10 +75,20 @@ export async function reach(options: ReachOptions): Promise<Reached> {
     options.signal.throwIfAborted();
     options.signal.addEventListener("abort", close, { once: true });
     options.record.phase = "handshake";
-    const { kvs } = await kv.range({ key: clusterConfigKey(options.name) });
+    const { kvs, clusterId, revision } = await kv.range({ key: clusterConfigKey(options.name) });
     const config = acceptConfig(options, kvs[0]?.value);
     options.record.connected = true;
-    return await options.gate.run(() => listRemote(options, kv, config));
+    const { checkpoint, resume } = options;
+    const world = checkpoint ? await judgeWorld(kv, clusterId, checkpoint) : "unknown";
+    if (
+      world === "same" &&
+      resume &&
+      isNear(options, resume, revision) &&
+      sameBytes(kvs[0]?.value, resume.configBytes)
+    ) {
+      return { ...frameOf(options.name, config), kv, config, configBytes: resume.configBytes, world, from: { resume } };
+    }
+    return { ...(await options.gate.run(() => listRemote(options, kv, config))), world };
   } catch (error) {
     options.record.connected = false;
     kv.close();
@@ -75,18 +98,38 @@ export async function reach(options: ReachOptions): Promise<Reached> {
   }
 }
 
+function isNear({ record }: ReachOptions, { revision }: ResumePoint, head: number): boolean {
+  return head - revision < Math.min(MAX_RESUMED_REVISIONS, record.size / RESUMED_SHARE);
+}
+
+function sameBytes(left: Uint8Array | undefined, right: Uint8Array): boolean {
+  return left !== undefined && Buffer.compare(left, right) === 0;
+}
+
 /** Everything at one revision, config and canaries included: so a canary in it vouches for the keys beside it. */
-async function listRemote(options: ReachOptions, kv: KvClient, expected: ClusterConfig): Promise<Reached> {
+async function listRemote(
+  options: ReachOptions,
+  kv: KvClient,
+  expected: ClusterConfig,
+): Promise<Omit<Reached, "world">> {
   options.record.phase = "listing";
   const listedAtMs = options.clock.nowMs();
-  const ranges = rangesOf(options.name, expected);
-  const listing = await list(kv, ranges, options);
+  const frame = frameOf(options.name, expected);
+  const listing = await list(kv, frame.ranges, options);
   const configBytes = listing.ranges[CONFIG_RANGE]?.[0]?.value;
   const config = acceptConfig(options, configBytes);
-  if (configBytes === undefined || config.cached !== expected.cached || config.id !== expected.id) {
+  if (configBytes === undefined || !sameFrame(config, expected)) {
     throw new RemoteNotReadyError("its cluster config changed during the listing");
   }
-  return { kv, ranges, listing, config, configBytes, listedAtMs };
+  return { ...frame, kv, config, configBytes, from: { listing, listedAtMs } };
+}
+
+function sameFrame(left: ClusterConfig, right: ClusterConfig): boolean {
+  const offered = (config: ClusterConfig): string =>
+    offeredKinds(config)
+      .map(({ kind }) => kind)
+      .join();
+  return left.cached === right.cached && left.id === right.id && offered(left) === offered(right);
 }
 
 function acceptConfig({ name, refuseId }: ReachOptions, bytes: Uint8Array | undefined): ClusterConfig {
@@ -102,14 +145,22 @@ function acceptConfig({ name, refuseId }: ReachOptions, bytes: Uint8Array | unde
   return judged.value;
 }
 
-/** A remote that mirrors others itself shows its own state in cache form. */
-function rangesOf(name: string, { cached }: ClusterConfig): readonly KeyRange[] {
-  return [
+function offeredKinds(config: ClusterConfig): readonly Resource[] {
+  return RESOURCES.filter((kind) => kind.offers(config));
+}
+
+/** What to follow. A remote that mirrors others itself shows its own state in cache form. */
+function frameOf(name: string, config: ClusterConfig): Pick<Reached, "ranges" | "kinds"> {
+  const kinds = offeredKinds(config);
+  const { cached } = config;
+  const ranges = [
     { key: clusterConfigKey(name) },
     prefixRange(canaryPrefix(name)),
     { key: HEARTBEAT_KEY },
-    ...RESOURCES.map((resource) => prefixRange(cached ? resource.cachePrefix(name) : resource.statePrefix(name))),
+    { key: cached ? cachedDrainKey(name) : drainKey(name) },
+    ...kinds.map((kind) => prefixRange(cached ? kind.cachePrefix(name) : kind.statePrefix(name))),
   ];
+  return { ranges, kinds };
 }
 
 /** The key that says that all of `kind` was written at the remote. */
@@ -117,19 +168,14 @@ export function remoteCanary(name: string, kind: Resource, { cached }: ClusterCo
   return canaryKey(name, cached ? kind.cacheCanary : kind.stateCanary);
 }
 
-/** Says of itself that it writes none: then there is no canary to wait for. */
-function writesNone({ kind }: Resource, { endpointSlicesExportMode }: ClusterConfig): boolean {
-  return kind === "services" && endpointSlicesExportMode === "endpointslices-only";
-}
-
-/** Kinds of which a listing with these canaries is known to be complete: only of these may anything be pruned. */
+/** Kinds of which a listing with these canaries is known to be complete: only of these may anything be pruned. What is not offered is nothing. */
 export function completeKinds(
   name: string,
   config: ClusterConfig,
   canaries: ReadonlyMap<string, Uint8Array>,
 ): ReadonlySet<ResourceKind> {
   const complete = RESOURCES.filter(
-    (kind) => !config.syncedCanaries || writesNone(kind, config) || canaries.has(remoteCanary(name, kind, config)),
+    (kind) => !config.syncedCanaries || !kind.offers(config) || canaries.has(remoteCanary(name, kind, config)),
   );
   return new Set(complete.map(({ kind }) => kind));
 }

@@ -1,8 +1,10 @@
 /** What is known about one remote, and how it is told: the mutable record behind RemoteStatus. */
 
 import type { Rejection } from "../model/resource.ts";
-import type { Grade, RemotePhase, RemoteStatus } from "../model/status.ts";
-import { RESOURCES, type ResourceKind } from "../wire/resources.ts";
+import type { Grade, HoldStatus, RemotePhase, RemoteStatus, SetAside } from "../model/status.ts";
+import { RESOURCES } from "../wire/resources.ts";
+import { Parked } from "./parked.ts";
+import { RemoteIndex } from "./remote-index.ts";
 
 export interface AgeLimits {
   readonly suspectAfterMs: number;
@@ -30,9 +32,12 @@ export class RemoteRecord {
   fileFault: string | undefined;
   #heartbeat: { readonly modRevision: number; readonly atMs: number } | undefined;
   #provenAtMs: number | undefined;
-  readonly #keys = new Map<ResourceKind, Set<string>>();
-  /** Counts until the keys are known. */
-  readonly #counts = new Map<ResourceKind, number>();
+  readonly index = new RemoteIndex();
+  readonly parked = new Parked();
+  /** Whether nothing that we know of is missing in the index. */
+  audited = false;
+  /** Withdrawals that are not believed, or not yet. */
+  holds: () => readonly HoldStatus[] = () => [];
   /** Cache key -> why its newest value is refused. */
   readonly #rejected = new Map<string, Rejection>();
 
@@ -50,27 +55,12 @@ export class RemoteRecord {
     if (this.#heartbeat?.modRevision !== modRevision) this.#heartbeat = { modRevision, atMs };
   }
 
-  counted(kind: ResourceKind, count: number): void {
-    if (!this.#keys.has(kind)) this.#counts.set(kind, count);
-  }
-
-  /** @param keys are the record's own from now on. */
-  listed(kind: ResourceKind, keys: Set<string>): void {
-    this.#keys.set(kind, keys);
-  }
-
-  /** Keys of all kinds, refused ones too: what is kept in memory of the remote. */
+  /** Keys of all kinds, refused and parked ones too: what is kept in memory of the remote. */
   get size(): number {
-    return Object.values(this.entries()).reduce((sum, count) => sum + count, this.#rejected.size);
+    return this.index.size;
   }
 
-  written(kind: ResourceKind, key: string): void {
-    this.#keys.get(kind)?.add(key);
-    this.#rejected.delete(key);
-  }
-
-  removed(kind: ResourceKind, key: string): void {
-    this.#keys.get(kind)?.delete(key);
+  accepted(key: string): void {
     this.#rejected.delete(key);
   }
 
@@ -85,7 +75,7 @@ export class RemoteRecord {
 
   entries(): Readonly<Record<string, number>> {
     const entries: Record<string, number> = {};
-    for (const { kind } of RESOURCES) entries[kind] = this.#keys.get(kind)?.size ?? this.#counts.get(kind) ?? 0;
+    for (const { kind } of RESOURCES) entries[kind] = this.index.cached(kind);
     return entries;
   }
 
@@ -126,16 +116,29 @@ export class RemoteRecord {
       breaker: breaker.state,
       failures: breaker.failures,
       rejected: this.#rejected.size,
+      parked: this.parked.size,
+      holds: this.holds(),
+      audited: this.audited,
       ...(lastError !== undefined && { lastError }),
     };
   }
 
-  /** Lines for a person: refusal of the remote, and its refused values with one example. */
+  /** What is refused or parked now. */
+  setAside(): readonly SetAside[] {
+    const refused = Array.from(this.#rejected.values(), (rejection) => ({ remote: this.name, ...rejection }));
+    const parked = Array.from(this.parked.entries(), ([key, { waitsFor }]) => {
+      return { remote: this.name, key, reason: "parked", detail: `waits for ${waitsFor}` };
+    });
+    return [...refused, ...parked];
+  }
+
+  /** Lines for a person: refusal of the remote, its holds, and its refused values with one example. */
   problems(): readonly string[] {
     const lines: string[] = [];
     for (const fault of [this.fileFault, this.refusal]) {
       if (fault !== undefined) lines.push(`remote ${this.name}: ${fault}`);
     }
+    for (const hold of this.holds()) lines.push(`remote ${this.name}: ${holdLine(this.name, hold)}`);
     const [example] = this.#rejected.values();
     if (example) {
       const { key, reason, detail } = example;
@@ -144,4 +147,9 @@ export class RemoteRecord {
     }
     return lines;
   }
+}
+
+function holdLine(name: string, { kind, state, withdrawals, keys }: HoldStatus): string {
+  const what = `${withdrawals} withdrawals of ${kind} (${keys} keys) are ${state}, the cache stays as it was`;
+  return `${what}; \`bulkhead holds\` tells more, \`bulkhead holds confirm ${name}/${kind}\` believes them`;
 }

@@ -1,16 +1,23 @@
 /** One configured remote for as long as the process runs: tries, watches, and tries again; a breaker paces the tries. */
 import type { KvClient } from "../kv/client.ts";
-import type { RemoteStatus } from "../model/status.ts";
-import { FenceLostError, type Publisher } from "../publish/publisher.ts";
+import type { HoldStatus, RemoteStatus } from "../model/status.ts";
+import { FenceLostError, type Publisher, type Writer } from "../publish/publisher.ts";
 import { Backoff, type BackoffSettings } from "../runtime/backoff.ts";
 import { type Clock, sleep } from "../runtime/clock.ts";
 import type { Logger } from "../runtime/log.ts";
 import type { Metrics } from "../runtime/metrics.ts";
 import type { Random } from "../runtime/random.ts";
-import { messageOf } from "../runtime/user-error.ts";
+import { messageOf, UserError } from "../runtime/user-error.ts";
+import { RESOURCES, type ResourceKind } from "../wire/resources.ts";
+import type { Checkpoint, ResumePoint } from "./checkpoint.ts";
+import { drain } from "./drain.ts";
+import { Guard, type GuardLimits } from "./guard.ts";
 import type { ListGate } from "./list-gate.ts";
+import type { Ownership } from "./ownership.ts";
 import { type Reached, RemoteRefusedError, reach } from "./reach.ts";
 import { type AgeLimits, type BreakerView, RemoteRecord } from "./record.ts";
+import { type Remembered, writeCheckpoint } from "./remembered.ts";
+import { RemoteCache } from "./remote-cache.ts";
 import { Session } from "./session.ts";
 
 /** What src/runtime/breaker.ts gives: the part that is used here. */
@@ -23,7 +30,7 @@ export interface AttemptBreaker<T> extends BreakerView {
 
 export type NewBreaker = <T>(name: string, action: () => Promise<T>) => AttemptBreaker<T>;
 
-export interface MirrorLimits extends AgeLimits {
+export interface MirrorLimits extends AgeLimits, GuardLimits {
   /** Keys per page. */
   readonly pageSize: number;
   /** Full lists at once, over all remotes. */
@@ -33,6 +40,12 @@ export interface MirrorLimits extends AgeLimits {
   readonly maxRemoteBytes: number;
   readonly progressIntervalMs: number;
   readonly progressTimeoutMs: number;
+  /** Between two comparisons of what was watched with what the remote holds. */
+  readonly auditIntervalMs: number;
+  /** How long a removed remote's state stays, so that agents can let go of it in their own time. */
+  readonly drainGraceMs: number;
+  /** Between two records of how far a remote was followed. */
+  readonly checkpointIntervalMs: number;
   /** Pauses that no breaker paces: after a watch that had lasted, and while the local etcd does not answer. */
   readonly backoff: BackoffSettings;
   /** Pauses after lists that were followed by no lasting watch: as dear as failures, though the breaker saw them succeed. */
@@ -48,10 +61,24 @@ export interface RemoteOptions {
   readonly newBreaker: NewBreaker;
   readonly gate: ListGate;
   readonly refuseId: (name: string, id: number) => string | undefined;
+  readonly ownership: (name: string) => Ownership;
+  /** Told once nothing of the remote is left in the cache. */
+  readonly drained: (name: string) => void;
 }
 
 /** How to reach a remote, as its configuration file says. */
 export type Dial = () => Promise<KvClient>;
+
+/** Why there is no configuration. `removed`: its state goes too; `missing`: it stays as it is, for a person to decide. */
+export interface Absence {
+  readonly kind: "removed" | "missing";
+  /** One line. */
+  readonly line: string;
+}
+
+export function removedBy(line: string): Absence {
+  return { kind: "removed", line };
+}
 
 /** What a term of leadership brings. */
 export interface Writing {
@@ -65,6 +92,8 @@ export class Remote {
   readonly name: string;
   readonly record: RemoteRecord;
   readonly #options: RemoteOptions;
+  readonly #guard: Guard;
+  readonly #cache: RemoteCache;
   readonly #backoff: Backoff;
   readonly #redial: Backoff;
   #dial: Dial | undefined;
@@ -74,15 +103,29 @@ export class Remote {
   /** The last try reached the remote and did not last. */
   #fleeting = false;
   #attemptSignal = new AbortController().signal;
-  /** Why there is no configuration. */
-  #absence = "no configuration file: its state stays as it is and ages";
+  #absence: Absence = { kind: "missing", line: "no configuration file: its state stays as it is and ages" };
+  #absentSinceMs: number;
+  #checkpoint: Checkpoint | undefined;
+  #resume: ResumePoint | undefined;
+  #checkpointWritten = { witnesses: "", atMs: Number.NEGATIVE_INFINITY };
+  #holdsWritten = "";
 
   constructor(name: string, options: RemoteOptions) {
+    const { clock, limits, random } = options;
     this.name = name;
     this.#options = options;
     this.record = new RemoteRecord(name);
-    this.#backoff = new Backoff(options.random, options.limits.backoff);
-    this.#redial = new Backoff(options.random, options.limits.redial);
+    this.record.holds = () => this.#holds();
+    this.#guard = new Guard(clock, limits);
+    this.#cache = new RemoteCache({
+      ...options,
+      record: this.record,
+      guard: this.#guard,
+      ownership: options.ownership(name),
+    });
+    this.#absentSinceMs = clock.nowMs();
+    this.#backoff = new Backoff(random, limits.backoff);
+    this.#redial = new Backoff(random, limits.redial);
     this.#breaker = this.#newBreaker();
   }
 
@@ -91,15 +134,21 @@ export class Remote {
     this.#reconfigure(dial);
   }
 
+  get isConfigured(): boolean {
+    return this.#dial !== undefined;
+  }
+
   /** The newest configuration is no good: the one before stays in force. */
   refuseFile(line: string): void {
     this.record.fileFault = line;
     if (this.#dial === undefined) this.record.phase = "refused";
   }
 
-  /** Nothing is withdrawn: that needs more than a missing file. */
-  unconfigure(): void {
-    this.#absence = "its configuration file was removed: its state stays as it is and ages (nothing is withdrawn)";
+  /** The configuration is gone. Only `removed` takes the remote's state out of the cache. */
+  unconfigure(absence: Absence): void {
+    if (this.#dial === undefined && this.#absence.kind === absence.kind) return;
+    this.#absence = absence;
+    this.#absentSinceMs = this.#options.clock.nowMs();
     this.#reconfigure(undefined);
   }
 
@@ -127,16 +176,64 @@ export class Remote {
     return this.record.synced || this.record.lastError !== undefined || this.record.fileFault !== undefined;
   }
 
+  #holds(): readonly HoldStatus[] {
+    const holds = this.#guard.holds();
+    const keys = RESOURCES.reduce((sum, { kind }) => sum + this.record.index.cached(kind), 0);
+    if (this.#dial !== undefined || this.#absence.kind === "removed" || keys === 0) return holds;
+    const ageMs = this.#options.clock.nowMs() - this.#absentSinceMs;
+    return [{ kind: "config", state: "held", keys, withdrawals: keys, ageMs, example: this.#absence.line }, ...holds];
+  }
+
+  /** An operator believes what is held. Throws a UserError when there is nothing to confirm, or not here. */
+  confirmHold(kind: string): void {
+    this.#findHold(kind);
+    if (!this.#cache.isOpen) throw new UserError("this kvstoremesh does not lead: confirm it where the leader runs");
+    if (kind === "config") this.unconfigure(removedBy("an operator confirmed that it was removed"));
+    else {
+      this.#cache.confirm(kind as ResourceKind);
+      this.#rememberHolds();
+    }
+  }
+
+  /** An operator does not believe it: the cache stays as it is until the remote says otherwise, or someone confirms it after all. */
+  discardHold(kind: string): void {
+    this.#findHold(kind);
+    if (kind === "config")
+      throw new UserError("a missing configuration file withdraws nothing by itself; put the file back");
+    this.#guard.discard(kind as ResourceKind);
+    this.#rememberHolds();
+  }
+
+  #findHold(kind: string): void {
+    if (this.#holds().some((hold) => hold.kind === kind)) return;
+    throw new UserError(`nothing of ${this.name}/${kind} is held; \`bulkhead holds\` lists what is`);
+  }
+
   /** Mirrors for the length of a term. Resolves when its signal aborts; never rejects. */
-  async mirror(writing: Writing): Promise<void> {
+  async mirror(writing: Writing, remembered: Remembered): Promise<void> {
+    this.#begin(writing, remembered);
     while (!writing.signal.aborted) {
       const configured = this.#configured.signal;
       const signal = AbortSignal.any([writing.signal, configured]);
-      if (this.#dial === undefined) await this.#idle(signal);
-      else await this.#attempt(writing, signal);
+      if (this.#dial !== undefined) await this.#attempt(writing, signal);
+      else if (this.#absence.kind === "removed") {
+        if (await this.#drain(writing, signal)) break;
+      } else await this.#idle(signal);
       await this.#pause(signal);
     }
+    this.#cache.close();
     this.record.phase = "idle";
+  }
+
+  /** Another process may have written into the cache since we did: only a listing tells what has to be done. */
+  #begin({ publisher }: Writing, { checkpoint, discarded }: Remembered): void {
+    this.#cache.open(publisher.scope(this.name));
+    this.record.index.forget();
+    this.#resume = undefined;
+    this.#checkpoint = checkpoint ?? this.#checkpoint;
+    this.#holdsWritten = "";
+    this.#checkpointWritten = { witnesses: "", atMs: Number.NEGATIVE_INFINITY };
+    for (const kind of discarded) this.#guard.discard(kind);
   }
 
   /** The remote was followed for a while. */
@@ -158,9 +255,26 @@ export class Remote {
 
   async #idle(signal: AbortSignal): Promise<void> {
     this.record.phase = this.record.fileFault === undefined ? "idle" : "refused";
-    this.record.lastError = this.#absence;
+    this.record.lastError = this.#absence.line;
     if (signal.aborted) return;
     await new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
+  }
+
+  /** Resolves to whether nothing is left of the remote, and so nothing to do. */
+  async #drain({ publisher, local }: Writing, signal: AbortSignal): Promise<boolean> {
+    const { clock, random, limits, drained, log } = this.#options;
+    this.record.phase = "draining";
+    this.record.lastError = `${this.#absence.line}: its state is taken out of the cache`;
+    const { drainGraceMs: graceMs, pageSize, backoff } = limits;
+    try {
+      const writer = publisher.scope(this.name);
+      const empty = await drain(this.name, { writer, local, clock, random, backoff, graceMs, pageSize, signal });
+      if (empty) drained(this.name);
+      return empty;
+    } catch (error) {
+      if (!signal.aborted) log.warn({ remote: this.name, reason: messageOf(error) }, "not drained yet");
+      return false;
+    }
   }
 
   async #attempt(writing: Writing, signal: AbortSignal): Promise<void> {
@@ -187,12 +301,14 @@ export class Remote {
   #reach(): Promise<Reached> {
     const { clock, gate, limits, refuseId } = this.#options;
     const dial = this.#dial;
-    if (dial === undefined) return Promise.reject(new RemoteRefusedError(this.#absence));
+    if (dial === undefined) return Promise.reject(new RemoteRefusedError(this.#absence.line));
     return reach({
       name: this.name,
       record: this.record,
       connect: dial,
       refuseId: (id) => refuseId(this.name, id),
+      checkpoint: this.#checkpoint,
+      resume: this.#resume,
       gate,
       clock,
       signal: this.#attemptSignal,
@@ -202,19 +318,45 @@ export class Remote {
     });
   }
 
-  #session(writing: Writing, reached: Reached): Session {
-    const { clock, random, log, metrics, limits } = this.#options;
+  #session({ publisher, local }: Writing, reached: Reached): Session {
+    const { clock, random, log, limits } = this.#options;
+    const writer = publisher.scope(this.name);
     return new Session(reached, {
       ...limits,
       record: this.record,
-      publisher: writing.publisher.scope(this.name),
-      local: writing.local,
+      cache: this.#cache,
+      guard: this.#guard,
+      publisher: writer,
+      local,
       clock,
       random,
       log,
-      metrics,
       lasted: () => this.#lasted(),
+      judged: () => this.#rememberHolds(),
+      reached: (point) => this.#followed(writer, point),
     });
+  }
+
+  #followed(writer: Writer, point: ResumePoint | undefined): void {
+    const { clock, limits } = this.#options;
+    this.#resume = point;
+    if (point === undefined) return;
+    this.#checkpoint = point;
+    // Only a witness that changed is worth a write: our own writes move the revision of whoever mirrors us, and theirs moves ours.
+    const witnesses = point.witnesses.map(({ key, modRevision }) => `${key} ${modRevision}`).join();
+    const last = this.#checkpointWritten;
+    if (witnesses === last.witnesses || clock.nowMs() - last.atMs < limits.checkpointIntervalMs) return;
+    this.#checkpointWritten = { witnesses, atMs: clock.nowMs() };
+    writeCheckpoint(writer, this.name, point);
+  }
+
+  #rememberHolds(): void {
+    if (!this.#cache.isOpen) return;
+    const holds = this.#guard.holds();
+    const text = holds.map(({ kind, state, keys }) => `${kind} ${state} ${keys}`).join();
+    if (text === this.#holdsWritten) return;
+    this.#holdsWritten = text;
+    this.#cache.remember(holds);
   }
 
   #lost(detail: string): void {

@@ -1,43 +1,41 @@
 /**
- * One remote between a listing and the end of the watch that follows it: brings the local cache to the listing, then keeps it there.
- * Order: config, then each kind (owners before what they own), each kind's canary after its data is acknowledged.
+ * One remote between a listing (or the point where a watch goes on) and the end of the watch that follows: brings the local cache there, then
+ * keeps it. Order: config, then each kind (owners before what they own), each kind's canary after its data is acknowledged.
  */
-import { type Witness, witnessOf } from "../follow/list.ts";
+import { type Witness, witness, witnessOf } from "../follow/list.ts";
 import { type FollowSink, watch } from "../follow/watch.ts";
-import { eventKey, type KeyValue, type KvClient, type WatchEvent } from "../kv/client.ts";
-import type { Rejection } from "../model/resource.ts";
+import { eventKey, type KeyValue, type KvClient, revisionOf, type WatchEvent } from "../kv/client.ts";
 import type { Writer } from "../publish/publisher.ts";
-import { reconcile } from "../publish/reconcile.ts";
+import { compare } from "../publish/reconcile.ts";
 import type { BackoffSettings } from "../runtime/backoff.ts";
 import { retry } from "../runtime/backoff.ts";
-import { type Clock, Slices } from "../runtime/clock.ts";
+import type { Clock } from "../runtime/clock.ts";
 import type { Logger } from "../runtime/log.ts";
-import type { Counter, Metrics } from "../runtime/metrics.ts";
 import type { Random } from "../runtime/random.ts";
 import { messageOf } from "../runtime/user-error.ts";
 import { adaptClusterConfig } from "../wire/cluster-config.ts";
-import { canaryKey, clusterConfigKey } from "../wire/keys.ts";
-import {
-  cacheKey,
-  DISABLED_CACHE_CANARIES,
-  judge,
-  RESOURCES,
-  type Resource,
-  type ResourceKind,
-} from "../wire/resources.ts";
+import { cachedDrainKey, canaryKey, clusterConfigKey } from "../wire/keys.ts";
+import { DISABLED_CACHE_CANARIES, RESOURCES, type Resource, type ResourceKind } from "../wire/resources.ts";
+import { Auditor } from "./auditor.ts";
+import type { ResumePoint } from "./checkpoint.ts";
+import type { Guard } from "./guard.ts";
 import {
   CANARY_RANGE,
   CONFIG_RANGE,
   completeKinds,
+  DRAIN_RANGE,
   FIRST_KIND_RANGE,
   HEARTBEAT_RANGE,
   type Reached,
   remoteCanary,
 } from "./reach.ts";
 import type { RemoteRecord } from "./record.ts";
+import type { RemoteCache } from "./remote-cache.ts";
 
 export interface SessionOptions {
   readonly record: RemoteRecord;
+  readonly cache: RemoteCache;
+  readonly guard: Guard;
   /** Of this remote: how far the writes of others have come is no concern of it. */
   readonly publisher: Writer;
   /** The local etcd, to read. */
@@ -45,11 +43,11 @@ export interface SessionOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Logger;
-  readonly metrics: Metrics;
   /** Keys per page. */
   readonly pageSize: number;
   readonly progressIntervalMs: number;
   readonly progressTimeoutMs: number;
+  readonly auditIntervalMs: number;
   /** Pauses while the local etcd cannot be read. */
   readonly backoff: BackoffSettings;
   readonly maxRemoteKeys: number;
@@ -57,54 +55,81 @@ export interface SessionOptions {
   readonly redial: BackoffSettings;
   /** Told at joint points once the watch has lasted: the remote has proved to be stable. */
   readonly lasted: () => void;
+  /** Told whenever withdrawals may have been held, or believed. */
+  readonly judged: () => void;
+  /** Told how far the cache has come; undefined: only a listing can say. */
+  readonly reached: (point: ResumePoint | undefined) => void;
+}
+
+/** A listing: the keys of each kind offered, in the order of the ranges. */
+interface Listed {
+  readonly kinds: readonly (readonly KeyValue[])[];
+  readonly atMs: number;
 }
 
 export class Session implements FollowSink {
   readonly #options: SessionOptions;
   readonly #name: string;
   /** All of what was reached but the keys: a remote's whole state is not kept for the length of the watch. */
-  readonly #remote: Omit<Reached, "listing">;
-  readonly #revision: number;
+  readonly #remote: Omit<Reached, "from">;
+  readonly #fromRevision: number;
   readonly #clusterId: bigint;
-  readonly #witness: Witness;
+  readonly #startWitness: Witness;
   /** Kinds that their canary vouches for; it may be withdrawn while we watch. */
   readonly #complete: Set<ResourceKind>;
-  /** Canaries in the listing: key -> value. */
-  readonly #listedCanaries: ReadonlyMap<string, Uint8Array>;
-  #listedKinds: (readonly KeyValue[])[];
+  /** Canaries of the remote: key -> value. */
+  readonly #canaries: Map<string, Uint8Array>;
+  /** Until it is reconciled. */
+  #listed: Listed | undefined;
   readonly #over = new AbortController();
-  readonly #rejections: Counter;
+  readonly #auditor: Auditor;
   #endedBy: string | undefined;
   /** A canary that the listing lacked came since: list again, now with the right to prune. */
   #canaryCame = false;
   #proving = false;
-  /** Cache key -> kind: gone at the remote; believed at the next joint point, if config and canary still stand there. */
-  readonly #gone = new Map<string, ResourceKind>();
+  #draining = false;
   #watchedFromMs = 0;
+  /** Newest event applied. */
+  #applied: number;
+  #heartbeat: KeyValue | undefined;
+  #newest: KeyValue | undefined;
 
-  constructor({ listing, ...remote }: Reached, options: SessionOptions) {
+  constructor({ from, ...remote }: Reached, options: SessionOptions) {
     this.#options = options;
     this.#name = options.record.name;
     this.#remote = remote;
-    this.#revision = listing.revision;
-    this.#clusterId = listing.clusterId;
-    this.#witness = witnessOf(listing, remote.ranges);
-    this.#listedCanaries = new Map(listing.ranges[CANARY_RANGE]?.map(({ key, value }) => [key, value]));
-    this.#complete = new Set(completeKinds(this.#name, remote.config, this.#listedCanaries));
-    this.#listedKinds = listing.ranges.slice(FIRST_KIND_RANGE);
-    this.#rejections = options.metrics.counter(
-      "bulkhead_mirror_rejected_total",
-      "Values of remotes that were refused; the last good ones stay.",
-      ["remote", "reason"],
-    );
-    options.record.clusterId = remote.config.id;
-    for (const { modRevision } of listing.ranges[HEARTBEAT_RANGE] ?? []) {
-      options.record.heartbeat(modRevision, options.clock.nowMs());
+    const { record, cache, clock } = options;
+    cache.begin({ name: this.#name, id: remote.config.id });
+    record.clusterId = remote.config.id;
+    if ("listing" in from) {
+      const { listing, listedAtMs } = from;
+      if (remote.world === "other") cache.worldChanged();
+      this.#fromRevision = listing.revision;
+      this.#clusterId = listing.clusterId;
+      this.#startWitness = witnessOf(listing, remote.ranges);
+      this.#canaries = new Map(listing.ranges[CANARY_RANGE]?.map(({ key, value }) => [key, value]));
+      this.#complete = new Set(completeKinds(this.#name, remote.config, this.#canaries));
+      this.#draining = (listing.ranges[DRAIN_RANGE]?.length ?? 0) > 0;
+      this.#listed = { kinds: listing.ranges.slice(FIRST_KIND_RANGE), atMs: listedAtMs };
+      this.#heartbeat = listing.ranges[HEARTBEAT_RANGE]?.[0];
+      this.#newest = newestOf(listing.ranges);
+    } else {
+      const { resume } = from;
+      this.#fromRevision = resume.revision;
+      this.#clusterId = resume.clusterId;
+      this.#startWitness = resume.witnesses[0] as Witness;
+      this.#canaries = new Map(resume.canaries);
+      this.#complete = new Set(resume.complete);
+      this.#draining = resume.draining;
     }
+    this.#applied = this.#fromRevision;
+    if (this.#heartbeat) record.heartbeat(this.#heartbeat.modRevision, clock.nowMs());
+    this.#auditor = new Auditor({ ...options, kv: remote.kv, signal: this.#over.signal, ranges: this.#audited() });
   }
 
   /** Ends the connection. */
   close(): void {
+    this.#over.abort();
     this.#remote.kv.close();
   }
 
@@ -112,14 +137,15 @@ export class Session implements FollowSink {
   async run(signal: AbortSignal): Promise<string> {
     const { record, clock, progressIntervalMs, progressTimeoutMs } = this.#options;
     record.phase = "reconciling";
-    await this.#reconcile(signal);
+    if (this.#listed) await this.#reconcile(signal, this.#listed);
+    else this.#judgeSynced();
     record.phase = "watching";
     this.#watchedFromMs = clock.nowMs();
-    const end = await watch(this.#remote.kv, this.#remote.ranges, this.#revision + 1, this, {
+    const end = await watch(this.#remote.kv, this.#remote.ranges, this.#fromRevision + 1, this, {
       clock,
       signal: AbortSignal.any([signal, this.#over.signal]),
       clusterId: this.#clusterId,
-      witness: this.#witness,
+      witness: this.#startWitness,
       progressIntervalMs,
       progressTimeoutMs,
       proveDeletions: true,
@@ -127,50 +153,49 @@ export class Session implements FollowSink {
     return this.#endedBy ?? `watch ${end.cause}: ${end.detail}`;
   }
 
-  async #reconcile(signal: AbortSignal): Promise<void> {
-    const { record, publisher } = this.#options;
+  async #reconcile(signal: AbortSignal, listed: Listed): Promise<void> {
+    const { record, cache, publisher } = this.#options;
+    this.#options.reached(undefined);
     await this.#write(signal, new Map([[clusterConfigKey(this.#name), this.#adaptedConfig()]]));
-    await this.#write(signal, this.#canariesOf(DISABLED_CACHE_CANARIES));
-    record.forgetRejections();
-    for (const [index, kind] of RESOURCES.entries()) {
+    await this.#write(
+      signal,
+      new Map(DISABLED_CACHE_CANARIES.map((name) => [canaryKey(this.#name, name), this.#anyCanary])),
+    );
+    cache.forget();
+    cache.drain(this.#draining);
+    this.#mirrorDrain();
+    for (const kind of RESOURCES) {
       const complete = this.#complete.has(kind.kind);
-      await this.#reconcileKind(kind, this.#listedKinds[index] ?? [], complete, signal);
+      await this.#reconcileKind(kind, listed.kinds[this.#remote.kinds.indexOf(kind)] ?? [], complete, signal);
       await publisher.drained();
-      if (complete) await this.#write(signal, this.#canariesOf([kind.cacheCanary]));
+      if (complete) await this.#write(signal, this.#canaryOf(kind));
     }
-    this.#listedKinds = [];
+    this.#listed = undefined;
+    this.#options.judged();
+    record.audited = true;
     this.#judgeSynced();
-    if (record.synced) record.prove(this.#remote.listedAtMs);
+    if (record.synced) record.prove(listed.atMs);
   }
 
   #judgeSynced(): void {
     const { record } = this.#options;
-    const missing = this.#unvouched().map(({ kind }) => kind);
+    const missing = RESOURCES.filter(({ kind }) => !this.#complete.has(kind)).map(({ kind }) => kind);
     record.synced = missing.length === 0;
     record.lastError = record.synced ? undefined : `its exporter has not written everything yet: ${missing.join(", ")}`;
   }
 
-  #unvouched(): readonly Resource[] {
-    return RESOURCES.filter(({ kind }) => !this.#complete.has(kind));
-  }
-
-  async #reconcileKind(kind: Resource, kvs: readonly KeyValue[], prune: boolean, signal: AbortSignal): Promise<void> {
-    const { record, publisher, local, clock, pageSize, log } = this.#options;
-    const slices = new Slices(clock);
-    const desired = new Map<string, Uint8Array>();
-    const keep = new Set<string>();
-    for (const kv of kvs) {
-      const { key, rejection } = this.#judge(kind, kv);
-      if (rejection) keep.add(key);
-      else desired.set(key, kv.value);
-      await slices.rest();
-    }
-    const prefix = kind.cachePrefix(this.#name);
-    const options = { prune, keep, pageSize, clock, signal };
-    const { written, removed, keys } = await this.#patiently(signal, () =>
-      reconcile(publisher, local, prefix, desired, options),
+  async #reconcileKind(
+    kind: Resource,
+    kvs: readonly KeyValue[],
+    complete: boolean,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { cache, publisher, local, clock, pageSize, log } = this.#options;
+    const prefix = this.#remotePrefix(kind);
+    const listed = kvs.map((kv) => [kv.key.slice(prefix.length), kv] as const);
+    const { written, removed } = await cache.relist(kind.kind, listed, complete, (cachePrefix, desired, keep) =>
+      this.#patiently(signal, () => compare(publisher, local, cachePrefix, desired, { keep, pageSize, clock, signal })),
     );
-    record.listed(kind.kind, keys);
     if (written + removed > 0) log.info({ remote: this.#name, kind: kind.kind, written, removed }, "cache reconciled");
   }
 
@@ -200,66 +225,45 @@ export class Session implements FollowSink {
   }
 
   /** Readers look at the key only; the value is the remote's own where it has one, so that writing it again changes nothing. */
-  #canariesOf(cacheCanaries: readonly string[]): ReadonlyMap<string, Uint8Array> {
-    const fallback = this.#listedCanaries.values().next().value ?? new Uint8Array();
-    const canaries = new Map<string, Uint8Array>();
-    for (const cacheCanary of cacheCanaries) {
-      const kind = RESOURCES.find((row) => row.cacheCanary === cacheCanary);
-      const value = kind && this.#listedCanaries.get(remoteCanary(this.#name, kind, this.#remote.config));
-      canaries.set(canaryKey(this.#name, cacheCanary), value ?? fallback);
-    }
-    return canaries;
+  #canaryOf(kind: Resource): ReadonlyMap<string, Uint8Array> {
+    const value = this.#canaries.get(remoteCanary(this.#name, kind, this.#remote.config));
+    return new Map([[canaryKey(this.#name, kind.cacheCanary), value ?? this.#anyCanary]]);
   }
 
-  #judge(kind: Resource, { key, value }: KeyValue): { readonly key: string; readonly rejection?: Rejection } {
-    const { record, log } = this.#options;
-    const suffix = key.slice(this.#remotePrefix(kind).length);
-    const target = cacheKey(kind.kind, this.#name, suffix);
-    const judged = judge(kind.kind, { name: this.#name, id: this.#remote.config.id }, suffix, value);
-    if (judged.ok) return { key: target };
-    const { rejection } = judged;
-    record.rejected(target, rejection);
-    this.#rejections.add(1, { remote: this.#name, reason: rejection.reason });
-    log.debug({ remote: this.#name, ...rejection }, "value refused");
-    return { key: target, rejection };
+  get #anyCanary(): Uint8Array {
+    return this.#canaries.values().next().value ?? new Uint8Array();
   }
 
   #remotePrefix(kind: Resource): string {
-    return this.#remote.ranges[FIRST_KIND_RANGE + RESOURCES.indexOf(kind)]?.key ?? "";
+    return this.#remote.ranges[FIRST_KIND_RANGE + this.#remote.kinds.indexOf(kind)]?.key ?? "";
+  }
+
+  #audited() {
+    return this.#remote.kinds.map((kind) => ({ kind, prefix: this.#remotePrefix(kind) }));
   }
 
   changed(rangeIndex: number, events: readonly WatchEvent[]): void {
+    const last = events.at(-1);
+    if (last) this.#applied = Math.max(this.#applied, revisionOf(last));
+    this.#witnessed(events);
     if (rangeIndex === CONFIG_RANGE) this.#configChanged(events);
     else if (rangeIndex === CANARY_RANGE) this.#canariesChanged(events);
     else if (rangeIndex === HEARTBEAT_RANGE) this.#heartbeatChanged(events);
-    else this.#kindChanged(RESOURCES[rangeIndex - FIRST_KIND_RANGE], events);
+    else if (rangeIndex === DRAIN_RANGE) this.#drainChanged(events);
+    else this.#kindChanged(this.#remote.kinds[rangeIndex - FIRST_KIND_RANGE], events);
   }
 
   #kindChanged(kind: Resource | undefined, events: readonly WatchEvent[]): void {
     if (!kind || this.#over.signal.aborted) return;
-    const { record, publisher, maxRemoteKeys } = this.#options;
+    const { record, cache, maxRemoteKeys } = this.#options;
+    const from = this.#remotePrefix(kind).length;
     for (const event of events) {
-      if (event.type === "put") {
-        const { key, rejection } = this.#judge(kind, event.kv);
-        if (rejection) continue;
-        this.#gone.delete(key);
-        publisher.put(key, event.kv.value, "live");
-        record.written(kind.kind, key);
-      } else
-        this.#gone.set(cacheKey(kind.kind, this.#name, event.key.slice(this.#remotePrefix(kind).length)), kind.kind);
+      const suffix = eventKey(event).slice(from);
+      this.#auditor.touch(kind.kind, suffix);
+      if (event.type === "put") cache.put(kind.kind, suffix, event.kv);
+      else cache.delete(kind.kind, suffix, event.modRevision);
     }
     if (record.size > maxRemoteKeys) this.#restart(`its etcd holds more than ${maxRemoteKeys} keys`);
-  }
-
-  /** What a kind without canary lost is found by the listing that follows the canary. */
-  #withdraw(): void {
-    const { record, publisher } = this.#options;
-    for (const [key, kind] of this.#gone) {
-      if (!this.#complete.has(kind)) continue;
-      publisher.delete(key, "live");
-      record.removed(kind, key);
-    }
-    this.#gone.clear();
   }
 
   #configChanged(events: readonly WatchEvent[]): void {
@@ -271,8 +275,10 @@ export class Session implements FollowSink {
   #canariesChanged(events: readonly WatchEvent[]): void {
     const { config } = this.#remote;
     for (const event of events) {
+      if (event.type === "put") this.#canaries.set(event.kv.key, event.kv.value.slice());
+      else this.#canaries.delete(event.key);
       const about = RESOURCES.find((kind) => remoteCanary(this.#name, kind, config) === eventKey(event));
-      if (!about) continue;
+      if (!about?.offers(config)) continue;
       if (event.type === "put") this.#canaryCame ||= !this.#complete.has(about.kind);
       else if (config.syncedCanaries) this.#complete.delete(about.kind);
     }
@@ -284,31 +290,88 @@ export class Session implements FollowSink {
     for (const event of events) if (event.type === "put") record.heartbeat(event.kv.modRevision, clock.nowMs());
   }
 
-  progress(_revision: number): void {
-    const { clock, redial, lasted, record } = this.#options;
+  #drainChanged(events: readonly WatchEvent[]): void {
+    this.#draining = events.at(-1)?.type === "put";
+    this.#options.cache.drain(this.#draining);
+    this.#mirrorDrain();
+  }
+
+  #mirrorDrain(): void {
+    const key = cachedDrainKey(this.#name);
+    if (this.#draining) this.#options.publisher.put(key, new Uint8Array(), "live");
+    else this.#options.publisher.delete(key, "live");
+  }
+
+  /** Remembers what only this etcd can know: its newest heartbeat and its newest key. */
+  #witnessed(events: readonly WatchEvent[]): void {
+    for (const event of events) {
+      if (event.type === "put") {
+        if (event.kv.key === this.#heartbeat?.key || this.#isHeartbeat(event.kv.key)) this.#heartbeat = event.kv;
+        else this.#newest = event.kv;
+      } else {
+        if (event.key === this.#heartbeat?.key) this.#heartbeat = undefined;
+        if (event.key === this.#newest?.key) this.#newest = undefined;
+      }
+    }
+  }
+
+  #isHeartbeat(key: string): boolean {
+    return key === this.#remote.ranges[HEARTBEAT_RANGE]?.key;
+  }
+
+  progress(revision: number): void {
+    const { clock, redial, lasted, judged, record, cache, guard } = this.#options;
     if (clock.nowMs() - this.#watchedFromMs >= redial.capMs) lasted();
-    this.#withdraw();
+    cache.joint(this.#complete);
+    judged();
     if (this.#canaryCame) this.#restart("it has written more");
-    else if (record.synced) this.#prove();
+    else if (guard.due) this.#restart("it is listed again to confirm what is held");
+    else if (record.synced) this.#prove(revision);
+    if (this.#applied <= revision) void this.#auditor.joint(revision).then((line) => line && this.#restart(line));
   }
 
   /** What was received up to now is the remote's state; it counts once it is acknowledged in the local cache. */
-  #prove(): void {
+  #prove(revision: number): void {
     if (this.#proving) return;
-    const { publisher, record, clock } = this.#options;
+    const { publisher, record, clock, reached } = this.#options;
     const atMs = clock.nowMs();
+    const point = this.#applied <= revision ? this.#resumePoint(revision) : undefined;
     this.#proving = true;
     const done = (): void => {
       this.#proving = false;
     };
     publisher.drained().then(() => {
       record.prove(atMs);
+      if (point && !this.#over.signal.aborted) reached(point);
       done();
     }, done);
   }
 
+  #resumePoint(revision: number): ResumePoint | undefined {
+    const known = [this.#heartbeat, this.#newest].filter((kv) => kv !== undefined);
+    if (known.length === 0) return undefined;
+    return {
+      clusterId: this.#clusterId,
+      revision,
+      witnesses: known.map((kv) => witness(revision, kv)),
+      configBytes: this.#remote.configBytes,
+      canaries: new Map(this.#canaries),
+      complete: new Set(this.#complete),
+      draining: this.#draining,
+    };
+  }
+
+  /** Only a new listing can help. */
   #restart(reason: string): void {
+    if (this.#over.signal.aborted) return;
     this.#endedBy ??= reason;
+    this.#options.reached(undefined);
     this.#over.abort();
   }
+}
+
+function newestOf(ranges: readonly (readonly KeyValue[])[]): KeyValue | undefined {
+  let newest: KeyValue | undefined;
+  for (const kvs of ranges) for (const kv of kvs) if (kv.modRevision > (newest?.modRevision ?? 0)) newest = kv;
+  return newest;
 }

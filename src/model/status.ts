@@ -30,8 +30,39 @@ export interface RemoteStatus {
   readonly breaker: BreakerState;
   readonly failures: number;
   readonly rejected: number;
+  /** Values that wait for what they belong to (an address for its node or identity). */
+  readonly parked: number;
+  readonly holds: readonly HoldStatus[];
+  /** The index was compared with the remote, or listed from it, and no event is missing that we know of. */
+  readonly audited: boolean;
   /** One line: what is wrong and how to mend it. */
   readonly lastError?: string;
+}
+
+/** Withdrawals of a remote that were not believed at once: the cache holds what it held before. */
+export interface HoldStatus {
+  /** What is held: a kind of keys, or `config`: the remote's configuration is gone. */
+  readonly kind: string;
+  /** `discarded`: an operator said no, and only an operator ends it. */
+  readonly state: "held" | "discarded";
+  readonly keys: number;
+  /** Backends, addresses, identities or nodes that would be lost. */
+  readonly withdrawals: number;
+  readonly ageMs: number;
+  /** Until another listing may confirm it; absent: only an operator ends it. */
+  readonly confirmsInMs?: number;
+  readonly example: string;
+}
+
+/** A value of a remote that is not in the cache; an older one of the same key may be. */
+export interface SetAside {
+  readonly remote: string;
+  /** At the remote. */
+  readonly key: string;
+  /** Why it was refused, or `parked`. */
+  readonly reason: string;
+  /** One line. */
+  readonly detail: string;
 }
 
 export interface MapStatus {

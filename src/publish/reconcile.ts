@@ -4,61 +4,63 @@ import { type Clock, Slices } from "../runtime/clock.ts";
 import type { Writer } from "./publisher.ts";
 import type { Lane } from "./queue.ts";
 
-export interface ReconcileOptions {
-  /** Whether keys that are not desired are removed: only when the desired state is known to be complete. */
-  readonly prune: boolean;
+export interface CompareOptions {
   /** Whole keys left as they are, whatever they hold. */
   readonly keep?: ReadonlySet<string>;
   /** Keys per page. */
   readonly pageSize: number;
   readonly clock: Clock;
   readonly signal: AbortSignal;
+}
+
+export interface ReconcileOptions extends CompareOptions {
+  /** Whether keys that are not desired are removed: only when the desired state is known to be complete. */
+  readonly prune: boolean;
   /** Default: bulk. */
   readonly lane?: Lane;
+}
+
+/** What has to be written below a prefix. */
+export interface Difference {
+  /** Desired key -> the value there now; undefined: none, or one that is about to change. */
+  readonly puts: ReadonlyMap<string, Uint8Array | undefined>;
+  /** Key that is not desired -> the value there now, likewise. */
+  readonly extra: ReadonlyMap<string, Uint8Array | undefined>;
+  /** Keys left as they are, by wish, and because they are right. */
+  readonly kept: ReadonlySet<string>;
+  readonly unchanged: ReadonlySet<string>;
 }
 
 export interface Reconciled {
   readonly written: number;
   readonly removed: number;
   readonly unchanged: number;
-  /** The keys below the prefix once everything queued is acknowledged (the caller's own to change), and how many they are. */
-  readonly keys: Set<string>;
-  readonly local: number;
 }
 
 /**
- * Queues the difference between `desired` (whole keys, all below `prefix`) and the local keys below `prefix`. The caller is their only
- * writer and queues nothing else below `prefix` meanwhile. Keys under a lease are rewritten without one.
- * Resolves when all is queued, not when it is acknowledged. Rejects with a KvError or the signal's reason.
+ * Compares `desired` (whole keys, all below `prefix`) with the local keys below `prefix`. The caller is their only writer and queues nothing
+ * below `prefix` meanwhile. Keys under a lease are to be written without one. Rejects with a KvError or the signal's reason.
  */
-export async function reconcile(
+export async function compare(
   publisher: Writer,
   kv: KvClient,
   prefix: string,
   desired: ReadonlyMap<string, Uint8Array>,
-  options: ReconcileOptions,
-): Promise<Reconciled> {
+  options: CompareOptions,
+): Promise<Difference> {
   // Writes still on their way may be applied before or after the pages are read: their keys are written whatever the pages say.
   const moving = publisher.unacknowledged(prefix);
-  const lane = options.lane ?? "bulk";
   const slices = new Slices(options.clock);
-  const counts = { written: 0, removed: 0, unchanged: 0 };
-  const seen = new Set<string>();
-  const keys = new Set<string>();
+  const puts = new Map<string, Uint8Array | undefined>();
+  const extra = new Map<string, Uint8Array | undefined>();
+  const kept = new Set<string>();
+  const unchanged = new Set<string>();
   const judge = (key: string, found: KeyValue | undefined): void => {
-    seen.add(key);
     const value = desired.get(key);
-    const kept = options.keep?.has(key) || (value === undefined && !options.prune);
-    if (kept || value !== undefined) keys.add(key);
-    if (kept) return;
-    if (value === undefined) {
-      publisher.delete(key, lane);
-      counts.removed++;
-    } else if (found && !moving.has(key) && found.leaseId === 0n && sameBytes(found.value, value)) counts.unchanged++;
-    else {
-      publisher.put(key, value, lane);
-      counts.written++;
-    }
+    if (options.keep?.has(key)) kept.add(key);
+    else if (value === undefined) extra.set(key, found?.value);
+    else if (found && !moving.has(key) && found.leaseId === 0n && sameBytes(found.value, value)) unchanged.add(key);
+    else puts.set(key, found?.value);
   };
   for await (const page of pages(kv, prefix, options)) {
     for (const found of page) {
@@ -66,17 +68,41 @@ export async function reconcile(
       await slices.rest();
     }
   }
+  const seen = (key: string): boolean => puts.has(key) || extra.has(key) || kept.has(key) || unchanged.has(key);
   for (const key of [...moving, ...desired.keys()]) {
-    if (!seen.has(key)) judge(key, undefined);
+    if (!seen(key)) judge(key, undefined);
     await slices.rest();
   }
-  return { ...counts, keys, local: keys.size };
+  return { puts, extra, kept, unchanged };
+}
+
+/** Queues the difference. Resolves when all is queued, not when it is acknowledged. Rejects as `compare` does. */
+export async function reconcile(
+  publisher: Writer,
+  kv: KvClient,
+  prefix: string,
+  desired: ReadonlyMap<string, Uint8Array>,
+  options: ReconcileOptions,
+): Promise<Reconciled> {
+  const lane = options.lane ?? "bulk";
+  const { puts, extra, unchanged } = await compare(publisher, kv, prefix, desired, options);
+  const slices = new Slices(options.clock);
+  for (const key of puts.keys()) {
+    publisher.put(key, desired.get(key) as Uint8Array, lane);
+    await slices.rest();
+  }
+  const removed = options.prune ? [...extra.keys()] : [];
+  for (const key of removed) {
+    publisher.delete(key, lane);
+    await slices.rest();
+  }
+  return { written: puts.size, removed: removed.length, unchanged: unchanged.size };
 }
 
 async function* pages(
   kv: KvClient,
   prefix: string,
-  { pageSize, signal }: ReconcileOptions,
+  { pageSize, signal }: CompareOptions,
 ): AsyncGenerator<readonly KeyValue[]> {
   const rangeEnd = prefixEnd(prefix);
   let key = prefix;

@@ -23,6 +23,28 @@ export const LOCAL_IDENTITIES_PREFIX = "bulkhead/v1/identities/";
 /** What agents need of single pods beyond their addresses: `<namespace>/<pod>`. */
 export const ENDPOINTS_PREFIX = "bulkhead/v1/endpoints/";
 
+/** What the mirror remembers of a remote: how far it followed it, and which withdrawals of it an operator refused to believe. */
+export function checkpointKey(cluster: string): string {
+  return `bulkhead/v1/checkpoints/${cluster}`;
+}
+
+export function claimsKey(cluster: string): string {
+  return `bulkhead/v1/claims/${cluster}`;
+}
+
+export function holdsKey(cluster: string): string {
+  return `bulkhead/v1/holds/${cluster}`;
+}
+
+/** Stands while a cluster withdraws itself on purpose; in its own etcd, and in those of its mirrors. */
+export function drainKey(cluster: string): string {
+  return `${STATE_PREFIX}bulkhead/v1/${cluster}/drain`;
+}
+
+export function cachedDrainKey(cluster: string): string {
+  return `${CACHE_PREFIX}bulkhead/v1/${cluster}/drain`;
+}
+
 /** Canary of one of our own prefixes. */
 export function localCanary(own: string, prefix: string): string {
   return canaryKey(own, prefix.replace(/\/$/, ""));

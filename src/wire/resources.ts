@@ -1,6 +1,6 @@
 /** The declaration table of what clusters exchange: one row per kind. How it flows is written elsewhere, once. */
 import type { Cluster } from "../model/cluster.ts";
-import type { ClusterService, Identity, IpEntry, Judged, Node } from "../model/resource.ts";
+import type { ClusterConfig, ClusterService, Identity, IpEntry, Judged, Node } from "../model/resource.ts";
 import { decodeIdentity } from "./identity.ts";
 import { decodeIp } from "./ip.ts";
 import { CACHE_PREFIX, STATE_PREFIX } from "./keys.ts";
@@ -30,6 +30,7 @@ export interface Resource<K extends ResourceKind = ResourceKind> {
   readonly cacheCanary: string;
   /** Longest value accepted, in bytes. */
   readonly maxBytes: number;
+  readonly offers: (config: ClusterConfig) => boolean;
   readonly decode: (cluster: Cluster, suffix: string, value: Uint8Array) => ResourceValues[K];
 }
 
@@ -50,6 +51,7 @@ function row<K extends ResourceKind>(
     stateCanary: `${STATE_PREFIX}${kind}/v1`,
     cacheCanary: `${CACHE_PREFIX}${kind}/v1`,
     maxBytes,
+    offers: (config) => kind !== "services" || config.endpointSlicesExportMode !== "endpointslices-only",
     decode,
   };
 }

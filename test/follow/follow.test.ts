@@ -114,7 +114,7 @@ const watchOptions = () => ({
   clock,
   signal: stop.signal,
   clusterId: 0x0bad_cafen,
-  witness: { revision: etcd.revision, key: "none", modRevision: 0 },
+  witness: { revision: etcd.revision, key: "none", modRevision: 0, version: 0, digest: "" },
   progressIntervalMs: 1_000,
   progressTimeoutMs: 3_000,
 });

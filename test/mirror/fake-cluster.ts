@@ -74,10 +74,10 @@ export class FakeCluster implements Cluster {
     return stateKey("ip", this.name, this.address(number));
   }
 
-  putIp(number: number, podName = `pod-${number}`): void {
+  putIp(number: number, podName = `pod-${number}`, hostAddress = ""): void {
     const entry = {
       address: this.address(number),
-      hostAddress: "",
+      hostAddress,
       identity: this.identity(0),
       namespace: "shop",
       podName,
@@ -95,17 +95,21 @@ export class FakeCluster implements Cluster {
     this.put(stateKey("identities", this.name, `${this.identity(number)}`), encodeIdentity(labels));
   }
 
-  putNode(name: string): void {
+  nodeKey(name: string): string {
+    return stateKey("nodes", this.name, name);
+  }
+
+  putNode(name: string, address = `10.${this.id}.255.1`): void {
     const node = {
       cluster: this.name,
       clusterId: this.id,
       name,
-      addresses: [{ type: "InternalIP", address: `10.${this.id}.255.1` }],
+      addresses: [{ type: "InternalIP", address }],
       podCidrs: [`10.${this.id}.0.0/16`],
       reservedAddresses: [],
       labels: new Map<string, string>(),
     };
-    this.put(stateKey("nodes", this.name, name), encodeNode(node));
+    this.put(this.nodeKey(name), encodeNode(node));
   }
 
   serviceKey(name: string): string {

@@ -292,26 +292,6 @@ test("bad files are refused alone; the last good configuration stays in force; o
   assert.equal(world.status("osaka").lastError, undefined);
 });
 
-test("C01: a removed file, or all of them, stops the connection and withdraws nothing", async () => {
-  const osaka = world.addRemote("osaka", 2);
-  world.addRemote("virginia", 3);
-  await clock.advance(3_000);
-  const before = world.fingerprint("osaka") + world.fingerprint("virginia");
-  world.disk.remove(`${DIRECTORY}/osaka`);
-  await clock.advance(5_000);
-  assert.equal(world.status("osaka").connected, false);
-  assert.match(world.status("osaka").lastError ?? "", /configuration file was removed/);
-  world.disk.remove(`${DIRECTORY}/virginia`);
-  await clock.advance(100_000);
-  assert.equal(world.fingerprint("osaka") + world.fingerprint("virginia"), before);
-  assert.equal(world.status("osaka").grade, "stale");
-
-  osaka.putIp(88);
-  world.configure("osaka");
-  await clock.advance(5_000);
-  world.assertMirrored("osaka");
-});
-
 test("a remote that mirrors others is read in its cache form", async () => {
   const osaka = world.addRemote("osaka", 2);
   await clock.advance(3_000);

@@ -28,6 +28,13 @@ export const LIMITS: MirrorLimits = {
   progressTimeoutMs: 2_000,
   suspectAfterMs: 5_000,
   staleAfterMs: 60_000,
+  guardWindowMs: 10_000,
+  guardMinWithdrawals: 50,
+  guardPercent: 20,
+  holdConfirmMs: 20_000,
+  auditIntervalMs: 10_000,
+  checkpointIntervalMs: 1_000,
+  drainGraceMs: 5_000,
   heartbeatTimeoutMs: 120_000,
   backoff: { baseMs: 100, capMs: 1_000 },
   redial: BREAKER_BACKOFF,
@@ -91,8 +98,9 @@ export class World {
   };
 
   /** A remote with some state, configured unless told otherwise. */
-  addRemote(name: string, id: number, pods = 25): FakeCluster {
-    const remote = new FakeCluster(name, id, this.clock);
+  addRemote(name: string, id: number, pods = 25, etcdId?: bigint): FakeCluster {
+    const etcd = etcdId === undefined ? undefined : new MemoryEtcd({ clock: this.clock, clusterId: etcdId });
+    const remote = new FakeCluster(name, id, this.clock, etcd);
     this.remotes.set(name, remote);
     remote.populate(pods);
     remote.announce();

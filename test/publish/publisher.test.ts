@@ -297,10 +297,10 @@ test("reconcile writes only what differs, prunes only when told, frees keys of t
   desired.set("p/b", bytes("2"));
 
   const first = await clock.settle(reconcile(publisher, kv, "p/", desired, reconcileOptions(false)));
-  assert.deepEqual({ ...first, keys: first.keys.size }, { written: 3, removed: 0, unchanged: 1, keys: 6, local: 6 });
+  assert.deepEqual(first, { written: 3, removed: 0, unchanged: 1 });
   await clock.settle(publisher.drained());
   const second = await clock.settle(reconcile(publisher, kv, "p/", desired, reconcileOptions(true, ["p/d"])));
-  assert.deepEqual({ ...second, keys: second.keys.size }, { written: 0, removed: 1, unchanged: 4, keys: 5, local: 5 });
+  assert.deepEqual(second, { written: 0, removed: 1, unchanged: 4 });
   await clock.settle(publisher.drained());
   assert.deepEqual(
     etcd.entries("p").map(({ key, value, leaseId: lease }) => [key, textOf(value), lease]),

@@ -16,6 +16,9 @@ const remote: RemoteStatus = {
   grade: "stale",
   breaker: "open",
   failures: 3,
+  parked: 0,
+  holds: [],
+  audited: true,
   rejected: 0,
   lastError: "connect refused\u001b[2J",
 };

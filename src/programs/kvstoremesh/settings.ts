@@ -1,6 +1,14 @@
 /** Settings of the mirror: its flags. */
 import { commonSettings } from "../../access/settings.ts";
-import { count, durationMs, type SettingsOf, settingsSchema, text, ttlSeconds } from "../../runtime/settings.ts";
+import {
+  count,
+  durationMs,
+  type SettingsOf,
+  settingsSchema,
+  text,
+  ttlSeconds,
+  wholeNumber,
+} from "../../runtime/settings.ts";
 
 export const mirrorSettings = settingsSchema({
   ...commonSettings,
@@ -20,6 +28,27 @@ export const mirrorSettings = settingsSchema({
   heartbeatTimeoutMs: durationMs
     .default(180_000)
     .describe("Silence of a remote's heartbeat after which its state is suspect although its etcd answers."),
+  guardWindowMs: durationMs.default(60_000).describe("Time over which withdrawals of a remote are added up."),
+  guardMinWithdrawals: count
+    .default(50)
+    .describe(
+      "Withdrawals of one kind (backends, addresses, identities, nodes) in that time that are always believed.",
+    ),
+  guardPercent: wholeNumber(1, 100)
+    .default(20)
+    .describe("Share of what is known of a kind, in percent, likewise: more than both is held."),
+  holdConfirmMs: durationMs
+    .default(600_000)
+    .describe("Age at which a held withdrawal is believed if the remote, listed again, still lacks it."),
+  auditIntervalMs: durationMs
+    .default(300_000)
+    .describe("How often, on average, what was watched is compared with the keys that a remote holds."),
+  checkpointIntervalMs: durationMs
+    .default(10_000)
+    .describe("Least time between two records of how far a remote was followed."),
+  drainGraceMs: durationMs
+    .default(180_000)
+    .describe("How long the state of a removed remote stays after its config, so that agents can let go of it."),
   breakerFailures: count.default(3).describe("Failed tries after which the breaker of a remote opens."),
   retryCapMs: durationMs
     .default(2_000)

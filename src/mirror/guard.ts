@@ -1,0 +1,224 @@
+/**
+ * Of one remote: withdrawals that are too many to be believed at once. More than max(count, share) of a kind within the window are held: the
+ * cache stays as it is until a later listing still lacks them, a drain marker stands, or an operator decides. Loss is counted by what is
+ * lost to users (backends, addresses, identities, nodes), whether by deleting keys or by emptying their values.
+ */
+import assert from "node:assert/strict";
+import type { HoldStatus } from "../model/status.ts";
+import type { Clock } from "../runtime/clock.ts";
+import type { ResourceKind } from "../wire/resources.ts";
+import type { Weight } from "./weight.ts";
+
+export interface GuardLimits {
+  readonly guardWindowMs: number;
+  /** Withdrawals of a kind within the window that are always believed. */
+  readonly guardMinWithdrawals: number;
+  /** Share of what is known of a kind, likewise; the larger of the two counts. */
+  readonly guardPercent: number;
+  /** A withdrawal that has been held that long is believed when another listing lacks it too. */
+  readonly holdConfirmMs: number;
+}
+
+/** The weight is what is lost by it. */
+export interface Withdrawal extends Weight {
+  /** In the cache. */
+  readonly key: string;
+  /** What the key holds afterwards; absent: the key goes. */
+  readonly left?: { readonly value: Uint8Array; readonly weight: Weight };
+}
+
+/** What a kind stands at, and whether the remote is the one that said so before. */
+export interface Standing {
+  /** Weight of all that is cached of the kind, the withdrawals in question included. */
+  readonly weight: number;
+  /** The remote's etcd is not the one that we knew: nothing that it lacks is believed before it was confirmed. */
+  readonly newWorld: boolean;
+}
+
+interface Held {
+  readonly withdrawal: Withdrawal;
+  readonly sinceMs: number;
+}
+
+interface Hold {
+  readonly held: Map<string, Held>;
+  /** An operator said no: time alone does not confirm it. */
+  discarded: boolean;
+}
+
+class Window {
+  readonly #spans: { readonly atMs: number; readonly weight: number }[] = [];
+
+  add(atMs: number, weight: number): void {
+    if (weight > 0) this.#spans.push({ atMs, weight });
+  }
+
+  sum(fromMs: number): number {
+    while (this.#spans[0] && this.#spans[0].atMs < fromMs) this.#spans.shift();
+    return this.#spans.reduce((sum, { weight }) => sum + weight, 0);
+  }
+}
+
+export class Guard {
+  readonly #clock: Clock;
+  readonly #limits: GuardLimits;
+  readonly #windows = new Map<ResourceKind, Window>();
+  readonly #holds = new Map<ResourceKind, Hold>();
+  /** Addresses of nodes that went -> when: their pods go with them, and do not count. */
+  readonly #goneHosts = new Map<string, number>();
+  /** Kinds of which an operator discarded a hold before this process began. */
+  readonly #discarded = new Set<ResourceKind>();
+
+  constructor(clock: Clock, limits: GuardLimits) {
+    assert(limits.guardPercent > 0 && limits.guardPercent <= 100);
+    this.#clock = clock;
+    this.#limits = limits;
+  }
+
+  /** Withdrawals seen while watching: those to apply now; the others are held. */
+  judge(kind: ResourceKind, batch: readonly Withdrawal[], standing: Standing): readonly Withdrawal[] {
+    const nowMs = this.#clock.nowMs();
+    this.#forgetHosts(nowMs);
+    const counted = batch.filter((one) => this.#counts(one));
+    const free = batch.filter((one) => !this.#counts(one));
+    for (const { key } of free) this.#drop(kind, key);
+    if (counted.length === 0) return batch;
+    const weight = sumOf(counted);
+    if (standing.newWorld || this.#holds.has(kind) || this.#tooMany(kind, weight, standing, nowMs)) {
+      this.#hold(kind, counted, nowMs);
+      return free;
+    }
+    this.#window(kind).add(nowMs, weight);
+    return batch;
+  }
+
+  /** The same for all that a complete listing lacks. What has been held for long enough is confirmed by lacking again. */
+  relist(kind: ResourceKind, batch: readonly Withdrawal[], standing: Standing): readonly Withdrawal[] {
+    const nowMs = this.#clock.nowMs();
+    const before = this.#holds.get(kind);
+    const confirmed: Withdrawal[] = [];
+    const waiting = new Map<string, Held>();
+    const fresh: Withdrawal[] = [];
+    for (const withdrawal of batch) {
+      const held = before?.held.get(withdrawal.key);
+      if (!held) fresh.push(withdrawal);
+      else if (this.#isDue(before, held, nowMs)) confirmed.push(withdrawal);
+      else waiting.set(withdrawal.key, { withdrawal, sinceMs: held.sinceMs });
+    }
+    this.#holds.delete(kind);
+    if (waiting.size > 0) this.#holds.set(kind, { held: waiting, discarded: before?.discarded === true });
+    const weight = standing.weight - sumOf(confirmed);
+    return [...confirmed, ...this.judge(kind, fresh, { ...standing, weight })];
+  }
+
+  /** The remote says the key anew, or it is gone for another reason: it is not held any more. */
+  said(kind: ResourceKind, key: string): void {
+    this.#drop(kind, key);
+  }
+
+  isHeld(kind: ResourceKind, key: string): boolean {
+    return this.#holds.get(kind)?.held.has(key) === true;
+  }
+
+  /** Nodes went for good; addresses of their pods that are held because of them are free: to be applied now. */
+  nodesGone(addresses: Iterable<string>): readonly Withdrawal[] {
+    const nowMs = this.#clock.nowMs();
+    for (const address of addresses) this.#goneHosts.set(address, nowMs);
+    const hold = this.#holds.get("ip");
+    if (!hold || hold.discarded) return [];
+    const free = [...hold.held.values()].map(({ withdrawal }) => withdrawal).filter((one) => !this.#counts(one));
+    for (const { key } of free) this.#drop("ip", key);
+    return free;
+  }
+
+  /** Whether another listing would confirm something. */
+  get due(): boolean {
+    const nowMs = this.#clock.nowMs();
+    for (const hold of this.#holds.values()) {
+      for (const held of hold.held.values()) if (this.#isDue(hold, held, nowMs)) return true;
+    }
+    return false;
+  }
+
+  /** Ends the hold of a kind; its withdrawals are to be applied now. */
+  confirm(kind: ResourceKind): readonly Withdrawal[] {
+    const hold = this.#holds.get(kind);
+    this.#holds.delete(kind);
+    this.#discarded.delete(kind);
+    return hold ? [...hold.held.values()].map(({ withdrawal }) => withdrawal) : [];
+  }
+
+  /** What is held of the kind, now or later of the same remote, stays until it is said anew or an operator confirms it. */
+  discard(kind: ResourceKind): void {
+    const hold = this.#holds.get(kind);
+    if (hold) hold.discarded = true;
+    else this.#discarded.add(kind);
+  }
+
+  holds(): readonly HoldStatus[] {
+    const nowMs = this.#clock.nowMs();
+    return [...this.#holds].map(([kind, { held, discarded }]) => {
+      const entries = [...held.values()];
+      const ageMs = nowMs - Math.min(...entries.slice(0, 1).map(({ sinceMs }) => sinceMs));
+      return {
+        kind,
+        state: discarded ? "discarded" : "held",
+        keys: entries.length,
+        withdrawals: sumOf(entries.map(({ withdrawal }) => withdrawal)),
+        ageMs,
+        ...(!discarded && { confirmsInMs: Math.max(0, this.#limits.holdConfirmMs - ageMs) }),
+        example: entries[0]?.withdrawal.key ?? "",
+      };
+    });
+  }
+
+  #counts({ weight, tag }: Withdrawal): boolean {
+    return weight > 0 && !this.#goneHosts.has(tag);
+  }
+
+  #isDue(hold: Hold | undefined, { sinceMs }: Held, nowMs: number): boolean {
+    return hold?.discarded === false && nowMs - sinceMs >= this.#limits.holdConfirmMs;
+  }
+
+  #tooMany(kind: ResourceKind, weight: number, standing: Standing, nowMs: number): boolean {
+    const { guardWindowMs, guardMinWithdrawals, guardPercent } = this.#limits;
+    const before = this.#window(kind).sum(nowMs - guardWindowMs);
+    const share = ((standing.weight + before) * guardPercent) / 100;
+    return before + weight > Math.max(guardMinWithdrawals, share);
+  }
+
+  #hold(kind: ResourceKind, batch: readonly Withdrawal[], nowMs: number): void {
+    if (batch.length === 0) return;
+    const hold = this.#holds.get(kind) ?? { held: new Map(), discarded: this.#discarded.delete(kind) };
+    this.#holds.set(kind, hold);
+    for (const withdrawal of batch) {
+      const sinceMs = hold.held.get(withdrawal.key)?.sinceMs ?? nowMs;
+      hold.held.set(withdrawal.key, { withdrawal, sinceMs });
+    }
+  }
+
+  #drop(kind: ResourceKind, key: string): void {
+    const hold = this.#holds.get(kind);
+    if (!hold?.held.delete(key)) return;
+    if (hold.held.size === 0) this.#holds.delete(kind);
+  }
+
+  #window(kind: ResourceKind): Window {
+    const known = this.#windows.get(kind);
+    if (known) return known;
+    const made = new Window();
+    this.#windows.set(kind, made);
+    return made;
+  }
+
+  #forgetHosts(nowMs: number): void {
+    for (const [host, atMs] of this.#goneHosts) {
+      if (nowMs - atMs < this.#limits.guardWindowMs) return;
+      this.#goneHosts.delete(host);
+    }
+  }
+}
+
+function sumOf(withdrawals: readonly Withdrawal[]): number {
+  return withdrawals.reduce((sum, { weight }) => sum + weight, 0);
+}

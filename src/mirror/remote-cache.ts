@@ -1,0 +1,426 @@
+/**
+ * What of one remote may stand in the local cache: judges every value, parks those whose owner is not known yet, holds withdrawals that are too
+ * many, and writes the rest. It outlives connections, so that a hold does.
+ */
+import assert from "node:assert/strict";
+import type { KeyValue } from "../kv/client.ts";
+import { type Cluster, FIRST_ALLOCATED_IDENTITY } from "../model/cluster.ts";
+import type { Node, Rejection } from "../model/resource.ts";
+import type { HoldStatus } from "../model/status.ts";
+import type { Writer } from "../publish/publisher.ts";
+import type { Difference } from "../publish/reconcile.ts";
+import { type Clock, Slices } from "../runtime/clock.ts";
+import type { Logger } from "../runtime/log.ts";
+import type { Counter, Metrics } from "../runtime/metrics.ts";
+import { cacheKey, judge, RESOURCES, type ResourceKind, type ResourceValue, resource } from "../wire/resources.ts";
+import type { Guard, Withdrawal } from "./guard.ts";
+import type { Ownership } from "./ownership.ts";
+import { MAX_PARKED, type ParkedValue } from "./parked.ts";
+import type { RemoteRecord } from "./record.ts";
+import { writeHolds } from "./remembered.ts";
+import type { Known } from "./remote-index.ts";
+import { UNREADABLE, type Weight, weigh } from "./weight.ts";
+
+export interface RemoteCacheOptions {
+  readonly record: RemoteRecord;
+  readonly guard: Guard;
+  readonly ownership: Ownership;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly metrics: Metrics;
+}
+
+/** What a value turned out to be. */
+type Outcome =
+  | { readonly kind: "accepted"; readonly value: ResourceValue; readonly weight: Weight }
+  | { readonly kind: "refused"; readonly rejection: Rejection }
+  | { readonly kind: "parked"; readonly waitsFor: string };
+
+type Said = Pick<KeyValue, "value" | "modRevision">;
+
+/** How to find out what the cache holds below a prefix, where it differs from `desired`, leaving `keep` alone. */
+export type CompareCache = (
+  prefix: string,
+  desired: ReadonlyMap<string, Uint8Array>,
+  keep: ReadonlySet<string>,
+) => Promise<Difference>;
+
+const NOT_CACHED = { cached: false, weight: 0, tag: "" } as const;
+/** What a parked address waits for: any change of the remote's nodes, or one identity. */
+const NODES = "nodes";
+const identityName = (id: string | number): string => `identity ${id}`;
+
+/** Values that may shrink without going: their weight has to be looked up before they are replaced. */
+const SHRINKING: ReadonlySet<ResourceKind> = new Set(["services"]);
+
+export class RemoteCache {
+  readonly #options: RemoteCacheOptions;
+  readonly #name: string;
+  readonly #rejections: Counter;
+  #writer: Writer | undefined;
+  #cluster: Cluster | undefined;
+  /** Cache key -> kind: gone at the remote, not yet believed. */
+  readonly #gone = new Map<string, ResourceKind>();
+  /** Kinds of which a world that was not seen before has not been listed completely. */
+  readonly #newWorld = new Set<ResourceKind>();
+  /** Cache key of a node -> its addresses. */
+  readonly #nodes = new Map<string, readonly string[]>();
+  /** The remote says that it is being drained: all its withdrawals are meant. */
+  #draining = false;
+
+  constructor(options: RemoteCacheOptions) {
+    this.#options = options;
+    this.#name = options.record.name;
+    this.#rejections = options.metrics.counter(
+      "bulkhead_mirror_rejected_total",
+      "Values of remotes that were refused; the last good ones stay.",
+      ["remote", "reason"],
+    );
+  }
+
+  /** A term of leadership begins: where the remote's state goes. */
+  open(writer: Writer): void {
+    this.#writer = writer;
+  }
+
+  /** Nothing can be written any more. */
+  close(): void {
+    this.#writer = undefined;
+  }
+
+  /** A connection begins: who the remote is. Deletions that were not believed yet will be told again. */
+  begin(cluster: Cluster): void {
+    this.#cluster = cluster;
+    this.#gone.clear();
+  }
+
+  /** The remote's etcd is another one than before, or an older one: what it lacks is not believed before it was confirmed. */
+  worldChanged(): void {
+    for (const { kind } of RESOURCES) this.#newWorld.add(kind);
+  }
+
+  /** The remote's drain marker stands, or does not. */
+  drain(draining: boolean): void {
+    this.#draining = draining;
+    if (draining) for (const { kind } of RESOURCES) this.confirm(kind);
+  }
+
+  /** Whether withdrawals that are confirmed now can be written. */
+  get isOpen(): boolean {
+    return this.#writer !== undefined;
+  }
+
+  /** Believes what is held of a kind; returns how many keys that were. */
+  confirm(kind: ResourceKind): number {
+    const held = this.#options.guard.confirm(kind);
+    for (const withdrawal of held) this.#apply(kind, withdrawal);
+    return held.length;
+  }
+
+  /** Writes down what is held. */
+  remember(holds: readonly HoldStatus[]): void {
+    writeHolds(this.#writing(), this.#name, holds);
+  }
+
+  /** A watched put. One that is not newer than what is known was seen before. */
+  put(kind: ResourceKind, suffix: string, said: Said): void {
+    const { record } = this.#options;
+    const key = cacheKey(kind, this.#name, suffix);
+    const known = record.index.get(kind, key);
+    if (known && known.modRevision >= said.modRevision) return;
+    this.#receive({ kind, suffix, ...said }, key, known);
+  }
+
+  #receive(said: Omit<ParkedValue, "waitsFor">, key: string, known: Known | undefined): void {
+    const { record } = this.#options;
+    const { kind, suffix, value, modRevision } = said;
+    const wasGone = this.#gone.delete(key);
+    record.parked.delete(key);
+    const outcome = this.#refuseSecondLabels(this.#judge(kind, suffix, value), said, wasGone ? undefined : known);
+    if (outcome.kind !== "accepted") {
+      record.index.set(kind, key, { ...(known ?? NOT_CACHED), modRevision });
+      this.#setAside(said, key, outcome);
+      return;
+    }
+    record.accepted(key);
+    this.#accept(kind, key, said, outcome.weight);
+    this.#ownerCame(kind, suffix, outcome.value);
+  }
+
+  /** A watched deletion: believed at the next joint point. */
+  delete(kind: ResourceKind, suffix: string, revision: number): void {
+    const { record } = this.#options;
+    const key = cacheKey(kind, this.#name, suffix);
+    const known = record.index.get(kind, key);
+    if (known && known.modRevision > revision) return;
+    record.parked.delete(key);
+    this.#gone.set(key, kind);
+  }
+
+  /** Every watch stands at the same revision: deletions of these kinds are believed, unless they are too many. */
+  joint(complete: ReadonlySet<ResourceKind>): void {
+    if (this.#gone.size === 0) return;
+    const { record } = this.#options;
+    for (const { kind } of RESOURCES) {
+      if (!complete.has(kind)) continue;
+      const batch: Withdrawal[] = [];
+      for (const [key, of] of this.#gone) {
+        if (of !== kind) continue;
+        this.#gone.delete(key);
+        const known = record.index.get(kind, key);
+        if (known?.cached) {
+          record.index.set(kind, key, { ...known, modRevision: 0 });
+          batch.push({ key, weight: known.weight, tag: known.tag });
+        } else if (known) this.#forget(kind, key);
+      }
+      for (const withdrawal of this.#believe(kind, batch)) this.#apply(kind, withdrawal);
+    }
+  }
+
+  #believe(kind: ResourceKind, batch: readonly Withdrawal[]): readonly Withdrawal[] {
+    const { record, guard } = this.#options;
+    if (this.#draining || batch.length === 0) return batch;
+    return guard.judge(kind, batch, { weight: record.index.weight(kind), newWorld: false });
+  }
+
+  /** All kinds are about to be listed anew: what was refused or parked is said again, if it still stands. */
+  forget(): void {
+    this.#options.record.forgetRejections();
+    this.#options.record.parked.clear();
+    this.#gone.clear();
+  }
+
+  /**
+   * Brings a kind to a listing of the remote. `complete`: what is missing from it is known to be withdrawn. Resolves when all is queued.
+   * Rejects as `compareCache` does; then it has to be done again.
+   */
+  async relist(
+    kind: ResourceKind,
+    listed: Iterable<readonly [suffix: string, KeyValue]>,
+    complete: boolean,
+    compareCache: CompareCache,
+  ): Promise<{ readonly written: number; readonly removed: number }> {
+    const slices = new Slices(this.#options.clock);
+    const wanted = new Map<string, Known>();
+    const desired = new Map<string, Uint8Array>();
+    const keep = new Map<string, number>();
+    for (const [suffix, { value, modRevision }] of listed) {
+      const key = cacheKey(kind, this.#name, suffix);
+      const outcome = this.#judge(kind, suffix, value);
+      if (outcome.kind === "accepted") {
+        desired.set(key, value);
+        wanted.set(key, { modRevision, cached: true, ...outcome.weight });
+        this.#ownerCame(kind, suffix, outcome.value);
+      } else {
+        keep.set(key, modRevision);
+        this.#setAside({ kind, suffix, value, modRevision }, key, outcome);
+      }
+      await slices.rest();
+    }
+    const difference = await compareCache(resource(kind).cachePrefix(this.#name), desired, new Set(keep.keys()));
+    const withdrawals = await this.#withdrawals(kind, wanted, desired, difference, complete);
+    for (const [key, modRevision] of keep) {
+      wanted.set(
+        key,
+        difference.kept.has(key) ? { ...UNREADABLE, cached: true, modRevision } : { ...NOT_CACHED, modRevision },
+      );
+    }
+    return this.#settle(kind, wanted, desired, difference, withdrawals);
+  }
+
+  /** What the difference takes away, and what of it is believed. */
+  async #withdrawals(
+    kind: ResourceKind,
+    wanted: ReadonlyMap<string, Known>,
+    desired: ReadonlyMap<string, Uint8Array>,
+    { puts, extra, unchanged }: Difference,
+    complete: boolean,
+  ): Promise<{ readonly all: ReadonlyMap<string, Withdrawal>; readonly believed: readonly Withdrawal[] }> {
+    const slices = new Slices(this.#options.clock);
+    const all = new Map<string, Withdrawal>();
+    let standing = 0;
+    for (const key of unchanged) standing += wanted.get(key)?.weight ?? 0;
+    for (const [key, value] of puts) {
+      const left = wanted.get(key) ?? NOT_CACHED;
+      const before =
+        value === undefined ? NOT_CACHED : SHRINKING.has(kind) ? this.#weighCached(kind, key, value) : left;
+      standing += before.weight;
+      const lost = before.weight - left.weight;
+      if (lost > 0)
+        all.set(key, { key, weight: lost, tag: "", left: { value: desired.get(key) as Uint8Array, weight: left } });
+      await slices.rest();
+    }
+    for (const [key, value] of complete ? extra : []) {
+      const before = value === undefined ? NOT_CACHED : this.#weighCached(kind, key, value);
+      standing += before.weight;
+      all.set(key, { key, weight: before.weight, tag: before.tag });
+      await slices.rest();
+    }
+    const batch = [...all.values()];
+    const newWorld = this.#newWorld.has(kind);
+    const believed = this.#draining ? batch : this.#options.guard.relist(kind, batch, { weight: standing, newWorld });
+    if (complete) this.#newWorld.delete(kind);
+    return { all, believed };
+  }
+
+  async #settle(
+    kind: ResourceKind,
+    wanted: Map<string, Known>,
+    desired: ReadonlyMap<string, Uint8Array>,
+    { puts, extra }: Difference,
+    { all, believed }: { readonly all: ReadonlyMap<string, Withdrawal>; readonly believed: readonly Withdrawal[] },
+  ): Promise<{ readonly written: number; readonly removed: number }> {
+    const { record } = this.#options;
+    const writer = this.#writing();
+    const slices = new Slices(this.#options.clock);
+    const removing = new Set(believed.map(({ key }) => key));
+    const counts = { written: 0, removed: 0 };
+    for (const key of puts.keys()) {
+      const held = all.get(key);
+      const next = wanted.get(key);
+      if (held && !removing.has(key) && next) wanted.set(key, { ...next, weight: next.weight + held.weight });
+      else {
+        writer.put(key, desired.get(key) as Uint8Array, "bulk");
+        counts.written++;
+      }
+      await slices.rest();
+    }
+    for (const key of extra.keys()) wanted.set(key, { ...(all.get(key) ?? UNREADABLE), cached: true, modRevision: 0 });
+    record.index.replace(kind, wanted);
+    for (const withdrawal of believed) {
+      if (withdrawal.left) continue;
+      this.#apply(kind, withdrawal, "bulk");
+      counts.removed++;
+      await slices.rest();
+    }
+    return counts;
+  }
+
+  #weighCached(kind: ResourceKind, key: string, value: Uint8Array): Weight {
+    const suffix = key.slice(resource(kind).cachePrefix(this.#name).length);
+    const judged = judge(kind, this.#whom(), suffix, value);
+    if (!judged.ok) return UNREADABLE;
+    if (kind === "nodes") this.#nodes.set(key, addressesOf(judged.value as Node));
+    return weigh(kind, judged.value);
+  }
+
+  #judge(kind: ResourceKind, suffix: string, value: Uint8Array): Outcome {
+    const { ownership, record } = this.#options;
+    const judged = judge(kind, this.#whom(), suffix, value);
+    if (!judged.ok) return { kind: "refused", rejection: judged.rejection };
+    const verdict = ownership.judge(kind, judged.value);
+    if (verdict.kind === "rejected") {
+      const { reason, detail } = verdict;
+      return { kind: "refused", rejection: { key: resource(kind).statePrefix(this.#name) + suffix, reason, detail } };
+    }
+    if (verdict.kind === "parked") return { kind: "parked", waitsFor: NODES };
+    if ("identity" in judged.value && judged.value.identity >= FIRST_ALLOCATED_IDENTITY) {
+      const { identity } = judged.value;
+      const owner = record.index.get("identities", cacheKey("identities", this.#name, String(identity)));
+      if (owner === undefined) return { kind: "parked", waitsFor: identityName(identity) };
+    }
+    return { kind: "accepted", value: judged.value, weight: weigh(kind, judged.value) };
+  }
+
+  /** An identity means one set of labels for as long as it stands. */
+  #refuseSecondLabels(
+    outcome: Outcome,
+    { kind, suffix }: Omit<ParkedValue, "waitsFor">,
+    known: Known | undefined,
+  ): Outcome {
+    if (kind !== "identities" || outcome.kind !== "accepted" || !known?.cached || known.modRevision === 0)
+      return outcome;
+    if (known.tag === outcome.weight.tag) return outcome;
+    const detail = `identity ${suffix} stands for other labels already; it must be deleted before it can mean these`;
+    const key = resource(kind).statePrefix(this.#name) + suffix;
+    return { kind: "refused", rejection: { key, reason: "identity-changed", detail } };
+  }
+
+  /** Not accepted: the last good value, if there is one, stays. */
+  #setAside(said: Omit<ParkedValue, "waitsFor">, key: string, outcome: Exclude<Outcome, { kind: "accepted" }>): void {
+    const { record, log } = this.#options;
+    if (outcome.kind === "parked") {
+      record.accepted(key);
+      if (record.parked.add(key, { ...said, waitsFor: outcome.waitsFor })) return;
+    }
+    const rejection =
+      outcome.kind === "refused"
+        ? outcome.rejection
+        : {
+            key,
+            reason: "parking-full",
+            detail: `it waits for ${outcome.waitsFor}, as ${MAX_PARKED} others do: no more are kept`,
+          };
+    record.rejected(key, rejection);
+    this.#rejections.add(1, { remote: this.#name, reason: rejection.reason });
+    log.debug({ remote: this.#name, ...rejection }, "value refused");
+  }
+
+  #accept(kind: ResourceKind, key: string, { value, modRevision }: Said, weight: Weight): void {
+    const { record, guard } = this.#options;
+    const known = record.index.get(kind, key);
+    const lost = known?.cached ? known.weight - weight.weight : 0;
+    if (known && lost > 0) {
+      const withdrawal = { key, weight: lost, tag: "", left: { value, weight } };
+      if (this.#believe(kind, [withdrawal]).length === 0) {
+        record.index.set(kind, key, { ...known, modRevision });
+        return;
+      }
+    } else guard.said(kind, key);
+    this.#writing().put(key, value, "live");
+    record.index.set(kind, key, { modRevision, cached: true, ...weight });
+  }
+
+  #apply(kind: ResourceKind, { key, left }: Withdrawal, lane: "live" | "bulk" = "live"): void {
+    const { record } = this.#options;
+    const modRevision = record.index.get(kind, key)?.modRevision ?? 0;
+    if (left) {
+      this.#writing().put(key, left.value, lane);
+      record.index.set(kind, key, { modRevision, cached: true, ...left.weight });
+      return;
+    }
+    this.#writing().delete(key, lane);
+    if (modRevision > 0) record.index.set(kind, key, { ...NOT_CACHED, modRevision });
+    else this.#forget(kind, key);
+    this.#ownerGone(kind, key);
+  }
+
+  #forget(kind: ResourceKind, key: string): void {
+    this.#options.record.index.delete(kind, key);
+    this.#options.record.accepted(key);
+  }
+
+  /** What waited for this value is judged again. */
+  #ownerCame(kind: ResourceKind, suffix: string, value: ResourceValue): void {
+    const { ownership, record } = this.#options;
+    ownership.came(kind, suffix, value);
+    if (kind === "nodes") this.#nodes.set(cacheKey(kind, this.#name, suffix), addressesOf(value as Node));
+    if (record.parked.size === 0 || (kind !== "nodes" && kind !== "identities")) return;
+    for (const parked of record.parked.take(kind === "nodes" ? NODES : identityName(suffix))) {
+      const key = cacheKey(parked.kind, this.#name, parked.suffix);
+      this.#receive(parked, key, record.index.get(parked.kind, key));
+    }
+  }
+
+  #ownerGone(kind: ResourceKind, key: string): void {
+    this.#options.ownership.gone(kind, key.slice(resource(kind).cachePrefix(this.#name).length));
+    if (kind !== "nodes") return;
+    const addresses = this.#nodes.get(key) ?? [];
+    this.#nodes.delete(key);
+    for (const withdrawal of this.#options.guard.nodesGone(addresses)) this.#apply("ip", withdrawal);
+  }
+
+  #writing(): Writer {
+    assert(this.#writer, "only between open and close");
+    return this.#writer;
+  }
+
+  #whom(): Cluster {
+    assert(this.#cluster, "only after begin");
+    return this.#cluster;
+  }
+}
+
+function addressesOf({ addresses }: Node): readonly string[] {
+  return addresses.map(({ address }) => address);
+}
