@@ -10,18 +10,20 @@ import {
   localCanary,
   POLICIES_PREFIX,
 } from "../wire/keys.ts";
-import { DISABLED_STATE_CANARIES, RESOURCES } from "../wire/resources.ts";
+import { RESOURCES } from "../wire/resources.ts";
 
-/** Value of `cilium/cluster-config/<own>`: canaries can be waited for; neither service exports nor endpoint slices. */
-export function clusterConfig(cluster: Cluster): Uint8Array {
-  return encodeClusterConfig({
-    id: cluster.id,
-    syncedCanaries: true,
-    cached: false,
-    maxConnectedClusters: MAX_CLUSTER_ID,
-    serviceExportsEnabled: false,
-    endpointSlicesExportMode: "",
-  });
+/** What an exporter offers: canaries can be waited for; no service exports (but their canary), no endpoint slices. */
+const CAPABILITIES = {
+  syncedCanaries: true,
+  cached: false,
+  maxConnectedClusters: MAX_CLUSTER_ID,
+  serviceExportsEnabled: false,
+  endpointSlicesExportMode: "",
+} as const;
+
+/** Value of `cilium/cluster-config/<own>`. */
+export function clusterConfig({ id }: Cluster): Uint8Array {
+  return encodeClusterConfig({ id, ...CAPABILITIES });
 }
 
 /** Prefixes of our own, which only the agents of this cluster read. */
@@ -33,9 +35,10 @@ const LOCAL_PREFIXES = [
   POLICIES_PREFIX,
 ];
 
-/** Canary keys of all that an exporter writes, and of what every exporter must announce although it writes none of it. */
-export function canaryKeys(cluster: string): readonly string[] {
-  const prefixes = [...RESOURCES.map(({ stateCanary }) => stateCanary), ...DISABLED_STATE_CANARIES];
+/** Canary keys of all that an exporter offers. */
+export function canaryKeys({ name: cluster, id }: Cluster): readonly string[] {
+  const offered = RESOURCES.filter(({ offers }) => offers({ id, ...CAPABILITIES }));
+  const prefixes = offered.map(({ stateCanary }) => stateCanary);
   const local = LOCAL_PREFIXES.map((prefix) => localCanary(cluster, prefix));
   return [...prefixes.map((prefix) => canaryKey(cluster, prefix)), ...local];
 }

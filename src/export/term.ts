@@ -113,7 +113,7 @@ async function announceCanaries(options: TermOptions, read: boolean): Promise<bo
   const prefix = canaryPrefix(cluster.name);
   const { kvs } = await retry(options, () => kv.range({ key: prefix, rangeEnd: prefixEnd(prefix) }));
   const lasting = new Set(kvs.filter(({ leaseId }) => leaseId === 0n).map(({ key }) => key));
-  const missing = canaryKeys(cluster.name).filter((key) => !lasting.has(key));
+  const missing = canaryKeys(cluster).filter((key) => !lasting.has(key));
   if (missing.length > 0 && !read) return false;
   for (const key of missing) publisher.put(key, timestamp(clock), "bulk");
   await publisher.drained();

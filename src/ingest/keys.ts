@@ -75,7 +75,9 @@ export class FollowedKeys {
       return { what: "row", cluster: this.#own, kind: said.kind, suffix: key.slice(said.prefix.length) };
     }
     const cached = parseCacheKey(key);
-    return cached === undefined || cached.cluster === this.#own ? undefined : { what: "row", ...cached };
+    const kind = SHARED_KINDS.find((known) => known === cached?.kind);
+    if (cached === undefined || kind === undefined || cached.cluster === this.#own) return undefined;
+    return { what: "row", kind, cluster: cached.cluster, suffix: cached.suffix };
   }
 
   /** The canary that says: everything of this kind of this cluster is in the local etcd. */

@@ -51,7 +51,7 @@ const NODES = "nodes";
 const identityName = (id: string | number): string => `identity ${id}`;
 
 /** Values that may shrink without going: their weight has to be looked up before they are replaced. */
-const SHRINKING: ReadonlySet<ResourceKind> = new Set(["services"]);
+const SHRINKING: ReadonlySet<ResourceKind> = new Set(["services", "endpointslices"]);
 
 export class RemoteCache {
   readonly #options: RemoteCacheOptions;

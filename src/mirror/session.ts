@@ -15,7 +15,7 @@ import type { Random } from "../runtime/random.ts";
 import { messageOf } from "../runtime/user-error.ts";
 import { adaptClusterConfig } from "../wire/cluster-config.ts";
 import { cachedDrainKey, canaryKey, clusterConfigKey } from "../wire/keys.ts";
-import { DISABLED_CACHE_CANARIES, RESOURCES, type Resource, type ResourceKind } from "../wire/resources.ts";
+import { RESOURCES, type Resource, type ResourceKind } from "../wire/resources.ts";
 import { Auditor } from "./auditor.ts";
 import type { ResumePoint } from "./checkpoint.ts";
 import type { Guard } from "./guard.ts";
@@ -157,10 +157,6 @@ export class Session implements FollowSink {
     const { record, cache, publisher } = this.#options;
     this.#options.reached(undefined);
     await this.#write(signal, new Map([[clusterConfigKey(this.#name), this.#adaptedConfig()]]));
-    await this.#write(
-      signal,
-      new Map(DISABLED_CACHE_CANARIES.map((name) => [canaryKey(this.#name, name), this.#anyCanary])),
-    );
     cache.forget();
     cache.drain(this.#draining);
     this.#mirrorDrain();
@@ -226,12 +222,9 @@ export class Session implements FollowSink {
 
   /** Readers look at the key only; the value is the remote's own where it has one, so that writing it again changes nothing. */
   #canaryOf(kind: Resource): ReadonlyMap<string, Uint8Array> {
+    const fallback = this.#canaries.values().next().value ?? new Uint8Array();
     const value = this.#canaries.get(remoteCanary(this.#name, kind, this.#remote.config));
-    return new Map([[canaryKey(this.#name, kind.cacheCanary), value ?? this.#anyCanary]]);
-  }
-
-  get #anyCanary(): Uint8Array {
-    return this.#canaries.values().next().value ?? new Uint8Array();
+    return new Map([[canaryKey(this.#name, kind.cacheCanary), value ?? fallback]]);
   }
 
   #remotePrefix(kind: Resource): string {

@@ -17,6 +17,11 @@ const WEIGHTS: { readonly [K in ResourceKind]: (value: ResourceValues[K]) => Wei
   identities: ({ labels }) => ({ weight: 1, tag: createHash("sha1").update(labelString(labels)).digest("base64url") }),
   ip: ({ hostAddress }) => ({ weight: 1, tag: hostAddress }),
   services: ({ shared, backends }) => ({ weight: shared ? backends.size : 0, tag: "" }),
+  endpointslices: ({ endpoints }) => ({
+    weight: endpoints.reduce((sum, one) => sum + one.addresses.length, 0),
+    tag: "",
+  }),
+  serviceexports: () => ONE,
 };
 
 export function weigh(kind: ResourceKind, value: ResourceValue): Weight {

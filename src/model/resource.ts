@@ -71,6 +71,65 @@ export interface ClusterService {
   readonly selector: ReadonlyMap<string, string>;
 }
 
+/** One EndpointSlice of a cluster, as its Kubernetes has it. */
+export interface ClusterEndpointSlice {
+  readonly cluster: string;
+  readonly clusterId: number;
+  readonly namespace: string;
+  readonly name: string;
+  readonly labels: ReadonlyMap<string, string>;
+  readonly annotations: ReadonlyMap<string, string>;
+  readonly addressType: "IPv4" | "IPv6";
+  readonly endpoints: readonly SliceEndpoint[];
+  readonly ports: readonly SlicePort[];
+}
+
+/** Conditions that the slice does not give are undefined; texts are "". */
+export interface SliceEndpoint {
+  /** Canonical. */
+  readonly addresses: readonly string[];
+  readonly ready: boolean | undefined;
+  readonly serving: boolean | undefined;
+  readonly terminating: boolean | undefined;
+  readonly hostname: string;
+  readonly nodeName: string;
+  readonly zone: string;
+  readonly forZones: readonly string[];
+}
+
+export interface SlicePort {
+  readonly name: string;
+  readonly protocol: Protocol;
+  /** Undefined: all ports. */
+  readonly port: number | undefined;
+  readonly appProtocol: string;
+}
+
+/** A service that a cluster exports by the MCS-API. Words that are not known are undefined. */
+export interface ServiceExport {
+  readonly cluster: string;
+  readonly namespace: string;
+  readonly name: string;
+  readonly labels: ReadonlyMap<string, string>;
+  readonly annotations: ReadonlyMap<string, string>;
+  /** RFC 3339. */
+  readonly createdAt: string;
+  readonly ports: readonly ExportPort[];
+  readonly type: "ClusterSetIP" | "Headless" | undefined;
+  readonly sessionAffinity: "ClientIP" | "None" | undefined;
+  readonly timeoutSeconds: number | undefined;
+  readonly ipFamilies: readonly string[];
+  readonly internalTrafficPolicy: "Cluster" | "Local" | undefined;
+  readonly trafficDistribution: "PreferClose" | "PreferSameZone" | "PreferSameNode" | undefined;
+}
+
+export interface ExportPort {
+  readonly name: string;
+  readonly protocol: string;
+  readonly appProtocol: string;
+  readonly port: number;
+}
+
 export type Affinity = "none" | "local" | "remote";
 
 /** A service of the own cluster as its agents need it (`bulkhead/v1/services/<namespace>/<name>`). */

@@ -10,8 +10,13 @@ export function refuseForeignIdentity(cluster: Cluster, id: number): void {
 
 /** Refuses a value that names another cluster, or another id, than those it came from. */
 export function refuseForeignCluster(cluster: Cluster, name: string, id: number): void {
-  if (name !== cluster.name) throw new Refusal("foreign-cluster", `the value says it is of cluster ${quote(name)}`);
+  refuseForeignClusterName(cluster, name);
   if (id !== cluster.id) {
     throw new Refusal("wrong-cluster-id", `the value says cluster id ${id}; ${cluster.name} has ${cluster.id}`);
   }
+}
+
+/** The same for values that carry no id. */
+export function refuseForeignClusterName(cluster: Cluster, name: string): void {
+  if (name !== cluster.name) throw new Refusal("foreign-cluster", `the value says it is of cluster ${quote(name)}`);
 }

@@ -17,6 +17,8 @@ export const REJECTION_REASONS = [
   "ambiguous-labels",
   "forbidden-label",
   "no-cluster-label",
+  "identity-changed",
+  "parking-full",
   "unsupported",
 ] as const;
 

@@ -1,12 +1,23 @@
 /** The declaration table of what clusters exchange: one row per kind. How it flows is written elsewhere, once. */
 import type { Cluster } from "../model/cluster.ts";
-import type { ClusterConfig, ClusterService, Identity, IpEntry, Judged, Node } from "../model/resource.ts";
+import type {
+  ClusterConfig,
+  ClusterEndpointSlice,
+  ClusterService,
+  Identity,
+  IpEntry,
+  Judged,
+  Node,
+  ServiceExport,
+} from "../model/resource.ts";
+import { decodeEndpointSlice } from "./endpoint-slice.ts";
 import { decodeIdentity } from "./identity.ts";
 import { decodeIp } from "./ip.ts";
 import { CACHE_PREFIX, STATE_PREFIX } from "./keys.ts";
 import { decodeNode } from "./node.ts";
 import { judging, limitBytes } from "./refusal.ts";
 import { decodeService } from "./service.ts";
+import { decodeServiceExport } from "./service-export.ts";
 
 /** What each kind decodes to. */
 export interface ResourceValues {
@@ -14,6 +25,8 @@ export interface ResourceValues {
   readonly identities: Identity;
   readonly ip: IpEntry;
   readonly services: ClusterService;
+  readonly endpointslices: ClusterEndpointSlice;
+  readonly serviceexports: ServiceExport;
 }
 
 export type ResourceKind = keyof ResourceValues;
@@ -30,6 +43,7 @@ export interface Resource<K extends ResourceKind = ResourceKind> {
   readonly cacheCanary: string;
   /** Longest value accepted, in bytes. */
   readonly maxBytes: number;
+  /** Whether a cluster with this config publishes the kind at all. */
   readonly offers: (config: ClusterConfig) => boolean;
   readonly decode: (cluster: Cluster, suffix: string, value: Uint8Array) => ResourceValues[K];
 }
@@ -43,6 +57,7 @@ function row<K extends ResourceKind>(
   cacheTail: string,
   maxBytes: number,
   decode: Resource<K>["decode"],
+  offers: Resource<K>["offers"] = () => true,
 ): Resource<K> {
   return {
     kind,
@@ -51,29 +66,38 @@ function row<K extends ResourceKind>(
     stateCanary: `${STATE_PREFIX}${kind}/v1`,
     cacheCanary: `${CACHE_PREFIX}${kind}/v1`,
     maxBytes,
-    offers: (config) => kind !== "services" || config.endpointSlicesExportMode !== "endpointslices-only",
+    offers,
     decode,
   };
 }
 
+const ownName = (cluster: string): string => cluster;
+
 const TABLE: { readonly [K in ResourceKind]: Resource<K> } = {
-  nodes: row("nodes", (cluster) => cluster, "", 64 * KIB, decodeNode),
+  nodes: row("nodes", ownName, "", 64 * KIB, decodeNode),
   identities: row("identities", () => "id", "id/", 32 * KIB, decodeIdentity),
   ip: row("ip", () => "default", "", 8 * KIB, decodeIp),
-  services: row("services", (cluster) => cluster, "", 1024 * KIB, decodeService),
+  services: row("services", ownName, "", 1024 * KIB, decodeService, ({ endpointSlicesExportMode }) => {
+    return endpointSlicesExportMode !== "endpointslices-only";
+  }),
+  endpointslices: row("endpointslices", ownName, "", 256 * KIB, decodeEndpointSlice, ({ endpointSlicesExportMode }) => {
+    return endpointSlicesExportMode !== "";
+  }),
+  // An exporter that says false knows of the kind: it writes its canary, and no keys.
+  serviceexports: row("serviceexports", ownName, "", 1024 * KIB, decodeServiceExport, ({ serviceExportsEnabled }) => {
+    return serviceExportsEnabled !== undefined;
+  }),
 };
 
 /** In the order in which they are best mirrored: owners before what they own. */
-export const RESOURCES: readonly Resource[] = [TABLE.nodes, TABLE.identities, TABLE.ip, TABLE.services];
-
-/** Cilium's agents wait for these canaries too. Nothing is mirrored below them yet, so they are written at once. */
-export const DISABLED_CACHE_CANARIES: readonly string[] = [
-  `${CACHE_PREFIX}endpointslices/v1`,
-  `${CACHE_PREFIX}serviceexports/v1`,
+export const RESOURCES: readonly Resource[] = [
+  TABLE.nodes,
+  TABLE.identities,
+  TABLE.ip,
+  TABLE.services,
+  TABLE.endpointslices,
+  TABLE.serviceexports,
 ];
-
-/** The canary that every exporter writes although it exports nothing below it. */
-export const DISABLED_STATE_CANARIES: readonly string[] = [`${STATE_PREFIX}serviceexports/v1`];
 
 export function resource<K extends ResourceKind>(kind: K): Resource<K> {
   return TABLE[kind];

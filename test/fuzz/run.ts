@@ -4,8 +4,10 @@ import { mutate, randomBytes } from "./mutate.ts";
 import { TARGETS, type Target } from "./targets.ts";
 
 const MAX_RANDOM_BYTES = 256;
-/** Processor time that one input may take: damaged input must not stop a program that holds a lease. */
-const LONGEST_MS = 1_000;
+/** Processor time that one input may take: damaged input must not hold up a program that holds a lease. */
+const LONGEST_MS = 50;
+/** Tries of an input that took longer: what is slow once is the machine's affair (collection of garbage), what is slow each time is the input's. */
+const TRIES = 3;
 
 export interface FuzzCount {
   readonly name: string;
@@ -35,6 +37,16 @@ function nextInput(
   return [new TextDecoder().decode(key), seed];
 }
 
+function inTime<T>(action: () => T): T {
+  for (let tries = 1; ; tries++) {
+    const before = process.cpuUsage();
+    const result = action();
+    const { user, system } = process.cpuUsage(before);
+    if (user + system <= LONGEST_MS * 1000) return result;
+    if (tries === TRIES) throw new Error(`took ${(user + system) / 1000} ms`);
+  }
+}
+
 /** Throws a FuzzFailure at the first input for which something does not hold. */
 export function fuzz(target: Target, runs: number, seed: number): FuzzCount {
   const random = seededRandom(seed);
@@ -42,11 +54,8 @@ export function fuzz(target: Target, runs: number, seed: number): FuzzCount {
   let accepted = 0;
   for (let run = 0; run < runs; run++) {
     const [suffix, bytes] = nextInput(random, target, corpus);
-    const before = process.cpuUsage();
     try {
-      if (target.check(suffix, bytes)) accepted++;
-      const { user, system } = process.cpuUsage(before);
-      if (user + system > LONGEST_MS * 1000) throw new Error(`took ${(user + system) / 1000} ms`);
+      if (inTime(() => target.check(suffix, bytes))) accepted++;
     } catch (error) {
       throw new FuzzFailure(target.name, suffix, bytes, error);
     }

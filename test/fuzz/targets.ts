@@ -3,9 +3,12 @@
  * bounded printable line, and what is accepted comes back unchanged when it is encoded and judged again.
  */
 import assert from "node:assert/strict";
+import { zstdCompressSync, zstdDecompressSync } from "node:zlib";
 import { type Policy, policyName } from "../../src/model/policy.ts";
 import type { Judged } from "../../src/model/resource.ts";
 import { adaptClusterConfig, encodeClusterConfig, judgeClusterConfig } from "../../src/wire/cluster-config.ts";
+import { decodeEndpointSlice, encodeEndpointSlice } from "../../src/wire/endpoint-slice.ts";
+import { isEtcdConfig, parseEtcdConfig } from "../../src/wire/etcd-config.ts";
 import { Fields } from "../../src/wire/fields.ts";
 import { encodeIdentity } from "../../src/wire/identity.ts";
 import { encodeIp } from "../../src/wire/ip.ts";
@@ -16,10 +19,12 @@ import { encodeNode } from "../../src/wire/node.ts";
 import { parseManifests } from "../../src/wire/parse-manifests.ts";
 import { parsePolicyManifest } from "../../src/wire/parse-policy.ts";
 import { encodePolicy, judgePolicy } from "../../src/wire/policy.ts";
-import { REJECTION_REASONS } from "../../src/wire/refusal.ts";
+import { judging, REJECTION_REASONS } from "../../src/wire/refusal.ts";
 import { judge } from "../../src/wire/resources.ts";
 import { encodeService } from "../../src/wire/service.ts";
+import { encodeServiceExport } from "../../src/wire/service-export.ts";
 import { validatePolicies } from "../../src/wire/validate-policies.ts";
+import { expandZstd } from "../../src/wire/zstd.ts";
 import { BERGEN, golden } from "../golden/values.ts";
 
 export interface Target {
@@ -89,6 +94,49 @@ function checkPolicyText(_: string, bytes: Uint8Array): boolean {
   return problems.length === 0;
 }
 
+const ETCD_CONFIG = `endpoints:
+- https://osaka.mesh.cilium.io:2379
+trusted-ca-file: /var/lib/cilium/clustermesh/ca.crt
+cert-file: /var/lib/cilium/clustermesh/client.crt
+key-file: /var/lib/cilium/clustermesh/client.key
+cilium-host-aliases:
+- hostname: osaka.mesh.cilium.io
+  ips: ["198.51.100.20"]
+`;
+
+function checkEtcdConfig(_: string, bytes: Uint8Array): boolean {
+  const text = new TextDecoder().decode(bytes);
+  const judged = parseEtcdConfig("osaka", text);
+  if (judged.ok) assert(isEtcdConfig(text) || judged.value.endpoints.length > 0);
+  else assert.match(judged.rejection.detail, /^[ -~]+$/);
+  return judged.ok;
+}
+
+/** What Go would read must be what we read: without two names that it takes for one, JavaScript's own parser reads the same. */
+function checkJson(_: string, bytes: Uint8Array): boolean {
+  const judged = judging("json", () => parseJson(bytes));
+  if (judged.ok) JSON.parse(new TextDecoder().decode(bytes));
+  return judged.ok;
+}
+
+const MOST_EXPANDED = 64 * 1024;
+
+function checkFrame(_: string, bytes: Uint8Array): boolean {
+  const judged = judging("frame", () => expandZstd(bytes, MOST_EXPANDED));
+  assert(!judged.ok || judged.value.length <= MOST_EXPANDED);
+  return judged.ok;
+}
+
+/** The message inside a frame is damaged, not the frame: else nothing gets past the checksum. */
+function checkSliceMessage(suffix: string, bytes: Uint8Array): boolean {
+  const judged = judging("slice", () => decodeEndpointSlice(BERGEN, suffix, zstdCompressSync(bytes)));
+  return holds(judged, (value) =>
+    judging("slice", () => decodeEndpointSlice(BERGEN, suffix, encodeEndpointSlice(value))),
+  );
+}
+
+const SLICE_NAME = "shop/cart-x7k2p";
+
 export const TARGETS: readonly Target[] = [
   target("ip-host", "10.31.4.17", (key, bytes) => judge("ip", BERGEN, key, bytes), encodeIp),
   target("ip-prefix", "2001:db8:31::/48", (key, bytes) => judge("ip", BERGEN, key, bytes), encodeIp),
@@ -100,6 +148,28 @@ export const TARGETS: readonly Target[] = [
   ),
   target("node", "bgo-n1.example", (key, bytes) => judge("nodes", BERGEN, key, bytes), encodeNode),
   target("service", "shop/cart", (key, bytes) => judge("services", BERGEN, key, bytes), encodeService),
+  target(
+    "endpoint-slice",
+    SLICE_NAME,
+    (key, bytes) => judge("endpointslices", BERGEN, key, bytes),
+    encodeEndpointSlice,
+  ),
+  {
+    name: "endpoint-slice-message",
+    suffix: SLICE_NAME,
+    seed: new Uint8Array(zstdDecompressSync(golden("endpoint-slice"))),
+    check: checkSliceMessage,
+    cost: 4,
+  },
+  { name: "zstd-frame", suffix: "", seed: golden("endpoint-slice"), check: checkFrame },
+  target(
+    "service-export",
+    "shop/cart",
+    (key, bytes) => judge("serviceexports", BERGEN, key, bytes),
+    encodeServiceExport,
+  ),
+  { name: "json", suffix: "", seed: golden("service"), check: checkJson },
+  { name: "etcd-config", suffix: "", seed: new TextEncoder().encode(ETCD_CONFIG), check: checkEtcdConfig, cost: 4 },
   target("local-service", "shop/cart", judgeLocalService, encodeLocalService),
   target("local-endpoint", "shop/cart-7f9d", judgeLocalEndpoint, encodeLocalEndpoint),
   { name: "policy", suffix: "CiliumNetworkPolicy/shop/cart", seed: golden("policy"), check: checkPolicy },

@@ -1,8 +1,18 @@
-/** The values that the golden files hold, and the bytes of the files. The files were written by hand from the format's description. */
+/** The values that the golden files hold, and the bytes of the files. The files were written by hand from the format's description,
+ * but that of the endpoint slice: protobufjs wrote it, from the message's definition. */
 import { readFileSync } from "node:fs";
 import type { Cluster } from "../../src/model/cluster.ts";
 import type { Policy, Requirement } from "../../src/model/policy.ts";
-import type { ClusterConfig, ClusterService, Identity, IpEntry, LocalService, Node } from "../../src/model/resource.ts";
+import type {
+  ClusterConfig,
+  ClusterEndpointSlice,
+  ClusterService,
+  Identity,
+  IpEntry,
+  LocalService,
+  Node,
+  ServiceExport,
+} from "../../src/model/resource.ts";
 import type { LocalEndpoint } from "../../src/wire/local-endpoint.ts";
 
 export const BERGEN: Cluster = { name: "bergen", id: 3 };
@@ -96,6 +106,55 @@ export const LOCAL_SERVICE: LocalService = {
   global: true,
   shared: true,
   affinity: "local",
+};
+
+export const ENDPOINT_SLICE: ClusterEndpointSlice = {
+  cluster: "bergen",
+  clusterId: 3,
+  namespace: "shop",
+  name: "cart-x7k2p",
+  labels: new Map([["kubernetes.io/service-name", "cart"]]),
+  annotations: new Map(),
+  addressType: "IPv4",
+  endpoints: [
+    {
+      addresses: ["10.31.4.17"],
+      ready: true,
+      serving: true,
+      terminating: false,
+      hostname: "cart-0",
+      nodeName: "bgo-n1.example",
+      zone: "bgo-a",
+      forZones: ["bgo-a"],
+    },
+    {
+      addresses: ["10.31.4.18"],
+      ready: false,
+      serving: true,
+      terminating: true,
+      hostname: "",
+      nodeName: "bgo-n1.example",
+      zone: "",
+      forZones: [],
+    },
+  ],
+  ports: [{ name: "http", protocol: "TCP", port: 8080, appProtocol: "kubernetes.io/h2c" }],
+};
+
+export const SERVICE_EXPORT: ServiceExport = {
+  cluster: "bergen",
+  namespace: "shop",
+  name: "cart",
+  labels: new Map([["tier", "gold"]]),
+  annotations: new Map([["note", "a<b"]]),
+  createdAt: "2026-03-02T10:11:12Z",
+  ports: [{ name: "http", protocol: "TCP", appProtocol: "http", port: 80 }],
+  type: "ClusterSetIP",
+  sessionAffinity: "ClientIP",
+  timeoutSeconds: 10_800,
+  ipFamilies: ["IPv4", "IPv6"],
+  internalTrafficPolicy: "Cluster",
+  trafficDistribution: undefined,
 };
 
 export const CLUSTER_CONFIG: ClusterConfig = {

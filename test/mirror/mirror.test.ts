@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { judgeClusterConfig } from "../../src/wire/cluster-config.ts";
 import { canaryKey, clusterConfigKey } from "../../src/wire/keys.ts";
-import { DISABLED_CACHE_CANARIES, RESOURCES } from "../../src/wire/resources.ts";
+import { RESOURCES } from "../../src/wire/resources.ts";
 import type { VirtualClock } from "../support/virtual-clock.ts";
 import { DIRECTORY, eachInItsOwnWorld, LEASE_TTL_SECONDS, type World } from "./world.ts";
 
@@ -23,12 +23,19 @@ test("a remote is mirrored byte for byte, with config and canaries, nothing unde
   assert(config);
   const judged = judgeClusterConfig(config.key, config.value);
   assert(judged.ok && judged.value.cached && judged.value.syncedCanaries && judged.value.id === 2);
-  const canaries = [...RESOURCES.map(({ cacheCanary }) => cacheCanary), ...DISABLED_CACHE_CANARIES];
+  const canaries = RESOURCES.map(({ cacheCanary }) => cacheCanary);
   assert.deepEqual(synced(), new Set(canaries.map((canary) => canaryKey("osaka", canary))));
   const ours = world.local.entries("cilium/").filter(({ key }) => !key.startsWith("cilium/kvstoremesh-lock/"));
   assert(ours.length > 30 && ours.every(({ leaseId }) => leaseId === 0n));
   const status = world.status("osaka");
-  assert.deepEqual(status.entries, { nodes: 1, identities: 1, ip: 25, services: 1 });
+  assert.deepEqual(status.entries, {
+    nodes: 1,
+    identities: 1,
+    ip: 25,
+    services: 1,
+    endpointslices: 0,
+    serviceexports: 0,
+  });
   assert.deepEqual(
     [status.phase, status.connected, status.synced, status.grade, status.breaker, status.clusterId],
     ["watching", true, true, "fresh", "closed", 2],
@@ -157,7 +164,14 @@ test("a restarted mirror shows what the cache holds of a remote that it cannot r
   await world.restart();
   await clock.advance(5_000);
   const status = world.status("osaka");
-  assert.deepEqual(status.entries, { nodes: 1, identities: 1, ip: 25, services: 1 });
+  assert.deepEqual(status.entries, {
+    nodes: 1,
+    identities: 1,
+    ip: 25,
+    services: 1,
+    endpointslices: 0,
+    serviceexports: 0,
+  });
   assert.deepEqual([status.synced, status.grade, status.ageMs], [true, "unproven", undefined]);
 });
 

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { adaptClusterConfig, encodeClusterConfig, judgeClusterConfig } from "../../src/wire/cluster-config.ts";
+import { decodeEndpointSlice, encodeEndpointSlice, MAX_EXPANDED_BYTES } from "../../src/wire/endpoint-slice.ts";
 import { encodeIdentity } from "../../src/wire/identity.ts";
 import { encodeIp } from "../../src/wire/ip.ts";
 import { encodeLocalEndpoint, judgeLocalEndpoint } from "../../src/wire/local-endpoint.ts";
@@ -11,9 +12,12 @@ import { parseManifests } from "../../src/wire/parse-manifests.ts";
 import { encodePolicy, judgePolicy } from "../../src/wire/policy.ts";
 import { judge } from "../../src/wire/resources.ts";
 import { encodeService } from "../../src/wire/service.ts";
+import { encodeServiceExport } from "../../src/wire/service-export.ts";
+import { expandZstd } from "../../src/wire/zstd.ts";
 import {
   BERGEN,
   CLUSTER_CONFIG,
+  ENDPOINT_SLICE,
   golden,
   goldenPolicyText,
   IDENTITY,
@@ -24,6 +28,7 @@ import {
   NODE,
   POLICY,
   SERVICE,
+  SERVICE_EXPORT,
 } from "../golden/values.ts";
 
 const text = (bytes: Uint8Array): string => new TextDecoder().decode(bytes);
@@ -40,6 +45,12 @@ const CASES = [
   ["identity", encodeIdentity(IDENTITY.labels), judge("identities", BERGEN, "197121", golden("identity")), IDENTITY],
   ["node", encodeNode(NODE), judge("nodes", BERGEN, "bgo-n1.example", golden("node")), NODE],
   ["service", encodeService(SERVICE), judge("services", BERGEN, "shop/cart", golden("service")), SERVICE],
+  [
+    "service-export",
+    encodeServiceExport(SERVICE_EXPORT),
+    judge("serviceexports", BERGEN, "shop/cart", golden("service-export")),
+    SERVICE_EXPORT,
+  ],
   [
     "local-service",
     encodeLocalService(LOCAL_SERVICE),
@@ -79,4 +90,11 @@ test("a mirrored cluster config says canaries and cache, and nothing else change
   const again = adaptClusterConfig(adapted.value);
   assert(again.ok);
   assert.equal(text(again.value), text(golden("cluster-config-cached")));
+});
+
+test("endpoint-slice: what another implementation wrote reads, and ours is the same message", () => {
+  const bytes = golden("endpoint-slice");
+  assert.deepEqual(decodeEndpointSlice(BERGEN, "shop/cart-x7k2p", bytes), ENDPOINT_SLICE);
+  const expanded = (frame: Uint8Array) => expandZstd(frame, MAX_EXPANDED_BYTES);
+  assert.deepEqual(expanded(encodeEndpointSlice(ENDPOINT_SLICE)), expanded(bytes));
 });

@@ -19,6 +19,7 @@ const PREFIX: Base = { kind: "ip", golden: "ip-prefix", suffix: "2001:db8:31::/4
 const IDENTITY: Base = { kind: "identities", golden: "identity", suffix: "197121" };
 const NODE: Base = { kind: "nodes", golden: "node", suffix: "bgo-n1.example" };
 const SERVICE: Base = { kind: "services", golden: "service", suffix: "shop/cart" };
+const EXPORT: Base = { kind: "serviceexports", golden: "service-export", suffix: "shop/cart" };
 
 /** Replaces `from` by `to` in the good value; `suffix` replaces the good key. */
 type Case = readonly [RejectionReason, Base, string, string, string?];
@@ -107,6 +108,13 @@ const REFUSED: readonly Case[] = [
   ["malformed", NODE, '"IPv6HealthIP":""', '"IPv6HealthIP":"10.31.4.9"'],
   ["forbidden-address", NODE, '"IP":"192.0.2.21"', '"IP":"127.0.0.1"'],
   ["malformed", NODE, '"Labels":{', '"Labels":{"n":1,'],
+  ["wrong-key", EXPORT, "", "", "shop/till"],
+  ["foreign-cluster", EXPORT, '"cluster":"bergen"', '"cluster":"oslo"'],
+  ["folded-name", EXPORT, '"type":', '"Type":"Headless","type":'],
+  ["duplicate-name", EXPORT, '"labels":{', '"labels":{},"labels":{'],
+  ["bad-port", EXPORT, '"port":80', '"port":0'],
+  ["malformed", EXPORT, "2026-03-02T10:11:12Z", "0001-01-01T00:00:00Z"],
+  ["malformed", EXPORT, "2026-03-02T10:11:12Z", "yesterday"],
   ["wrong-key", SERVICE, "", "", "shop/cart/"],
   ["wrong-key", SERVICE, "", "", "shop/cart2"],
   ["malformed", SERVICE, '"name":"cart"', '"name":"a/b"', "shop/a/b"],
@@ -208,8 +216,15 @@ describe("accepted", () => {
 });
 
 test("every limit is kept, to the byte", () => {
-  const limits = { ip: 8 * 1024, identities: 32 * 1024, nodes: 64 * 1024, services: 1024 * 1024 };
-  for (const base of [IP, IDENTITY, NODE, SERVICE]) {
+  const limits: Readonly<Record<string, number>> = {
+    ip: 8 * 1024,
+    identities: 32 * 1024,
+    nodes: 64 * 1024,
+    services: 1024 * 1024,
+    serviceexports: 1024 * 1024,
+  };
+  for (const base of [IP, IDENTITY, NODE, SERVICE, EXPORT]) {
+    const limit = limits[base.kind] ?? 0;
     const good = text(base.golden);
     const padded = (length: number): Uint8Array => {
       const room = length - good.length;
@@ -217,8 +232,8 @@ test("every limit is kept, to the byte", () => {
         base.kind === "identities" ? good.replace("cart;", `cart${"x".repeat(room)};`) : good + " ".repeat(room),
       );
     };
-    assert.equal(judge(base.kind, BERGEN, base.suffix, padded(limits[base.kind])).ok, true);
-    const judged = judge(base.kind, BERGEN, base.suffix, padded(limits[base.kind] + 1));
+    assert.equal(judge(base.kind, BERGEN, base.suffix, padded(limit)).ok, true);
+    const judged = judge(base.kind, BERGEN, base.suffix, padded(limit + 1));
     assert.equal(!judged.ok && judged.rejection.reason, "too-large");
   }
 });

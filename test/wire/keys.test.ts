@@ -24,10 +24,15 @@ test("keys are Cilium's", () => {
     ["cilium/state/identities/v1/id/S", "cilium/cache/identities/v1/bergen/id/S"],
     ["cilium/state/ip/v1/default/S", "cilium/cache/ip/v1/bergen/S"],
     ["cilium/state/services/v1/bergen/S", "cilium/cache/services/v1/bergen/S"],
+    ["cilium/state/endpointslices/v1/bergen/S", "cilium/cache/endpointslices/v1/bergen/S"],
+    ["cilium/state/serviceexports/v1/bergen/S", "cilium/cache/serviceexports/v1/bergen/S"],
   ]);
   assert.deepEqual(
     RESOURCES.map(({ stateCanary, cacheCanary }) => [stateCanary, cacheCanary]),
-    ["nodes", "identities", "ip", "services"].map((kind) => [`cilium/state/${kind}/v1`, `cilium/cache/${kind}/v1`]),
+    ["nodes", "identities", "ip", "services", "endpointslices", "serviceexports"].map((kind) => [
+      `cilium/state/${kind}/v1`,
+      `cilium/cache/${kind}/v1`,
+    ]),
   );
 });
 
@@ -53,7 +58,7 @@ test("other keys are not taken for cache keys", () => {
     "cilium/cache/ip/v1//10.0.0.1",
     "cilium/cache/ip/v2/bergen/10.0.0.1",
     "cilium/cache/identities/v1/bergen/197121",
-    "cilium/cache/endpointslices/v1/bergen/shop/cart-1",
+    "cilium/cache/endpoints/v1/bergen/shop/cart-1",
     "cilium/state/ip/v1/default/10.0.0.1",
     "xcilium/cache/ip/v1/bergen/10.0.0.1",
   ];
@@ -70,4 +75,18 @@ test("config and canary keys come apart", () => {
   for (const key of ["cilium/synced/", "cilium/synced/bergen", "cilium/synced/bergen/", "cilium/synced//x", "x"]) {
     assert.equal(parseCanaryKey(key), undefined, key);
   }
+});
+
+test("what a cluster offers follows from its capabilities", () => {
+  const config = { id: 3, syncedCanaries: true, cached: false, maxConnectedClusters: 255 };
+  const offered = (mode: string, exports?: boolean) => {
+    const flags = exports === undefined ? {} : { serviceExportsEnabled: exports };
+    const said = { ...config, endpointSlicesExportMode: mode, ...flags };
+    return RESOURCES.filter(({ offers }) => offers(said))
+      .map(({ kind }) => kind)
+      .slice(3);
+  };
+  assert.deepEqual(offered(""), ["services"]);
+  assert.deepEqual(offered("services-and-endpointslices", false), ["services", "endpointslices", "serviceexports"]);
+  assert.deepEqual(offered("endpointslices-only", true), ["endpointslices", "serviceexports"]);
 });
