@@ -12,13 +12,14 @@ import { type Clock, every } from "../runtime/clock.ts";
 import type { Logger } from "../runtime/log.ts";
 import type { Metrics } from "../runtime/metrics.ts";
 import type { Random } from "../runtime/random.ts";
-import { UserError } from "../runtime/user-error.ts";
+import { messageOf, UserError } from "../runtime/user-error.ts";
 import { KVSTOREMESH_LOCK_PREFIX } from "../wire/keys.ts";
 import { Claims } from "./claims.ts";
 import { MirrorGauges } from "./gauges.ts";
 import { inspectCache, inspectRemote } from "./inspect.ts";
 import { ListGate } from "./list-gate.ts";
 import type { Ownership } from "./ownership.ts";
+import { leaseCache, type Released } from "./release.ts";
 import { type MirrorLimits, type NewBreaker, Remote, removedBy, type Writing } from "./remote.ts";
 import { readRemoteFile } from "./remote-files.ts";
 
@@ -43,6 +44,8 @@ export interface MirrorOptions {
 }
 
 const GAUGES_INTERVAL_MS = 1_000;
+const RELEASED =
+  "the cache was released: nothing is mirrored, and it runs out unless a successor writes it again; restart to take over";
 const ANYBODY: Ownership = { judge: () => ({ kind: "accepted" }), came() {}, gone() {} };
 const ALL_GONE = "all configuration files vanished at once: its state stays as it is and ages (nothing is withdrawn)";
 
@@ -60,6 +63,11 @@ export class Mirror {
   readonly #misnamed = new Map<string, string>();
   #leader: boolean | undefined;
   #writing: Writing | undefined;
+  /** Ends the term that runs, to hand over what it wrote. */
+  #handOver: (() => void) | undefined;
+  #release: PromiseWithResolvers<Released> | undefined;
+  /** Aborts when the cache was released: this process does not stand for election again. */
+  readonly #retired = new AbortController();
   readonly #mirroring = new Set<Promise<void>>();
 
   constructor(options: MirrorOptions) {
@@ -93,10 +101,11 @@ export class Mirror {
     };
     const { backoff } = limits;
     const lockPrefix = KVSTOREMESH_LOCK_PREFIX;
+    const stands = AbortSignal.any([signal, this.#retired.signal]);
     const elected = elect(
-      { kv: local, lockPrefix, leaseTtlSeconds, clock, random, log, signal, backoff, leader },
+      { kv: local, lockPrefix, leaseTtlSeconds, clock, random, log, signal: stands, backoff, leader },
       (term) => this.#lead(term),
-    );
+    ).then(() => leader(false));
     await Promise.all([directory, elected]);
     for (const remote of this.#remotes.values()) remote.stop();
   }
@@ -198,9 +207,42 @@ export class Mirror {
     });
     const writing = { publisher, local, signal };
     const ends = [publisher.run(signal), this.#mirrorAll(writing)].map((end) => end.finally(() => over.abort()));
+    this.#handOver = () => over.abort();
     const outcomes = await Promise.allSettled(ends);
     this.#writing = undefined;
+    this.#handOver = undefined;
+    if (this.#release && !term.signal.aborted) return await this.#handOverCache(term, this.#release);
+    this.#release?.reject(new UserError("this kvstoremesh ceased to lead meanwhile: release where the leader runs"));
+    this.#release = undefined;
     for (const outcome of outcomes) if (outcome.status === "rejected") throw outcome.reason;
+  }
+
+  async #handOverCache(term: Term, release: PromiseWithResolvers<Released>): Promise<void> {
+    const { local, clock, limits, log } = this.#options;
+    try {
+      // Whatever of our own was late can no longer win.
+      const fence = await term.renewFence();
+      const remotes = this.#claims.names();
+      const released = await leaseCache(remotes, { local, clock, pageSize: limits.pageSize, fence });
+      log.info({ ...released }, "cache released");
+      this.#retired.abort();
+      release.resolve(released);
+    } catch (error) {
+      this.#release = undefined;
+      release.reject(new UserError(`not released, mirroring goes on: ${messageOf(error)}`));
+    }
+  }
+
+  /**
+   * Puts everything mirrored under one lease for a successor, gives up the lead and does not stand again. Rejects with a UserError when this process
+   * does not lead or the local etcd does not take it; then mirroring goes on.
+   */
+  async release(): Promise<Released> {
+    if (this.#release) return await this.#release.promise;
+    if (!this.#handOver) throw new UserError("this kvstoremesh does not lead: release where the leader runs");
+    this.#release = Promise.withResolvers<Released>();
+    this.#handOver();
+    return await this.#release.promise;
   }
 
   /** Mirrors every remote there is or will be, until the signal aborts and all have wound down. */
@@ -235,6 +277,7 @@ export class Mirror {
       leader: this.#leader === true,
       queued: this.#writing?.publisher.queued ?? 0,
       problems: [
+        ...(this.#retired.signal.aborted ? [RELEASED] : []),
         ...this.#directoryProblems,
         ...this.#misnamed.values(),
         ...remotes.flatMap(({ record }) => record.problems()),

@@ -54,7 +54,8 @@ test("the whole program over its doors: mirrors, and says so on its admin socket
   }
   const { program, leader, remotes } = status as { program: string; leader: boolean; remotes: { entries: unknown }[] };
   assert.deepEqual([program, leader], ["kvstoremesh", true]);
-  assert.deepEqual(remotes[0]?.entries, { nodes: 1, identities: 1, ip: 20, services: 1 });
+  const entries = { nodes: 1, identities: 1, ip: 20, services: 1, endpointslices: 0, serviceexports: 0 };
+  assert.deepEqual(remotes[0]?.entries, entries);
   assert.equal(amsterdam.entries("cilium/cache/ip/v1/osaka/").length, 20);
   stop.abort();
   await running;
