@@ -92,6 +92,7 @@ export class Session implements FollowSink {
   /** Newest event applied. */
   #applied: number;
   #heartbeat: KeyValue | undefined;
+  /** The newest other key. */
   #newest: KeyValue | undefined;
 
   constructor({ from, ...remote }: Reached, options: SessionOptions) {
@@ -112,7 +113,7 @@ export class Session implements FollowSink {
       this.#draining = (listing.ranges[DRAIN_RANGE]?.length ?? 0) > 0;
       this.#listed = { kinds: listing.ranges.slice(FIRST_KIND_RANGE), atMs: listedAtMs };
       this.#heartbeat = listing.ranges[HEARTBEAT_RANGE]?.[0];
-      this.#newest = newestOf(listing.ranges);
+      this.#newest = newestOf(listing.ranges.filter((_, index) => index !== HEARTBEAT_RANGE));
     } else {
       const { resume } = from;
       this.#fromRevision = resume.revision;

@@ -59,6 +59,26 @@ test("H02: after a short cut nothing is listed: the watch goes on, puts and dele
   assert.deepEqual([connected, synced, grade, lastError], [true, true, "fresh", undefined]);
 });
 
+test("a remote that only goes on beating is still the same one: after a cut, and to the next process", async () => {
+  const osaka = world.addRemote("osaka", 2, PODS);
+  const seen = observe(osaka);
+  await clock.advance(5_000);
+  for (let beat = 0; beat < 5; beat++) {
+    osaka.beat();
+    await clock.advance(2_000);
+  }
+  seen.pages = 0;
+  osaka.etcd.cut();
+  await clock.advance(5_000);
+  assert.equal(seen.pages, 0);
+  await world.kill();
+  osaka.remove(osaka.ipKey(1));
+  await world.restart();
+  await clock.advance(15_000);
+  assert(seen.pages > 0);
+  world.assertMirrored("osaka");
+});
+
 test("after many changes, or when the history is gone, it is listed", async () => {
   const osaka = world.addRemote("osaka", 2, PODS);
   const seen = observe(osaka);
