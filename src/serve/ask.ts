@@ -34,15 +34,28 @@ async function readAll(response: IncomingMessage): Promise<string> {
   return Buffer.concat(chunks).toString("utf8");
 }
 
-/** `GET path` on a unix socket. Rejects when nobody answers within `timeoutMs`; also between two pieces of the answer. */
+interface Sent {
+  /** POSTed as JSON; absent: GET. */
+  readonly body?: string;
+  readonly signal?: AbortSignal;
+}
+
+/** Asks on a unix socket. Rejects when nobody answers within `timeoutMs`; also between two pieces of the answer. */
 function open(
   socketPath: string,
   path: string,
   timeoutMs: number,
-  signal?: AbortSignal,
+  { body, signal }: Sent = {},
 ): Promise<{ readonly asked: ClientRequest; readonly response: IncomingMessage }> {
   return new Promise((resolve, reject) => {
-    const options = { socketPath, path, timeout: timeoutMs, ...(signal && { signal }) };
+    const post = { method: "POST", headers: { "content-type": "application/json" } };
+    const options = {
+      socketPath,
+      path,
+      timeout: timeoutMs,
+      ...(body !== undefined && post),
+      ...(signal && { signal }),
+    };
     let waitedFor: ClientRequest | IncomingMessage | undefined;
     const asked = request(options, (response) => {
       waitedFor = response;
@@ -50,7 +63,7 @@ function open(
     });
     asked.on("timeout", () => (waitedFor ?? asked).destroy(new Error(`no answer within ${timeoutMs} ms`)));
     asked.on("error", reject);
-    asked.end();
+    asked.end(body);
   });
 }
 
@@ -61,7 +74,18 @@ export async function askSocket(
   timeoutMs: number,
   query: Query = {},
 ): Promise<unknown> {
-  const { response } = await open(socketPath, withQuery(path, query), timeoutMs);
+  return answerOf(await open(socketPath, withQuery(path, query), timeoutMs));
+}
+
+/**
+ * `POST path` with `body` as JSON on a unix socket; the answer as JSON. Rejects as `askSocket` does: after `timeoutMs` it is not known whether it
+ * was done.
+ */
+export async function tellSocket(socketPath: string, path: string, body: unknown, timeoutMs: number): Promise<unknown> {
+  return answerOf(await open(socketPath, path, timeoutMs, { body: JSON.stringify(body) }));
+}
+
+async function answerOf({ response }: { readonly response: IncomingMessage }): Promise<unknown> {
   const body = await readAll(response);
   if (response.statusCode !== 200) throw failureOf(response.statusCode, body);
   return JSON.parse(body);
@@ -78,7 +102,7 @@ export async function* followSocket(
   query: Query,
   signal: AbortSignal,
 ): AsyncGenerator<unknown> {
-  const { asked, response } = await open(socketPath, withQuery(path, query), timeoutMs, signal);
+  const { asked, response } = await open(socketPath, withQuery(path, query), timeoutMs, { signal });
   if (response.statusCode !== 200) throw failureOf(response.statusCode, await readAll(response));
   asked.setTimeout(0);
   for await (const line of lines(response)) yield JSON.parse(line);

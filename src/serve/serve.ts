@@ -1,29 +1,19 @@
 /**
- * A program's doors: an admin unix socket (mode 0600) with `GET /v1/status` and whatever else the program answers or streams, and probes and
- * metrics on an address of the settings. Nothing here writes anything.
+ * A program's doors: an admin unix socket (mode 0600) with `GET /v1/status` and whatever else the program answers, streams or does, and probes
+ * and metrics on an address of the settings. Only the admin socket changes anything.
  */
 import { chmod, mkdir, rm } from "node:fs/promises";
 import { connect } from "node:net";
 import { dirname } from "node:path";
-import { Readable } from "node:stream";
-import { pipeline } from "node:stream/promises";
-import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
+import type { FastifyInstance } from "fastify";
 import fastify from "fastify";
 import type { ProgramStatus } from "../model/status.ts";
 import type { Metrics } from "../runtime/metrics.ts";
 import { messageOf, UserError } from "../runtime/user-error.ts";
+import { type Action, type Answer, addAction, addAnswer, addStream, type Readiness, type Stream } from "./routes.ts";
 
-export interface Readiness {
-  readonly ready: boolean;
-  /** Why, in a few words. */
-  readonly detail: string;
-}
-
-/** May be a promise. A UserError is the asker's mistake, and its text is the answer. */
-export type Answer = (query: ReadonlyMap<string, string>) => unknown;
-
-/** One JSON line each. The signal aborts when the asker goes. A UserError thrown at the call, not later, is the asker's mistake. */
-export type Stream = (query: ReadonlyMap<string, string>, signal: AbortSignal) => AsyncIterable<unknown>;
+/** Bodies are a few names. */
+const MAX_BODY_BYTES = 64 * 1024;
 
 export interface ServeOptions {
   readonly status: () => ProgramStatus;
@@ -36,6 +26,8 @@ export interface ServeOptions {
   /** What the admin socket answers beside `/v1/status`, by path. */
   readonly answers?: ReadonlyMap<string, Answer>;
   readonly streams?: ReadonlyMap<string, Stream>;
+  /** What the admin socket, and nothing else, does when it is told to: `POST path`. */
+  readonly actions?: ReadonlyMap<string, Action>;
 }
 
 export interface Served {
@@ -43,7 +35,9 @@ export interface Served {
 }
 
 function newServer(): FastifyInstance {
-  return fastify({ logger: false, forceCloseConnections: true });
+  const server = fastify({ logger: false, forceCloseConnections: true, bodyLimit: MAX_BODY_BYTES });
+  server.removeContentTypeParser("text/plain");
+  return server;
 }
 
 function addProbes(server: FastifyInstance, { ready, metrics }: ServeOptions): void {
@@ -55,49 +49,11 @@ function addProbes(server: FastifyInstance, { ready, metrics }: ServeOptions): v
   server.get("/metrics", async (_request, reply) => reply.type("text/plain; version=0.0.4").send(await metrics.text()));
 }
 
-function queryOf({ query }: FastifyRequest): ReadonlyMap<string, string> {
-  return new Map(Object.entries(query as Record<string, unknown>).map(([name, value]) => [name, String(value)]));
-}
-
-/** Runs what a program does for an asker; the asker's mistake is a 400. */
-async function forAsker<T>(work: () => T): Promise<Awaited<T>> {
-  try {
-    return await work();
-  } catch (error) {
-    throw error instanceof UserError ? Object.assign(error, { statusCode: 400 }) : error;
-  }
-}
-
-/** Sends the stream no faster than it is read: what the asker does not take waits in `stream`, which knows its own bound. */
-async function sendStream(request: FastifyRequest, reply: FastifyReply, stream: Stream): Promise<void> {
-  const gone = new AbortController();
-  reply.raw.once("close", () => gone.abort());
-  const values = await forAsker(() => stream(queryOf(request), gone.signal));
-  reply.hijack();
-  reply.raw.writeHead(200, { "content-type": "application/x-ndjson" });
-  reply.raw.flushHeaders();
-  try {
-    await pipeline(Readable.from(jsonLines(values)), reply.raw);
-  } catch {
-    // The asker went, or the program failed underway: either way this connection is over, and the asker sees that it broke off.
-    reply.raw.destroy();
-  } finally {
-    gone.abort();
-  }
-}
-
-async function* jsonLines(values: AsyncIterable<unknown>): AsyncGenerator<string> {
-  for await (const value of values) yield `${JSON.stringify(value)}\n`;
-}
-
-function addAdmin(server: FastifyInstance, { status, answers, streams }: ServeOptions): void {
-  server.get("/v1/status", () => status());
-  for (const [path, answer] of answers ?? []) {
-    server.get(path, (request) => forAsker(() => answer(queryOf(request))));
-  }
-  for (const [path, stream] of streams ?? []) {
-    server.get(path, (request, reply) => sendStream(request, reply, stream));
-  }
+function addAdmin(server: FastifyInstance, { status, answers, streams, actions }: ServeOptions): void {
+  addAnswer(server, "/v1/status", status);
+  for (const [path, answer] of answers ?? []) addAnswer(server, path, answer);
+  for (const [path, stream] of streams ?? []) addStream(server, path, stream);
+  for (const [path, action] of actions ?? []) addAction(server, path, action);
 }
 
 /** Whether some process answers on a unix socket: a path that nobody answers on is left over from a crash. */

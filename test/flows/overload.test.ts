@@ -7,7 +7,8 @@ import { FLOWS_PATH, Flows } from "../../src/flows/flows.ts";
 import { sleep, systemClock } from "../../src/runtime/clock.ts";
 import { Metrics } from "../../src/runtime/metrics.ts";
 import { followSocket } from "../../src/serve/ask.ts";
-import { type Stream, serve } from "../../src/serve/serve.ts";
+import type { Stream } from "../../src/serve/routes.ts";
+import { serve } from "../../src/serve/serve.ts";
 import { FakeRing, names, refused } from "./stage.ts";
 
 const SENT = 50_000;

@@ -10,6 +10,7 @@ import { Metrics } from "../../src/runtime/metrics.ts";
 import { UserError } from "../../src/runtime/user-error.ts";
 import { askSocket } from "../../src/serve/ask.ts";
 import { serve } from "../../src/serve/serve.ts";
+import { freePort } from "../support/free-port.ts";
 
 const status: ExporterStatus = {
   program: "exporter",
@@ -28,14 +29,6 @@ before(async () => {
   folder = await mkdtemp(join(tmpdir(), "bulkhead-serve-"));
 });
 after(() => rm(folder, { recursive: true }));
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await new Promise((resolve) => server.once("listening", resolve));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}
 
 function options(socket: string, ready = true): Parameters<typeof serve>[0] {
   const metrics = new Metrics();

@@ -1,6 +1,5 @@
 import assert from "node:assert/strict";
 import { mkdtemp, rm } from "node:fs/promises";
-import { createServer } from "node:http";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -10,6 +9,7 @@ import { Metrics } from "../../src/runtime/metrics.ts";
 import { UserError } from "../../src/runtime/user-error.ts";
 import { askSocket, followSocket } from "../../src/serve/ask.ts";
 import { type ServeOptions, serve } from "../../src/serve/serve.ts";
+import { freePort } from "../support/free-port.ts";
 
 let folder: string;
 before(async () => {
@@ -53,20 +53,16 @@ test("an answer sees the query; the asker's mistake comes back in the program's 
 });
 
 test("answers and streams are not on the open door", async () => {
-  const probe = createServer().listen(0, "127.0.0.1");
-  await new Promise((resolve) => probe.once("listening", resolve));
-  const address = probe.address();
-  assert(address !== null && typeof address === "object");
-  await new Promise((resolve) => probe.close(resolve));
+  const port = await freePort();
   const served = await serve(
     options("closed.sock", {
-      listen: `127.0.0.1:${address.port}`,
+      listen: `127.0.0.1:${port}`,
       answers: new Map([["/v1/policy/explain", () => ({})]]),
       streams: new Map([["/v1/flows", async function* () {}]]),
     }),
   );
   for (const path of ["/v1/policy/explain", "/v1/flows"]) {
-    assert.equal((await fetch(`http://127.0.0.1:${address.port}${path}`)).status, 404);
+    assert.equal((await fetch(`http://127.0.0.1:${port}${path}`)).status, 404);
   }
   await served.close();
 });

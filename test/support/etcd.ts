@@ -2,12 +2,12 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, mkdtempSync, rmSync } from "node:fs";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import type { ConnectOptions, KvClient } from "../../src/kv/client.ts";
 import { connectEtcd } from "../../src/kv/etcd.ts";
+import { freePort } from "./free-port.ts";
 
 export interface TestEtcdOptions {
   /** More flags, after ours. */
@@ -24,16 +24,6 @@ const QUICK_FLAGS = [
   "--grpc-keepalive-min-time=100ms",
   "--unsafe-no-fsync",
 ];
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const address = server.address();
-  server.close();
-  await once(server, "close");
-  if (address === null || typeof address === "string") throw new Error("no port");
-  return address.port;
-}
 
 export class TestEtcd {
   readonly endpoint: string;

@@ -21,7 +21,7 @@ import type { Logger } from "../../runtime/log.ts";
 import type { Metrics } from "../../runtime/metrics.ts";
 import type { Random } from "../../runtime/random.ts";
 import { UserError } from "../../runtime/user-error.ts";
-import type { Readiness } from "../../serve/serve.ts";
+import type { Readiness } from "../../serve/routes.ts";
 import { AgentTables } from "../../tables/agent-tables.ts";
 import { AgentCompilers } from "./compilers.ts";
 import { Explainer } from "./explain.ts";

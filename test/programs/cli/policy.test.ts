@@ -6,7 +6,7 @@ import { after, before, test } from "node:test";
 import type { EndpointStatus } from "../../../src/model/endpoint.ts";
 import { EXPLAIN_PATH, type ExplainAnswer, parseExplainQuery } from "../../../src/model/explain.ts";
 import type { AgentStatus } from "../../../src/model/status.ts";
-import type { Answer } from "../../../src/serve/serve.ts";
+import type { Answer } from "../../../src/serve/routes.ts";
 import { agent } from "../../report/status-examples.ts";
 import { bulkhead, program } from "./command.ts";
 

@@ -1,0 +1,48 @@
+/** Schemas of what goes over HTTP (zod): one declaration checks a body, describes itself as JSON Schema, and holds a type to it. */
+import { z } from "zod";
+import { UserError } from "./user-error.ts";
+
+export type Schema<T = unknown> = z.ZodType<T>;
+
+export const text = z.string();
+export const flag = z.boolean();
+export const number = z.number();
+/** A whole number, at least 0. */
+export const whole = z.number().int().min(0).max(Number.MAX_SAFE_INTEGER);
+
+export function word<const W extends string>(...words: readonly [W, ...W[]]): z.ZodEnum<{ [K in W]: K }> {
+  return z.enum(words);
+}
+
+export function listOf<T extends z.ZodType>(item: T): z.ZodReadonly<z.ZodArray<T>> {
+  return z.array(item).readonly();
+}
+
+/** Any names, one kind of value. */
+export function mapOf<T extends z.ZodType>(value: T): z.ZodReadonly<z.ZodRecord<z.ZodString, T>> {
+  return z.record(z.string(), value).readonly();
+}
+
+/** These members and no others. */
+export function record<S extends z.core.$ZodShape>(shape: S): z.ZodReadonly<z.ZodObject<S, z.core.$strict>> {
+  return z.strictObject(shape).readonly();
+}
+
+/** Of a member: it may be absent. */
+export function maybe<T extends z.ZodType>(schema: T): z.ZodExactOptional<T> {
+  return z.exactOptional(schema);
+}
+
+/** @throws UserError that names the first member that is wrong. */
+export function parseAs<T>(schema: Schema<T>, given: unknown, what: string): T {
+  const result = schema.safeParse(given);
+  if (result.success) return result.data;
+  const [issue] = result.error.issues;
+  throw new UserError(`${[what, ...(issue?.path ?? [])].join(".")}: ${issue?.message ?? "is wrong"}`);
+}
+
+/** As OpenAPI 3.1 embeds it. */
+export function jsonSchemaOf(schema: Schema): Readonly<Record<string, unknown>> {
+  const { $schema, ...described } = z.toJSONSchema(schema);
+  return described;
+}

@@ -1,0 +1,74 @@
+/** What a program's doors answer, path by path. */
+import { Readable } from "node:stream";
+import { pipeline } from "node:stream/promises";
+import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
+import { parseAs, type Schema } from "../runtime/schema.ts";
+import { UserError } from "../runtime/user-error.ts";
+
+export interface Readiness {
+  readonly ready: boolean;
+  /** Why, in a few words. */
+  readonly detail: string;
+}
+
+/** May be a promise. A UserError is the asker's mistake, and its text is the answer. */
+export type Answer = (query: ReadonlyMap<string, string>) => unknown;
+
+/** One JSON line each. The signal aborts when the asker goes. A UserError thrown at the call, not later, is the asker's mistake. */
+export type Stream = (query: ReadonlyMap<string, string>, signal: AbortSignal) => AsyncIterable<unknown>;
+
+/** Changes something. `body` is parsed JSON, of the route's schema where there is one; the result, which may be a promise, is sent as JSON. */
+export type Action = (body: unknown) => unknown;
+
+function queryOf({ query }: FastifyRequest): ReadonlyMap<string, string> {
+  return new Map(Object.entries(query as Record<string, unknown>).map(([name, value]) => [name, String(value)]));
+}
+
+/** Runs what a program does for an asker; the asker's mistake is a 400. */
+async function forAsker<T>(work: () => T): Promise<Awaited<T>> {
+  try {
+    return await work();
+  } catch (error) {
+    throw error instanceof UserError ? Object.assign(error, { statusCode: 400 }) : error;
+  }
+}
+
+/** Sends the stream no faster than it is read: what the asker does not take waits in `stream`, which knows its own bound. */
+async function sendStream(request: FastifyRequest, reply: FastifyReply, stream: Stream): Promise<void> {
+  const gone = new AbortController();
+  reply.raw.once("close", () => gone.abort());
+  const values = await forAsker(() => stream(queryOf(request), gone.signal));
+  reply.hijack();
+  reply.raw.writeHead(200, { "content-type": "application/x-ndjson" });
+  reply.raw.flushHeaders();
+  try {
+    await pipeline(Readable.from(jsonLines(values)), reply.raw);
+  } catch {
+    // The asker went, or the program failed underway: either way this connection is over, and the asker sees that it broke off.
+    reply.raw.destroy();
+  } finally {
+    gone.abort();
+  }
+}
+
+async function* jsonLines(values: AsyncIterable<unknown>): AsyncGenerator<string> {
+  for await (const value of values) yield `${JSON.stringify(value)}\n`;
+}
+
+export function addAnswer(server: FastifyInstance, path: string, answer: Answer): void {
+  server.get(path, (request) => forAsker(() => answer(queryOf(request))));
+}
+
+export function addStream(server: FastifyInstance, path: string, stream: Stream): void {
+  server.get(path, (request, reply) => sendStream(request, reply, stream));
+}
+
+/** @param schema what the body must be; whatever else is the asker's mistake. */
+export function addAction(server: FastifyInstance, path: string, action: Action, schema?: Schema): void {
+  server.post(path, async (request, reply) => {
+    const result = await forAsker(() =>
+      action(schema === undefined ? request.body : parseAs(schema, request.body, "body")),
+    );
+    return reply.type("application/json").send(JSON.stringify(result ?? null));
+  });
+}
