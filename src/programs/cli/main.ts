@@ -6,6 +6,7 @@ import { statusText } from "../../report/status.ts";
 import { EXIT_BAD_INPUT, UserError } from "../../runtime/user-error.ts";
 import { explainVerb } from "./explain.ts";
 import { flows } from "./flows.ts";
+import { holds, rejected, release } from "./holds.ts";
 import { printStatuses, type ReadOptions, reader } from "./output.ts";
 import { validateVerb } from "./validate.ts";
 
@@ -59,7 +60,10 @@ function program(): Command {
     .addCommand(status())
     .addCommand(services())
     .addCommand(flows())
-    .addCommand(policy());
+    .addCommand(policy())
+    .addCommand(holds())
+    .addCommand(rejected())
+    .addCommand(release());
   return withOwnExit(root);
 }
 
