@@ -1,8 +1,8 @@
 /** What is known about one remote, and how it is told: the mutable record behind RemoteStatus. */
 
-import type { Rejection } from "../model/resource.ts";
+import type { ClusterConfig, Rejection } from "../model/resource.ts";
 import type { Grade, HoldStatus, RemotePhase, RemoteStatus, SetAside } from "../model/status.ts";
-import { RESOURCES } from "../wire/resources.ts";
+import { parseCacheKey, RESOURCES, type ResourceKind } from "../wire/resources.ts";
 import { Parked } from "./parked.ts";
 import { RemoteIndex } from "./remote-index.ts";
 
@@ -30,6 +30,13 @@ export class RemoteRecord {
   refusal: string | undefined;
   /** Why its newest configuration file is refused: the one before stays in force. */
   fileFault: string | undefined;
+  /** Kinds that were received completely, and kinds of which all is in the cache. */
+  readKinds: ReadonlySet<ResourceKind> = new Set();
+  syncedKinds: ReadonlySet<ResourceKind> = new Set();
+  #introduced: { readonly config: ClusterConfig; readonly etcdClusterId: string } | undefined;
+  #losses = 0;
+  #lastLossAt: string | undefined;
+  #lastFailureAt: string | undefined;
   #heartbeat: { readonly modRevision: number; readonly atMs: number } | undefined;
   #provenAtMs: number | undefined;
   readonly index = new RemoteIndex();
@@ -40,9 +47,29 @@ export class RemoteRecord {
   holds: () => readonly HoldStatus[] = () => [];
   /** Cache key -> why its newest value is refused. */
   readonly #rejected = new Map<string, Rejection>();
+  /** How many of them are of each kind. */
+  #rejectedKinds: Record<string, number> = {};
 
   constructor(name: string) {
     this.name = name;
+  }
+
+  /** Who the remote says it is. */
+  introduced(config: ClusterConfig, etcdClusterId: bigint): void {
+    this.clusterId = config.id;
+    this.#introduced = { config, etcdClusterId: etcdClusterId.toString(16) };
+  }
+
+  /** An established connection failed. */
+  lost(wallMs: number): void {
+    this.#losses++;
+    this.failed(wallMs);
+    this.#lastLossAt = this.#lastFailureAt;
+  }
+
+  /** A try failed. */
+  failed(wallMs: number): void {
+    this.#lastFailureAt = new Date(wallMs).toISOString();
   }
 
   /** The mirrored state was the remote's at `atMs`. */
@@ -61,16 +88,23 @@ export class RemoteRecord {
   }
 
   accepted(key: string): void {
-    this.#rejected.delete(key);
+    if (this.#rejected.delete(key)) this.#countRejected(key, -1);
   }
 
   rejected(key: string, rejection: Rejection): void {
+    if (!this.#rejected.has(key)) this.#countRejected(key, 1);
     this.#rejected.set(key, rejection);
+  }
+
+  #countRejected(key: string, by: number): void {
+    const kind = parseCacheKey(key)?.kind ?? "other";
+    this.#rejectedKinds[kind] = (this.#rejectedKinds[kind] ?? 0) + by;
   }
 
   /** A listing says everything anew. */
   forgetRejections(): void {
     this.#rejected.clear();
+    this.#rejectedKinds = {};
   }
 
   entries(): Readonly<Record<string, number>> {
@@ -101,21 +135,29 @@ export class RemoteRecord {
     return `no heartbeat for ${silentSeconds} s: is the exporter of ${this.name} running?`;
   }
 
-  status(nowMs: number, limits: AgeLimits, breaker: BreakerView): RemoteStatus {
+  /** All but what only the remote's configuration says. */
+  status(nowMs: number, limits: AgeLimits, breaker: BreakerView): Omit<RemoteStatus, "configured"> {
     const ageMs = this.ageMs(nowMs);
     const lastError = this.#error(nowMs, limits);
     return {
       name: this.name,
       ...(this.clusterId !== undefined && { clusterId: this.clusterId }),
+      ...this.#introduced,
       phase: this.phase,
       connected: this.connected,
       synced: this.synced,
+      readKinds: eachKind(this.readKinds),
+      syncedKinds: eachKind(this.syncedKinds),
       entries: this.entries(),
       ...(ageMs !== undefined && { ageMs }),
       grade: this.#grade(nowMs, limits),
       breaker: breaker.state,
       failures: breaker.failures,
+      losses: this.#losses,
+      ...(this.#lastLossAt !== undefined && { lastLossAt: this.#lastLossAt }),
+      ...(this.#lastFailureAt !== undefined && { lastFailureAt: this.#lastFailureAt }),
       rejected: this.#rejected.size,
+      rejectedKinds: { ...this.#rejectedKinds },
       parked: this.parked.size,
       holds: this.holds(),
       audited: this.audited,
@@ -147,6 +189,10 @@ export class RemoteRecord {
     }
     return lines;
   }
+}
+
+function eachKind(kinds: ReadonlySet<ResourceKind>): Readonly<Record<string, boolean>> {
+  return Object.fromEntries(RESOURCES.map(({ kind }) => [kind, kinds.has(kind)]));
 }
 
 function holdLine(name: string, { kind, state, withdrawals, keys }: HoldStatus): string {

@@ -168,7 +168,8 @@ export class Remote {
   }
 
   status(): RemoteStatus {
-    return this.record.status(this.#options.clock.nowMs(), this.#options.limits, this.#breaker);
+    const { clock, limits } = this.#options;
+    return { ...this.record.status(clock.nowMs(), limits, this.#breaker), configured: this.isConfigured };
   }
 
   /** Whether a first try has ended, well or not. */
@@ -368,6 +369,7 @@ export class Remote {
     if (error instanceof FenceLostError) return;
     const line = messageOf(error);
     this.record.lastError = line;
+    this.record.failed(this.#options.clock.wallMs());
     if (error instanceof RemoteRefusedError) {
       this.record.refusal = line;
       this.record.phase = "refused";

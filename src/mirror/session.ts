@@ -101,7 +101,6 @@ export class Session implements FollowSink {
     this.#remote = remote;
     const { record, cache, clock } = options;
     cache.begin({ name: this.#name, id: remote.config.id });
-    record.clusterId = remote.config.id;
     if ("listing" in from) {
       const { listing, listedAtMs } = from;
       if (remote.world === "other") cache.worldChanged();
@@ -124,6 +123,8 @@ export class Session implements FollowSink {
       this.#draining = resume.draining;
     }
     this.#applied = this.#fromRevision;
+    record.introduced(remote.config, this.#clusterId);
+    record.readKinds = new Set(this.#complete);
     if (this.#heartbeat) record.heartbeat(this.#heartbeat.modRevision, clock.nowMs());
     this.#auditor = new Auditor({ ...options, kv: remote.kv, signal: this.#over.signal, ranges: this.#audited() });
   }
@@ -151,6 +152,7 @@ export class Session implements FollowSink {
       progressTimeoutMs,
       proveDeletions: true,
     });
+    if (!this.#over.signal.aborted && !signal.aborted) record.lost(clock.wallMs());
     return this.#endedBy ?? `watch ${end.cause}: ${end.detail}`;
   }
 
@@ -178,6 +180,7 @@ export class Session implements FollowSink {
     const { record } = this.#options;
     const missing = RESOURCES.filter(({ kind }) => !this.#complete.has(kind)).map(({ kind }) => kind);
     record.synced = missing.length === 0;
+    record.syncedKinds = new Set(this.#complete);
     record.lastError = record.synced ? undefined : `its exporter has not written everything yet: ${missing.join(", ")}`;
   }
 

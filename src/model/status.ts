@@ -1,6 +1,7 @@
 /** Status records: what programs say of themselves on their admin socket, and what `bulkhead status` prints. */
 import type { EndpointStatus } from "./endpoint.ts";
 import type { DropReason } from "./flow.ts";
+import type { ClusterConfig } from "./resource.ts";
 
 /** Age of what is known of a remote: fresh (proven lately), suspect, stale, or unproven (never proven by this process). */
 export type Grade = "fresh" | "suspect" | "stale" | "unproven";
@@ -18,18 +19,35 @@ export type RemotePhase =
 export interface RemoteStatus {
   readonly name: string;
   readonly clusterId?: number;
+  /** Whether a configuration file says how to reach it. */
+  readonly configured: boolean;
+  /** What it said of itself when it was last reached. */
+  readonly config?: ClusterConfig;
+  /** Of the etcd that was last reached, in hex. */
+  readonly etcdClusterId?: string;
   readonly phase: RemotePhase;
   readonly connected: boolean;
   /** Everything known of the remote is in the local cache, canaries included. */
   readonly synced: boolean;
+  /** By kind: all that the remote had at its last listing was received; and stands in the local cache, followed since, its canary too. */
+  readonly readKinds: Readonly<Record<string, boolean>>;
+  readonly syncedKinds: Readonly<Record<string, boolean>>;
   /** Keys in the local cache, by kind. */
   readonly entries: Readonly<Record<string, number>>;
   /** Milliseconds since the last proof that the mirrored state is the remote's; absent when never proven. */
   readonly ageMs?: number;
   readonly grade: Grade;
   readonly breaker: BreakerState;
+  /** Tries that failed, since its configuration changed. */
   readonly failures: number;
+  /** Connections that were established and then failed, since start. */
+  readonly losses: number;
+  /** When the last of them failed (RFC 3339), and when anything did last: a try or a connection. */
+  readonly lastLossAt?: string;
+  readonly lastFailureAt?: string;
+  /** Keys whose newest value is refused; by kind too. */
   readonly rejected: number;
+  readonly rejectedKinds: Readonly<Record<string, number>>;
   /** Values that wait for what they belong to (an address for its node or identity). */
   readonly parked: number;
   readonly holds: readonly HoldStatus[];

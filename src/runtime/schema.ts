@@ -5,7 +5,10 @@ import { UserError } from "./user-error.ts";
 export type Schema<T = unknown> = z.ZodType<T>;
 
 export const text = z.string();
+export const unknown = z.unknown();
 export const flag = z.boolean();
+/** Of a member that says yes or is absent. */
+export const yes = z.literal(true);
 export const number = z.number();
 /** A whole number, at least 0. */
 export const whole = z.number().int().min(0).max(Number.MAX_SAFE_INTEGER);

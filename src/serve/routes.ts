@@ -56,7 +56,7 @@ async function* jsonLines(values: AsyncIterable<unknown>): AsyncGenerator<string
 }
 
 export function addAnswer(server: FastifyInstance, path: string, answer: Answer): void {
-  server.get(path, (request) => forAsker(() => answer(queryOf(request))));
+  server.get(path, async (request, reply) => sendJson(reply, await forAsker(() => answer(queryOf(request)))));
 }
 
 export function addStream(server: FastifyInstance, path: string, stream: Stream): void {
@@ -69,6 +69,11 @@ export function addAction(server: FastifyInstance, path: string, action: Action,
     const result = await forAsker(() =>
       action(schema === undefined ? request.body : parseAs(schema, request.body, "body")),
     );
-    return reply.type("application/json").send(JSON.stringify(result ?? null));
+    return sendJson(reply, result ?? null);
   });
+}
+
+/** With a newline at its end, as Go's encoder writes it. */
+function sendJson(reply: FastifyReply, value: unknown): FastifyReply {
+  return reply.type("application/json").send(`${JSON.stringify(value)}\n`);
 }

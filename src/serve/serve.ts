@@ -1,6 +1,7 @@
 /**
- * A program's doors: an admin unix socket (mode 0600) with `GET /v1/status` and whatever else the program answers, streams or does, and probes
- * and metrics on an address of the settings. Only the admin socket changes anything.
+ * A program's doors: an admin unix socket (mode 0600) with `GET /v1/status` and whatever else the program answers, streams or does; probes and
+ * metrics on an address of the settings; and, where there is something to tell the tools of this machine, a read-only API on the loopback. Only
+ * the admin socket changes anything.
  */
 import { chmod, mkdir, rm } from "node:fs/promises";
 import { connect } from "node:net";
@@ -10,6 +11,9 @@ import fastify from "fastify";
 import type { ProgramStatus } from "../model/status.ts";
 import type { Metrics } from "../runtime/metrics.ts";
 import { messageOf, UserError } from "../runtime/user-error.ts";
+import { COMMON_DOCS } from "./common-docs.ts";
+import { admitLoopbackNames, splitListen } from "./loopback.ts";
+import { type Door, openApi, type Route, type RouteDocs } from "./openapi.ts";
 import { type Action, type Answer, addAction, addAnswer, addStream, type Readiness, type Stream } from "./routes.ts";
 
 /** Bodies are a few names. */
@@ -28,16 +32,74 @@ export interface ServeOptions {
   readonly streams?: ReadonlyMap<string, Stream>;
   /** What the admin socket, and nothing else, does when it is told to: `POST path`. */
   readonly actions?: ReadonlyMap<string, Action>;
+  /** What is told on the loopback beside `/v1/status`. */
+  readonly api?: { readonly listen: string; readonly answers: ReadonlyMap<string, Answer> } | undefined;
+  /** Of every route but those that all programs have: with them, `/v1/openapi.json` is answered too, and bodies of actions are checked. */
+  readonly docs?: RouteDocs;
 }
 
 export interface Served {
   close(): Promise<void>;
 }
 
-function newServer(): FastifyInstance {
-  const server = fastify({ logger: false, forceCloseConnections: true, bodyLimit: MAX_BODY_BYTES });
-  server.removeContentTypeParser("text/plain");
-  return server;
+/** One run of `serve`: its servers, and the routes that they have. */
+class Doors {
+  readonly #options: ServeOptions;
+  readonly #docs: RouteDocs;
+  readonly #routes: Route[] = [];
+  readonly #servers: FastifyInstance[] = [];
+
+  constructor(options: ServeOptions) {
+    this.#options = options;
+    this.#docs = new Map([...COMMON_DOCS, ...(options.docs ?? [])]);
+  }
+
+  async open(): Promise<void> {
+    const { listen, api, adminSocket } = this.#options;
+    if (listen !== undefined) await listenOnAddress(this.#server("probes"), "--listen", listen);
+    if (api !== undefined) await listenOnAddress(this.#api(api.answers), "--api-listen", api.listen);
+    await listenOnSocket(this.#admin(), adminSocket);
+  }
+
+  async close(): Promise<void> {
+    for (const server of this.#servers) await server.close();
+  }
+
+  #server(door: Door): FastifyInstance {
+    const server = fastify({ logger: false, forceCloseConnections: true, bodyLimit: MAX_BODY_BYTES });
+    server.removeContentTypeParser("text/plain");
+    server.addHook("onRoute", ({ method, url: path }) => {
+      if (method === "GET" || method === "POST") this.#routes.push({ door, method: method as Route["method"], path });
+    });
+    if (door === "api") admitLoopbackNames(server);
+    this.#servers.push(server);
+    if (door !== "api") addProbes(server, this.#options);
+    if (door !== "probes") this.#addCommon(server);
+    return server;
+  }
+
+  #addCommon(server: FastifyInstance): void {
+    const { status, docs } = this.#options;
+    addAnswer(server, "/v1/status", status);
+    if (docs === undefined) return;
+    const title = `bulkhead ${status().program}`;
+    addAnswer(server, "/v1/openapi.json", () => openApi(title, this.#routes, this.#docs));
+  }
+
+  #api(answers: ReadonlyMap<string, Answer>): FastifyInstance {
+    const server = this.#server("api");
+    for (const [path, answer] of answers) addAnswer(server, path, answer);
+    return server;
+  }
+
+  #admin(): FastifyInstance {
+    const { answers, streams, actions } = this.#options;
+    const server = this.#server("admin");
+    for (const [path, answer] of answers ?? []) addAnswer(server, path, answer);
+    for (const [path, stream] of streams ?? []) addStream(server, path, stream);
+    for (const [path, action] of actions ?? []) addAction(server, path, action, this.#docs.get(`POST ${path}`)?.body);
+    return server;
+  }
 }
 
 function addProbes(server: FastifyInstance, { ready, metrics }: ServeOptions): void {
@@ -47,13 +109,6 @@ function addProbes(server: FastifyInstance, { ready, metrics }: ServeOptions): v
     return reply.code(readiness.ready ? 200 : 503).send(readiness);
   });
   server.get("/metrics", async (_request, reply) => reply.type("text/plain; version=0.0.4").send(await metrics.text()));
-}
-
-function addAdmin(server: FastifyInstance, { status, answers, streams, actions }: ServeOptions): void {
-  addAnswer(server, "/v1/status", status);
-  for (const [path, answer] of answers ?? []) addAnswer(server, path, answer);
-  for (const [path, stream] of streams ?? []) addStream(server, path, stream);
-  for (const [path, action] of actions ?? []) addAction(server, path, action);
 }
 
 /** Whether some process answers on a unix socket: a path that nobody answers on is left over from a crash. */
@@ -84,36 +139,22 @@ async function listenOnSocket(server: FastifyInstance, socketPath: string): Prom
   }
 }
 
-async function listenOnAddress(server: FastifyInstance, listen: string): Promise<void> {
-  const colon = listen.lastIndexOf(":");
-  const host = listen.slice(0, colon).replace(/^\[|\]$/g, "");
+async function listenOnAddress(server: FastifyInstance, flag: string, listen: string): Promise<void> {
   try {
-    await server.listen({ host, port: Number(listen.slice(colon + 1)) });
+    await server.listen(splitListen(listen));
   } catch (error) {
-    throw new UserError(`--listen ${listen}: ${messageOf(error)}; choose a free port on an address of this machine`);
+    throw new UserError(`${flag} ${listen}: ${messageOf(error)}; choose a free port on an address of this machine`);
   }
 }
 
 /** Opens the doors. Throws a UserError when one cannot be had; then none stays open. */
 export async function serve(options: ServeOptions): Promise<Served> {
-  const servers: FastifyInstance[] = [];
-  const close = async (): Promise<void> => {
-    for (const server of servers) await server.close();
-  };
-  const open = (): FastifyInstance => {
-    const server = newServer();
-    addProbes(server, options);
-    servers.push(server);
-    return server;
-  };
+  const doors = new Doors(options);
   try {
-    if (options.listen !== undefined) await listenOnAddress(open(), options.listen);
-    const admin = open();
-    addAdmin(admin, options);
-    await listenOnSocket(admin, options.adminSocket);
+    await doors.open();
   } catch (error) {
-    await close();
+    await doors.close();
     throw error;
   }
-  return { close };
+  return { close: () => doors.close() };
 }

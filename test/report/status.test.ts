@@ -3,24 +3,14 @@ import { test } from "node:test";
 import type { AgentStatus, MirrorStatus, RemoteStatus, ServiceStatus } from "../../src/model/status.ts";
 import { serviceDetailText, servicesText } from "../../src/report/services.ts";
 import { statusText } from "../../src/report/status.ts";
+import { lost } from "./remote-examples.ts";
 import { agent, base, noDrops } from "./status-examples.ts";
 
 const remote: RemoteStatus = {
+  ...lost,
   name: "osaka",
-  clusterId: 2,
-  phase: "connecting",
-  connected: false,
-  synced: true,
   entries: { ip: 5_003, services: 301 },
-  ageMs: 42_100,
   grade: "stale",
-  breaker: "open",
-  failures: 3,
-  parked: 0,
-  holds: [],
-  audited: true,
-  rejected: 0,
-  lastError: "connect refused\u001b[2J",
 };
 const mirror: MirrorStatus = { ...base, program: "kvstoremesh", leader: true, queued: 0, remotes: [remote] };
 
@@ -31,7 +21,7 @@ test("status says how old what is known of a remote is, what its breaker does, a
     agent("n1"),
     { ...mirror, cluster: "virginia", problems: ["bad remote"] },
   ]);
-  assert.match(text, /osaka +connecting +no +yes +5304 +42\.1 s \(stale\) +open +0 +connect refused\\u001b\[2J/);
+  assert.match(text, /osaka +connecting +no +yes +5304 +42\.1 s \(stale\) +open +2 +connect refused\\u001b\[2J/);
   assert(text.indexOf("amsterdam") < text.indexOf("virginia"));
   assert(text.indexOf("n1") < text.indexOf("n2"));
   assert.match(text, /services 10\/65536/);

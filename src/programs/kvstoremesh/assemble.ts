@@ -11,11 +11,11 @@ import { watchLag } from "../../runtime/lag.ts";
 import { createLogger } from "../../runtime/log.ts";
 import { Metrics } from "../../runtime/metrics.ts";
 import type { Random } from "../../runtime/random.ts";
-import { parseAs, record, text } from "../../runtime/schema.ts";
 import { messageOf, UserError } from "../../runtime/user-error.ts";
-import type { Action } from "../../serve/routes.ts";
 import { serve } from "../../serve/serve.ts";
-import type { MirrorSettings } from "./settings.ts";
+import { ADMIN_DOCS, adminActions, adminAnswers } from "./admin.ts";
+import { API_DOCS, apiAnswers } from "./api.ts";
+import { type MirrorSettings, NO_API } from "./settings.ts";
 
 export interface Doors {
   readonly clock: Clock;
@@ -55,30 +55,16 @@ export async function assemble(settings: MirrorSettings, doors: Doors, signal: A
     metrics,
     adminSocket: `${settings.runDir}/${settings.cluster}/kvstoremesh.sock`,
     listen: settings.listen,
-    answers: new Map([["/v1/rejected", (query) => mirror.setAside(query.get("remote"))]]),
-    actions: actionsOf(mirror),
+    answers: adminAnswers(mirror),
+    actions: adminActions(mirror),
+    api: settings.apiListen === NO_API ? undefined : { listen: settings.apiListen, answers: apiAnswers(mirror) },
+    docs: new Map([...API_DOCS, ...ADMIN_DOCS]),
   });
   metrics.collectProcess();
   watchLag(clock, metrics, signal);
   await mirror.run();
   local.close();
   await served.close();
-}
-
-const HOLD = record({ remote: text, kind: text });
-
-function actionsOf(mirror: Mirror): ReadonlyMap<string, Action> {
-  return new Map<string, Action>([
-    ["/v1/holds/confirm", (body) => decided(body, (remote, kind) => mirror.confirmHold(remote, kind))],
-    ["/v1/holds/discard", (body) => decided(body, (remote, kind) => mirror.discardHold(remote, kind))],
-    ["/v1/release", () => mirror.release()],
-  ]);
-}
-
-function decided(body: unknown, decide: (remote: string, kind: string) => void): unknown {
-  const hold = parseAs(HOLD, body, "body");
-  decide(hold.remote, hold.kind);
-  return hold;
 }
 
 function breakerBackoff({ backoffBaseMs, backoffCapMs }: MirrorSettings): BackoffSettings {

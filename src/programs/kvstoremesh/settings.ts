@@ -1,6 +1,7 @@
 /** Settings of the mirror: its flags. */
 import { commonSettings } from "../../access/settings.ts";
 import {
+  checkedText,
   count,
   durationMs,
   type SettingsOf,
@@ -9,9 +10,16 @@ import {
   ttlSeconds,
   wholeNumber,
 } from "../../runtime/settings.ts";
+import { loopbackFault } from "../../serve/loopback.ts";
+
+/** Of `apiListen`: nobody is told. */
+export const NO_API = "none";
 
 export const mirrorSettings = settingsSchema({
   ...commonSettings,
+  apiListen: checkedText((given) => (given === NO_API ? undefined : loopbackFault(given)))
+    .default("127.0.0.1:9889")
+    .describe(`Loopback address of the read-only API, Cilium's \`GET /v1/cluster\` in it; \`${NO_API}\`: no API.`),
   configDir: text.describe("Folder of the remotes: one file each in Cilium's etcd client YAML, named as the cluster."),
   configIntervalMs: durationMs.default(1_000).describe("How often that folder is read."),
   leaseTtlSeconds: ttlSeconds.default(15).describe("Lease of the leader's lock, the only lease that it holds."),

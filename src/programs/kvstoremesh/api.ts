@@ -1,0 +1,131 @@
+/** What the mirror tells the tools of its machine: which routes, in which shape. */
+
+import type { Mirror } from "../../mirror/mirror.ts";
+import type { ClusterConfig } from "../../model/resource.ts";
+import type { HoldStatus, MirrorStatus, RemoteStatus } from "../../model/status.ts";
+import {
+  type RemoteCluster,
+  type RemoteClusterConfig,
+  type RemoteClusterSynced,
+  remoteClusters,
+} from "../../report/remote-clusters.ts";
+import {
+  flag,
+  listOf,
+  mapOf,
+  maybe,
+  number,
+  record,
+  type Schema,
+  text,
+  whole,
+  word,
+  yes,
+} from "../../runtime/schema.ts";
+import type { RouteDocs } from "../../serve/openapi.ts";
+import type { Answer } from "../../serve/routes.ts";
+
+const CLUSTER_PATH = "/v1/cluster";
+
+const clusterConfig: Schema<ClusterConfig> = record({
+  id: whole,
+  syncedCanaries: flag,
+  cached: flag,
+  maxConnectedClusters: whole,
+  serviceExportsEnabled: maybe(flag),
+  endpointSlicesExportMode: text,
+});
+
+const hold: Schema<HoldStatus> = record({
+  kind: text,
+  state: word("held", "discarded"),
+  keys: whole,
+  withdrawals: whole,
+  ageMs: number,
+  confirmsInMs: maybe(number),
+  example: text,
+});
+
+const remote: Schema<RemoteStatus> = record({
+  name: text,
+  clusterId: maybe(whole),
+  configured: flag,
+  config: maybe(clusterConfig),
+  etcdClusterId: maybe(text),
+  phase: word("idle", "connecting", "handshake", "listing", "reconciling", "watching", "refused", "draining"),
+  connected: flag,
+  synced: flag,
+  readKinds: mapOf(flag),
+  syncedKinds: mapOf(flag),
+  entries: mapOf(whole),
+  ageMs: maybe(number),
+  grade: word("fresh", "suspect", "stale", "unproven"),
+  breaker: word("closed", "half-open", "open"),
+  failures: whole,
+  losses: whole,
+  lastLossAt: maybe(text),
+  lastFailureAt: maybe(text),
+  rejected: whole,
+  rejectedKinds: mapOf(whole),
+  parked: whole,
+  holds: listOf(hold),
+  audited: flag,
+  lastError: maybe(text),
+});
+
+const status: Schema<MirrorStatus> = record({
+  program: word("kvstoremesh"),
+  cluster: text,
+  pid: whole,
+  uptimeMs: number,
+  leader: flag,
+  queued: whole,
+  problems: listOf(text),
+  remotes: listOf(remote),
+});
+
+const remoteClusterConfig: Schema<RemoteClusterConfig> = record({
+  "cluster-id": whole,
+  "endpoint-slices-export-mode": maybe(text),
+  kvstoremesh: maybe(yes),
+  required: yes,
+  retrieved: yes,
+  "service-exports-enabled": maybe(flag),
+  "sync-canaries": maybe(yes),
+});
+
+const remoteClusterSynced: Schema<RemoteClusterSynced> = record({
+  "endpoint-slices": maybe(flag),
+  endpoints: maybe(yes),
+  identities: maybe(yes),
+  nodes: maybe(yes),
+  "service-exports": maybe(flag),
+  services: maybe(yes),
+});
+
+const remoteCluster: Schema<RemoteCluster> = record({
+  config: maybe(remoteClusterConfig),
+  connected: maybe(yes),
+  "last-failure": maybe(text),
+  name: text,
+  "num-endpoint-slices": maybe(whole),
+  "num-endpoints": maybe(whole),
+  "num-failures": maybe(whole),
+  "num-identities": maybe(whole),
+  "num-nodes": maybe(whole),
+  "num-service-exports": maybe(whole),
+  "num-shared-services": maybe(whole),
+  ready: maybe(yes),
+  status: text,
+  synced: remoteClusterSynced,
+});
+
+/** What the API answers beside what every program does. */
+export function apiAnswers(mirror: Pick<Mirror, "status">): ReadonlyMap<string, Answer> {
+  return new Map([[CLUSTER_PATH, () => remoteClusters(mirror.status().remotes)]]);
+}
+
+export const API_DOCS: RouteDocs = new Map([
+  ["GET /v1/status", { summary: "All that this mirror says of itself.", answer: status }],
+  [`GET ${CLUSTER_PATH}`, { summary: "Its remotes in the words of Cilium's API.", answer: listOf(remoteCluster) }],
+]);
