@@ -93,12 +93,14 @@ export function placedPod(object: InputObject, { node, addresses }: Placement): 
   };
 }
 
-export function nodeManifest(node: NodePlan): Json {
+/** The generated pods have no node of their own: the first one declares their ranges. */
+export function nodeManifest(cluster: ClusterPlan, node: NodePlan): Json {
+  const podCIDRs = node.number === 1 ? [...node.podCidrs, ...cluster.paperCidrs] : [...node.podCidrs];
   return {
     apiVersion: "v1",
     kind: "Node",
     metadata: { name: node.name, labels: { "kubernetes.io/hostname": node.name } },
-    spec: { podCIDR: node.podCidrs[0], podCIDRs: [...node.podCidrs] },
+    spec: { podCIDR: node.podCidrs[0], podCIDRs },
     status: {
       addresses: [
         ...node.addresses.map((address) => ({ type: "InternalIP", address })),

@@ -30,7 +30,7 @@ export async function bringUp(lab: Lab): Promise<void> {
   for (const [cluster, objects] of input) {
     for (const file of paperFiles(cluster)) publishText(cluster, file.name, file.text);
     for (const node of cluster.nodes)
-      publishObject(cluster, { kind: "Node", namespace: "", name: node.name }, nodeManifest(node));
+      publishObject(cluster, { kind: "Node", namespace: "", name: node.name }, nodeManifest(cluster, node));
     for (const object of objects) {
       if (object.kind === "Pod") await startPod(lab, cluster, inputPod(object));
       else publishObject(cluster, object, object.body);

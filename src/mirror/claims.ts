@@ -1,17 +1,69 @@
-/** Which remote holds which cluster id. The incumbent is whoever is in the local cache, also after a restart. */
-import type { Cluster } from "../model/cluster.ts";
+/**
+ * Who may speak of what: which remote holds which cluster id, and whose an address is. The incumbent is whoever is in the local cache, also after a
+ * restart: the nodes in it are the claims.
+ */
+import { isV4, parseCidr } from "../model/address.ts";
+import { type Cluster, FIRST_ALLOCATED_IDENTITY } from "../model/cluster.ts";
+import { RESERVED_IDENTITIES } from "../model/identity.ts";
+import type { ClusterEndpointSlice, ClusterService, IpEntry, Node } from "../model/resource.ts";
+import type { ResourceKind, ResourceValue } from "../wire/resources.ts";
+import { type AddressRange, AddressSet } from "./address-set.ts";
+import type { Ownership, Verdict } from "./ownership.ts";
+import { rangeOfText, Territory } from "./territory.ts";
+
+/** Shortest prefix of a pod range that one node may declare: nobody owns half of the Internet. */
+const SHORTEST_V4 = 8;
+const SHORTEST_V6 = 16;
+
+const ACCEPTED: Verdict = { kind: "accepted" };
+const PARKED: Verdict = { kind: "parked" };
+
+function rejected(reason: "foreign-address" | "not-allowed" | "too-wide", detail: string): Verdict {
+  return { kind: "rejected", reason, detail };
+}
 
 export class Claims {
   readonly #own: Cluster;
+  readonly #ownCidrs: readonly string[];
   #idOf = new Map<string, number>();
+  /** By cluster name, the own one's among them. */
+  readonly #territories = new Map<string, Territory>();
+  /** Where an operator says that a remote's addresses lie. */
+  readonly #allowed = new Map<string, AddressSet>();
 
-  constructor(own: Cluster) {
+  /** @param ownCidrs ranges of ours that no node declares, such as that of services. */
+  constructor(own: Cluster, ownCidrs: readonly string[] = []) {
     this.#own = own;
+    this.#ownCidrs = ownCidrs;
+    this.setOwn([]);
   }
 
-  /** Replaces what is known by what the local cache holds: name -> id. */
+  /** Replaces what is known of ids by what the local cache holds: name -> id. */
   load(cached: ReadonlyMap<string, number>): void {
     this.#idOf = new Map([...cached].filter(([name]) => name !== this.#own.name));
+  }
+
+  /** Replaces what is known of a remote's nodes by what the local cache holds. */
+  loadNodes(remote: string, nodes: Iterable<Node>): void {
+    this.#territories.delete(remote);
+    for (const node of nodes) this.#territory(remote).set(node.name, node);
+  }
+
+  /** Replaces what is known of the own cluster. */
+  setOwn(nodes: Iterable<Node>): void {
+    const own = new Territory();
+    for (const node of nodes) own.set(node.name, node);
+    for (const range of this.#ownCidrs.flatMap(rangeOfText)) own.addRange(range);
+    this.#territories.set(this.#own.name, own);
+  }
+
+  /** @param cidrs undefined: no operator said anything. */
+  allow(remote: string, cidrs: readonly string[] | undefined): void {
+    this.#allowed.delete(remote);
+    if (cidrs === undefined) return;
+    const allowed = new AddressSet();
+    for (const range of cidrs.flatMap(rangeOfText)) allowed.add(range);
+    this.#allowed.set(remote, allowed);
   }
 
   /** Names that hold an id. */
@@ -26,6 +78,7 @@ export class Claims {
   /** Nothing of the cluster is left. */
   release(name: string): void {
     this.#idOf.delete(name);
+    this.#territories.delete(name);
   }
 
   /** Takes `id` for `name`, or says in one line why not. */
@@ -43,5 +96,103 @@ export class Claims {
     }
     this.#idOf.set(name, id);
     return undefined;
+  }
+
+  /** What is asked for one remote. */
+  ownership(remote: string): Ownership {
+    return {
+      judge: (kind, value) => this.#judge(remote, kind, value),
+      came: (kind, suffix, value) => {
+        if (kind === "nodes") this.#territory(remote).set(suffix, value as Node);
+      },
+      gone: (kind, suffix) => {
+        if (kind === "nodes") this.#territory(remote).delete(suffix);
+      },
+    };
+  }
+
+  #territory(name: string): Territory {
+    const known = this.#territories.get(name);
+    if (known) return known;
+    const made = new Territory();
+    this.#territories.set(name, made);
+    return made;
+  }
+
+  #judge(remote: string, kind: ResourceKind, value: ResourceValue): Verdict {
+    if (kind === "nodes") return this.#judgeNode(remote, value as Node);
+    if (kind === "ip") return this.#judgeIp(remote, value as IpEntry);
+    if (kind === "services") return this.#judgeBackends(remote, (value as ClusterService).backends.keys());
+    if (kind === "endpointslices") {
+      const { endpoints } = value as ClusterEndpointSlice;
+      return this.#judgeBackends(
+        remote,
+        endpoints.flatMap(({ addresses }) => addresses),
+      );
+    }
+    return ACCEPTED;
+  }
+
+  /** Whose part of the range is, other than the remote's. */
+  #otherHolder(remote: string, range: AddressRange): string | undefined {
+    for (const [name, territory] of this.#territories) {
+      if (name !== remote && territory.overlaps(range)) return name === this.#own.name ? `${name} (our own)` : name;
+    }
+    return undefined;
+  }
+
+  #refuse(remote: string, text: string, range: AddressRange): Verdict | undefined {
+    const allowed = this.#allowed.get(remote);
+    if (allowed && !allowed.contains(range)) {
+      return rejected("not-allowed", `${text} is outside of the bulkhead-allowed-cidrs of ${remote}`);
+    }
+    const holder = this.#otherHolder(remote, range);
+    return holder === undefined ? undefined : rejected("foreign-address", `${text} belongs to ${holder}`);
+  }
+
+  #judgeNode(remote: string, node: Node): Verdict {
+    for (const text of node.podCidrs) {
+      const cidr = parseCidr(text);
+      if (cidr && cidr.bits < (isV4(cidr.address) ? SHORTEST_V4 : SHORTEST_V6)) {
+        return rejected("too-wide", `${text} is more than one cluster can own`);
+      }
+    }
+    const addresses = node.addresses.map(({ address }) => address);
+    for (const text of [...node.podCidrs, ...addresses, ...node.reservedAddresses]) {
+      for (const range of rangeOfText(text)) {
+        const refusal = this.#refuse(remote, text, range);
+        if (refusal) return refusal;
+      }
+    }
+    return ACCEPTED;
+  }
+
+  #judgeIp(remote: string, { address, bits, identity, hostAddress }: IpEntry): Verdict {
+    const territory = this.#territory(remote);
+    const text = bits === undefined ? address : `${address}/${bits}`;
+    const [range] = rangeOfText(text);
+    if (range === undefined) return rejected("not-allowed", `${text} is no range`);
+    const refusal = this.#refuse(remote, text, range);
+    if (refusal) return refusal;
+    if (identity < FIRST_ALLOCATED_IDENTITY) {
+      const isNode = identity === RESERVED_IDENTITIES["remote-node"];
+      const known = isNode ? territory.hasNodeAddress(address) : territory.hasReservedAddress(address);
+      return known ? ACCEPTED : PARKED;
+    }
+    if (hostAddress !== "" && !territory.hasNodeAddress(hostAddress)) return PARKED;
+    if (this.#allowed.has(remote) || !territory.declaresPods || territory.contains(range)) return ACCEPTED;
+    return PARKED;
+  }
+
+  /** A backend may be an address that nobody claims, such as one outside of every cluster; not one of ours or of a third cluster. */
+  #judgeBackends(remote: string, addresses: Iterable<string>): Verdict {
+    const own = this.#territory(remote);
+    for (const address of addresses) {
+      const [range] = rangeOfText(address);
+      if (range === undefined || own.contains(range)) continue;
+      const holder = this.#otherHolder(remote, range);
+      if (holder !== undefined) return rejected("foreign-address", `backend ${address} belongs to ${holder}`);
+    }
+    return ACCEPTED;
   }
 }

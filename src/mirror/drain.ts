@@ -8,7 +8,7 @@ import { reconcile } from "../publish/reconcile.ts";
 import { type BackoffSettings, retry } from "../runtime/backoff.ts";
 import { type Clock, sleep } from "../runtime/clock.ts";
 import type { Random } from "../runtime/random.ts";
-import { cachedDrainKey, canaryPrefix, checkpointKey, claimsKey, clusterConfigKey, holdsKey } from "../wire/keys.ts";
+import { cachedDrainKey, canaryPrefix, checkpointKey, clusterConfigKey, holdsKey } from "../wire/keys.ts";
 import { RESOURCES } from "../wire/resources.ts";
 
 export interface DrainOptions {
@@ -43,8 +43,7 @@ export async function drain(name: string, options: DrainOptions): Promise<boolea
   const kinds = [...RESOURCES].sort((left, right) => ORDER.indexOf(left.kind) - ORDER.indexOf(right.kind));
   for (const { cachePrefix } of kinds) await empty(cachePrefix(name), options);
   if (signal.aborted) return false;
-  for (const key of [cachedDrainKey(name), checkpointKey(name), holdsKey(name), claimsKey(name)])
-    writer.delete(key, "bulk");
+  for (const key of [cachedDrainKey(name), checkpointKey(name), holdsKey(name)]) writer.delete(key, "bulk");
   await writer.drained();
   return !signal.aborted;
 }

@@ -1,5 +1,7 @@
 /** What the local cache holds already, read when a term begins: it outlives every process. */
 import { type KeyValue, prefixEnd } from "../kv/client.ts";
+import type { Cluster } from "../model/cluster.ts";
+import type { Node } from "../model/resource.ts";
 import { retry } from "../runtime/backoff.ts";
 import type { Clock } from "../runtime/clock.ts";
 import type { Logger } from "../runtime/log.ts";
@@ -8,6 +10,7 @@ import { messageOf } from "../runtime/user-error.ts";
 import { judgeClusterConfig } from "../wire/cluster-config.ts";
 import { CLUSTER_CONFIG_PREFIX, canaryKey, clusterOfConfigKey } from "../wire/keys.ts";
 import { RESOURCES } from "../wire/resources.ts";
+import { cachedNodes, ownNodes } from "./cached-nodes.ts";
 import type { RemoteRecord } from "./record.ts";
 import { type Remembered, readRemembered } from "./remembered.ts";
 import type { MirrorLimits, Writing } from "./remote.ts";
@@ -46,6 +49,24 @@ export async function inspectCache(writing: Writing, options: InspectOptions): P
     else options.log.warn({ key }, "unreadable cluster config in the local etcd");
   }
   return ids;
+}
+
+/** Nodes of every remote in the cache, and of the own cluster; those of the own one are undefined when we may not read them. */
+export async function inspectNodes(
+  writing: Writing,
+  own: Cluster,
+  cached: ReadonlyMap<string, number>,
+  options: InspectOptions,
+): Promise<{ readonly own: readonly Node[] | undefined; readonly cached: ReadonlyMap<string, readonly Node[]> }> {
+  const { local, signal } = writing;
+  const reading = { local, signal, clock: options.clock, pageSize: options.limits.pageSize };
+  const nodes = new Map<string, readonly Node[]>();
+  for (const [name, id] of cached) {
+    if (name === own.name) continue;
+    const found = await patiently(writing, options, () => cachedNodes({ name, id }, reading));
+    nodes.set(name, found ?? []);
+  }
+  return { own: await patiently(writing, options, () => ownNodes(own, reading)), cached: nodes };
 }
 
 /** Counts what is cached of a remote, so that the status is right before, and without, any contact; and reads what was remembered of it. */

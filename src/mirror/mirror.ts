@@ -6,6 +6,7 @@ import type { Term } from "../elect/elect.ts";
 import { elect } from "../elect/elect.ts";
 import type { ConnectEtcd, KvClient } from "../kv/client.ts";
 import type { Cluster } from "../model/cluster.ts";
+import type { Node } from "../model/resource.ts";
 import type { MirrorStatus, SetAside } from "../model/status.ts";
 import { Publisher } from "../publish/publisher.ts";
 import { type Clock, every } from "../runtime/clock.ts";
@@ -14,17 +15,19 @@ import type { Metrics } from "../runtime/metrics.ts";
 import type { Random } from "../runtime/random.ts";
 import { messageOf, UserError } from "../runtime/user-error.ts";
 import { KVSTOREMESH_LOCK_PREFIX } from "../wire/keys.ts";
+import { ownNodes } from "./cached-nodes.ts";
 import { Claims } from "./claims.ts";
 import { MirrorGauges } from "./gauges.ts";
-import { inspectCache, inspectRemote } from "./inspect.ts";
+import { inspectCache, inspectNodes, inspectRemote } from "./inspect.ts";
 import { ListGate } from "./list-gate.ts";
-import type { Ownership } from "./ownership.ts";
 import { leaseCache, type Released } from "./release.ts";
 import { type MirrorLimits, type NewBreaker, Remote, removedBy, type Writing } from "./remote.ts";
 import { readRemoteFile } from "./remote-files.ts";
 
 export interface MirrorOptions {
   readonly own: Cluster;
+  /** Ranges of ours that no node declares, such as that of services. */
+  readonly ownCidrs: readonly string[];
   /** The local etcd. */
   readonly local: KvClient;
   readonly connect: ConnectEtcd;
@@ -44,9 +47,12 @@ export interface MirrorOptions {
 }
 
 const GAUGES_INTERVAL_MS = 1_000;
+/** Our own nodes change seldom, and are only asked to know what remotes may not claim. */
+const OWN_NODES_INTERVAL_MS = 30_000;
+const OWN_UNREAD =
+  "cilium/state/nodes/ of the own cluster cannot be read: remotes may claim its addresses; grant it, or name them in --own-cidrs";
 const RELEASED =
   "the cache was released: nothing is mirrored, and it runs out unless a successor writes it again; restart to take over";
-const ANYBODY: Ownership = { judge: () => ({ kind: "accepted" }), came() {}, gone() {} };
 const ALL_GONE = "all configuration files vanished at once: its state stays as it is and ages (nothing is withdrawn)";
 
 export class Mirror {
@@ -61,6 +67,8 @@ export class Mirror {
   #directoryProblems: readonly string[] = [];
   /** Refused files that name no remote: file -> line. */
   readonly #misnamed = new Map<string, string>();
+  /** We are not allowed to read our own nodes. */
+  #ownUnread = false;
   #leader: boolean | undefined;
   #writing: Writing | undefined;
   /** Ends the term that runs, to hand over what it wrote. */
@@ -72,7 +80,7 @@ export class Mirror {
 
   constructor(options: MirrorOptions) {
     this.#options = options;
-    this.#claims = new Claims(options.own);
+    this.#claims = new Claims(options.own, options.ownCidrs);
     this.#startedAtMs = options.clock.nowMs();
     const gauge = options.metrics.gauge("bulkhead_mirror_lists_running", "Full lists of remotes running now.");
     this.#gate = new ListGate(options.limits.maxConcurrentLists, options.clock, gauge);
@@ -146,6 +154,7 @@ export class Mirror {
       else this.#misnamed.set(name, file.line);
       return;
     }
+    this.#claims.allow(name, file.allowedCidrs);
     // Certificates are read anew for every connection.
     this.#remote(name).configure(() => connectAs({ disk, connect }, path, file.text, timeouts));
   }
@@ -165,7 +174,7 @@ export class Mirror {
       newBreaker,
       gate: this.#gate,
       refuseId,
-      ownership: () => ANYBODY,
+      ownership: this.#claims.ownership(name),
       drained: (of) => this.#forget(of),
     });
     this.#remotes.set(name, remote);
@@ -178,6 +187,8 @@ export class Mirror {
     this.#remotes.get(name)?.stop();
     this.#remotes.delete(name);
     this.#claims.release(name);
+    // What it held may be claimed by those who were refused.
+    for (const remote of this.#remotes.values()) remote.listAgain(`${name} is gone`);
     this.#options.log.info({ remote: name }, "removed remote drained");
   }
 
@@ -217,6 +228,11 @@ export class Mirror {
     for (const outcome of outcomes) if (outcome.status === "rejected") throw outcome.reason;
   }
 
+  #learnOwn(nodes: readonly Node[] | undefined): void {
+    this.#ownUnread = nodes === undefined;
+    if (nodes) this.#claims.setOwn(nodes);
+  }
+
   async #handOverCache(term: Term, release: PromiseWithResolvers<Released>): Promise<void> {
     const { local, clock, limits, log } = this.#options;
     try {
@@ -251,6 +267,18 @@ export class Mirror {
     const cached = await inspectCache(writing, { clock, random, log, limits });
     if (writing.signal.aborted) return;
     this.#claims.load(cached);
+    const reading = { local: writing.local, clock, signal: writing.signal, pageSize: limits.pageSize };
+    const nodes = await inspectNodes(writing, this.#options.own, cached, { clock, random, log, limits });
+    if (writing.signal.aborted) return;
+    for (const [name, known] of nodes.cached) this.#claims.loadNodes(name, known);
+    this.#learnOwn(nodes.own);
+    every(clock, OWN_NODES_INTERVAL_MS, writing.signal, () => {
+      // Tried again at the next interval: what is known of us stays.
+      ownNodes(this.#options.own, reading).then(
+        (own) => this.#learnOwn(own),
+        () => undefined,
+      );
+    });
     // A remote in the cache that nobody configures any more is still somebody's state: it is shown.
     for (const name of this.#claims.names()) this.#remote(name);
     this.#writing = writing;
@@ -278,6 +306,7 @@ export class Mirror {
       queued: this.#writing?.publisher.queued ?? 0,
       problems: [
         ...(this.#retired.signal.aborted ? [RELEASED] : []),
+        ...(this.#ownUnread ? [OWN_UNREAD] : []),
         ...this.#directoryProblems,
         ...this.#misnamed.values(),
         ...remotes.flatMap(({ record }) => record.problems()),

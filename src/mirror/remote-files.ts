@@ -8,7 +8,7 @@ export type RemoteFile =
   | { readonly kind: "ignored" }
   /** `named`: the name at least is one that a remote can have. */
   | { readonly kind: "refused"; readonly named: boolean; readonly line: string }
-  | { readonly kind: "remote"; readonly text: string };
+  | { readonly kind: "remote"; readonly text: string; readonly allowedCidrs: readonly string[] | undefined };
 
 /** Certificates and keys lie in the same directory. */
 const PEM_START = "-----BEGIN";
@@ -24,5 +24,5 @@ export function readRemoteFile(own: string, path: string, name: string, bytes: U
   }
   const parsed = parseEtcdConfig(path, text);
   if (!parsed.ok) return { kind: "refused", named: true, line: parsed.rejection.detail };
-  return { kind: "remote", text };
+  return { kind: "remote", text, allowedCidrs: parsed.value.allowedCidrs };
 }

@@ -61,7 +61,7 @@ export interface RemoteOptions {
   readonly newBreaker: NewBreaker;
   readonly gate: ListGate;
   readonly refuseId: (name: string, id: number) => string | undefined;
-  readonly ownership: (name: string) => Ownership;
+  readonly ownership: Ownership;
   /** Told once nothing of the remote is left in the cache. */
   readonly drained: (name: string) => void;
 }
@@ -105,6 +105,7 @@ export class Remote {
   #attemptSignal = new AbortController().signal;
   #absence: Absence = { kind: "missing", line: "no configuration file: its state stays as it is and ages" };
   #absentSinceMs: number;
+  #session: Session | undefined;
   #checkpoint: Checkpoint | undefined;
   #resume: ResumePoint | undefined;
   #checkpointWritten = { witnesses: "", atMs: Number.NEGATIVE_INFINITY };
@@ -121,7 +122,6 @@ export class Remote {
       ...options,
       record: this.record,
       guard: this.#guard,
-      ownership: options.ownership(name),
     });
     this.#absentSinceMs = clock.nowMs();
     this.#backoff = new Backoff(random, limits.backoff);
@@ -170,6 +170,11 @@ export class Remote {
   status(): RemoteStatus {
     const { clock, limits } = this.#options;
     return { ...this.record.status(clock.nowMs(), limits, this.#breaker), configured: this.isConfigured };
+  }
+
+  /** What was refused may be right now: the remote is listed again, if anything of it is refused. */
+  listAgain(reason: string): void {
+    if (this.record.setAside().length > 0) this.#session?.restart(reason);
   }
 
   /** Whether a first try has ended, well or not. */
@@ -282,7 +287,8 @@ export class Remote {
     const { record } = this;
     this.#attemptSignal = signal;
     try {
-      const session = this.#session(writing, await this.#breaker.fire());
+      const session = this.#begun(writing, await this.#breaker.fire());
+      this.#session = session;
       this.#fleeting = true;
       record.refusal = undefined;
       record.lastError = undefined;
@@ -291,6 +297,7 @@ export class Remote {
         if (!signal.aborted) this.#lost(ended);
       } finally {
         record.connected = false;
+        this.#session = undefined;
         session.close();
       }
     } catch (error) {
@@ -319,7 +326,7 @@ export class Remote {
     });
   }
 
-  #session({ publisher, local }: Writing, reached: Reached): Session {
+  #begun({ publisher, local }: Writing, reached: Reached): Session {
     const { clock, random, log, limits } = this.#options;
     const writer = publisher.scope(this.name);
     return new Session(reached, {

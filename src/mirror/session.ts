@@ -260,13 +260,13 @@ export class Session implements FollowSink {
       if (event.type === "put") cache.put(kind.kind, suffix, event.kv);
       else cache.delete(kind.kind, suffix, event.modRevision);
     }
-    if (record.size > maxRemoteKeys) this.#restart(`its etcd holds more than ${maxRemoteKeys} keys`);
+    if (record.size > maxRemoteKeys) this.restart(`its etcd holds more than ${maxRemoteKeys} keys`);
   }
 
   #configChanged(events: readonly WatchEvent[]): void {
     const last = events.at(-1);
     const same = last?.type === "put" && Buffer.compare(last.kv.value, this.#remote.configBytes) === 0;
-    if (!same) this.#restart(last?.type === "delete" ? "its cluster config was deleted" : "its cluster config changed");
+    if (!same) this.restart(last?.type === "delete" ? "its cluster config was deleted" : "its cluster config changed");
   }
 
   #canariesChanged(events: readonly WatchEvent[]): void {
@@ -321,10 +321,10 @@ export class Session implements FollowSink {
     if (clock.nowMs() - this.#watchedFromMs >= redial.capMs) lasted();
     cache.joint(this.#complete);
     judged();
-    if (this.#canaryCame) this.#restart("it has written more");
-    else if (guard.due) this.#restart("it is listed again to confirm what is held");
+    if (this.#canaryCame) this.restart("it has written more");
+    else if (guard.due) this.restart("it is listed again to confirm what is held");
     else if (record.synced) this.#prove(revision);
-    if (this.#applied <= revision) void this.#auditor.joint(revision).then((line) => line && this.#restart(line));
+    if (this.#applied <= revision) void this.#auditor.joint(revision).then((line) => line && this.restart(line));
   }
 
   /** What was received up to now is the remote's state; it counts once it is acknowledged in the local cache. */
@@ -358,8 +358,8 @@ export class Session implements FollowSink {
     };
   }
 
-  /** Only a new listing can help. */
-  #restart(reason: string): void {
+  /** Ends it: only a new listing can help. */
+  restart(reason: string): void {
     if (this.#over.signal.aborted) return;
     this.#endedBy ??= reason;
     this.#options.reached(undefined);

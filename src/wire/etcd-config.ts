@@ -1,8 +1,9 @@
 /** How to reach an etcd, in Cilium's etcd client YAML. Reads text only: the files it names are read by others. */
-import { parseAddress } from "../model/address.ts";
+import { formatCidr, parseAddress } from "../model/address.ts";
 import type { Judged } from "../model/resource.ts";
 import { accept, reject } from "../model/resource.ts";
 import { isPort } from "./address-ports.ts";
+import { readCidr } from "./addresses.ts";
 import { Fields } from "./fields.ts";
 import type { Tree } from "./json.ts";
 import { type Path, quote, Refusal } from "./refusal.ts";
@@ -21,9 +22,13 @@ export interface EtcdConfig {
   readonly certFile?: string;
   readonly keyFile?: string;
   readonly hostAliases: readonly HostAlias[];
+  /** Ours: where the cluster's addresses lie, canonical CIDRs; absent: wherever its nodes say. */
+  readonly allowedCidrs?: readonly string[];
   /** Options that are in the file and change nothing here. */
   readonly ignored: readonly string[];
 }
+
+const ALLOWED_CIDRS = "bulkhead-allowed-cidrs";
 
 const READ: ReadonlySet<string> = new Set([
   "endpoints",
@@ -31,6 +36,7 @@ const READ: ReadonlySet<string> = new Set([
   "cert-file",
   "key-file",
   "cilium-host-aliases",
+  ALLOWED_CIDRS,
 ]);
 
 /** Options that would change whom we trust or who we are: ignoring them would be worse than refusing. */
@@ -86,6 +92,12 @@ function readAliases(fields: Fields): readonly HostAlias[] {
   });
 }
 
+function readAllowed(fields: Fields): readonly string[] {
+  const cidrs = fields.texts(ALLOWED_CIDRS).map((text, index) => formatCidr(readCidr(text, [ALLOWED_CIDRS, index])));
+  if (cidrs.length === 0) throw fields.refusal(ALLOWED_CIDRS, "must list at least one CIDR, such as 10.2.0.0/16");
+  return cidrs;
+}
+
 function refuseUnsafe(fields: Fields): void {
   for (const [option, mend] of REFUSED) {
     const tree = fields.tree(option);
@@ -112,6 +124,7 @@ function read(tree: Tree): EtcdConfig {
     ...(caFile === "" ? {} : { caFile }),
     ...(certFile === "" ? {} : { certFile, keyFile }),
     hostAliases: readAliases(fields),
+    ...(fields.has(ALLOWED_CIDRS) && { allowedCidrs: readAllowed(fields) }),
     ignored: [...fields.names()].filter((name) => !READ.has(name) && !REFUSED.has(name)),
   };
 }

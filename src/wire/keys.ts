@@ -28,10 +28,6 @@ export function checkpointKey(cluster: string): string {
   return `bulkhead/v1/checkpoints/${cluster}`;
 }
 
-export function claimsKey(cluster: string): string {
-  return `bulkhead/v1/claims/${cluster}`;
-}
-
 export function holdsKey(cluster: string): string {
   return `bulkhead/v1/holds/${cluster}`;
 }

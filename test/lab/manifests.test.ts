@@ -30,7 +30,7 @@ test("a pod is placed as a scheduler and a kubelet would have it", () => {
 });
 
 test("node manifests are ones that the exporter accepts", () => {
-  const { objects, problems } = parseManifests("node.yaml", JSON.stringify(nodeManifest(node)));
+  const { objects, problems } = parseManifests("node.yaml", JSON.stringify(nodeManifest(amsterdam, node)));
   assert.deepEqual(problems, []);
   assert.equal(objects[0]?.kind, "Node");
 });

@@ -65,6 +65,7 @@ export class World {
     const { clock, random } = this;
     const mirror = new Mirror({
       own: OWN,
+      ownCidrs: ["10.100.1.0/24"],
       local: this.local.client({ timeoutMs: 1_000 }),
       connect: this.connect,
       disk: this.disk,

@@ -126,6 +126,7 @@ export class MirrorProcess extends SimProcess {
     const late = lateTxns(this.client(this.own), { clock, random, share, timeoutMs: TIMEOUT_MS });
     this.mirror = new Mirror({
       own: { name: this.own.name, id: this.own.id },
+      ownCidrs: [],
       local: warps.mirrorLocal()(late),
       connect: this.#connect,
       disk: this.disk,

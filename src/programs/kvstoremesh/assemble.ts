@@ -34,6 +34,7 @@ export async function assemble(settings: MirrorSettings, doors: Doors, signal: A
   const backoff = { baseMs: settings.backoffBaseMs, capMs: settings.retryCapMs };
   const mirror = new Mirror({
     own: { name: settings.cluster, id: settings.clusterId },
+    ownCidrs: settings.ownCidrs ?? [],
     local,
     connect,
     disk,

@@ -1,5 +1,6 @@
 /** Settings of the mirror: its flags. */
 import { commonSettings } from "../../access/settings.ts";
+import { parseCidr } from "../../model/address.ts";
 import {
   checkedText,
   count,
@@ -15,6 +16,13 @@ import { loopbackFault } from "../../serve/loopback.ts";
 /** Of `apiListen`: nobody is told. */
 export const NO_API = "none";
 
+function cidrFault(text: string): string | undefined {
+  const bad = text.split(",").find((part) => parseCidr(part) === undefined);
+  return bad === undefined ? undefined : `${JSON.stringify(bad)} is no CIDR, such as 10.96.0.0/12`;
+}
+
+const cidrList = checkedText(cidrFault).transform((text) => text.split(","));
+
 export const mirrorSettings = settingsSchema({
   ...commonSettings,
   apiListen: checkedText((given) => (given === NO_API ? undefined : loopbackFault(given)))
@@ -22,6 +30,11 @@ export const mirrorSettings = settingsSchema({
     .describe(`Loopback address of the read-only API, Cilium's \`GET /v1/cluster\` in it; \`${NO_API}\`: no API.`),
   configDir: text.describe("Folder of the remotes: one file each in Cilium's etcd client YAML, named as the cluster."),
   configIntervalMs: durationMs.default(1_000).describe("How often that folder is read."),
+  ownCidrs: cidrList
+    .optional()
+    .describe(
+      "Ranges of the own cluster that its nodes do not declare, such as that of services, separated by commas: no remote may claim them.",
+    ),
   leaseTtlSeconds: ttlSeconds.default(15).describe("Lease of the leader's lock, the only lease that it holds."),
   pageSize: count.default(1_000).describe("Keys per page of a listing."),
   maxConcurrentLists: count.default(4).describe("Remotes that are listed at the same time."),
