@@ -39,6 +39,8 @@ export class Lock {
   readonly #intervalMs: number;
   #createRevision = 0;
   #modRevision = 0;
+  /** The store's, when we last looked. */
+  #revision = 0;
   #provenAtMs: number;
   #overdue = false;
   #leads = false;
@@ -81,6 +83,7 @@ export class Lock {
     if (!answer.succeeded) throw new LeadershipLostError(`lock ${this.#key} exists already`);
     this.#createRevision = answer.revision;
     this.#modRevision = answer.revision;
+    this.#revision = answer.revision;
   }
 
   /** Resolves when no older lock is left, or when the signal aborts. */
@@ -144,6 +147,7 @@ export class Lock {
       throw this.#over.signal.reason;
     }
     this.#modRevision = answer.revision;
+    this.#revision = Math.max(this.#revision, answer.revision);
     return this.fence;
   }
 
@@ -156,6 +160,7 @@ export class Lock {
     try {
       const ttlSeconds = await kv.renewLease(this.#leaseId);
       if (ttlSeconds <= 0) return this.#lose("the lease ran out");
+      if (this.#leads) await this.#confirm();
       this.#provenAtMs = askedAtMs;
       this.#said = false;
       this.#judgeOverdue(false);
@@ -165,6 +170,18 @@ export class Lock {
     } finally {
       this.#renewing = false;
     }
+  }
+
+  /**
+   * A lock that nobody writes with may be gone without a word: taken away, or its etcd was wiped, or restored from a backup that has lease and lock in
+   * it. Such an etcd has gone back in time.
+   */
+  async #confirm(): Promise<void> {
+    const known = this.#revision;
+    const { kvs, revision } = await this.#options.kv.range({ key: this.#key });
+    if (kvs[0]?.createRevision !== this.#createRevision) return this.#lose("the lock is gone");
+    if (revision < known) return this.#lose(`the etcd went back from revision ${known} to ${revision}`);
+    this.#revision = Math.max(this.#revision, revision);
   }
 
   #complain(error: unknown): void {

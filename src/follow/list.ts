@@ -58,6 +58,11 @@ export function witness(revision: number, kv: KeyValue): Witness {
   return { revision, key, modRevision, version, digest: digestOf(value) };
 }
 
+/** At `revision` the key did not exist. */
+export function absence(revision: number, key: string): Witness {
+  return { revision, key, modRevision: 0, version: 0, digest: "" };
+}
+
 function digestOf(value: Uint8Array): string {
   return createHash("sha256").update(value).digest("base64url");
 }
@@ -67,7 +72,7 @@ export function witnessOf(listing: Listing, ranges: readonly KeyRange[]): Witnes
   let newest: KeyValue | undefined;
   for (const kvs of listing.ranges) for (const kv of kvs) if (kv.modRevision > (newest?.modRevision ?? 0)) newest = kv;
   if (newest) return witness(listing.revision, newest);
-  return { revision: listing.revision, key: ranges[0]?.key ?? "\0", modRevision: 0, version: 0, digest: "" };
+  return absence(listing.revision, ranges[0]?.key ?? "\0");
 }
 
 /** Rejects with a KvError when the fact cannot be asked for, also because it was compacted or lies in the future. */

@@ -11,7 +11,7 @@ export interface Checkpoint {
   readonly clusterId: bigint;
   /** Everything up to here is acknowledged in the cache. */
   readonly revision: number;
-  /** Read back at `revision`; at least one. */
+  /** At least one. */
   readonly witnesses: readonly Witness[];
 }
 
@@ -25,7 +25,7 @@ export interface ResumePoint extends Checkpoint {
   readonly draining: boolean;
 }
 
-/** `unknown`: the revision was compacted, which is what time does to every etcd. */
+/** `unknown`: nothing is remembered of it. An etcd that has forgotten what we remember of it is `other`: it cannot be told from one that never knew. */
 export type World = "same" | "other" | "unknown";
 
 /** Rejects with a KvError when the remote cannot be asked. */
@@ -35,8 +35,7 @@ export async function judgeWorld(kv: KvClient, clusterId: bigint, checkpoint: Ch
     for (const witness of checkpoint.witnesses) if (!(await confirms(kv, witness))) return "other";
     return "same";
   } catch (error) {
-    if (error instanceof KvError && error.code === "compacted") return "unknown";
-    if (error instanceof KvError && error.code === "future-revision") return "other";
+    if (error instanceof KvError && (error.code === "compacted" || error.code === "future-revision")) return "other";
     throw error;
   }
 }

@@ -101,7 +101,7 @@ export class Guard {
     const fresh: Withdrawal[] = [];
     for (const withdrawal of batch) {
       const held = before?.held.get(withdrawal.key);
-      if (!held) fresh.push(withdrawal);
+      if (!held || withdrawal.weight > held.withdrawal.weight) fresh.push(withdrawal);
       else if (this.#isDue(before, held, nowMs)) confirmed.push(withdrawal);
       else waiting.set(withdrawal.key, { withdrawal, sinceMs: held.sinceMs });
     }
@@ -129,6 +129,11 @@ export class Guard {
     const free = [...hold.held.values()].map(({ withdrawal }) => withdrawal).filter((one) => !this.#counts(one));
     for (const { key } of free) this.#drop("ip", key);
     return free;
+  }
+
+  /** Nodes are there, perhaps again: they explain no loss any more. */
+  nodesCame(addresses: Iterable<string>): void {
+    for (const address of addresses) this.#goneHosts.delete(address);
   }
 
   /** Whether another listing would confirm something. */
@@ -192,8 +197,10 @@ export class Guard {
     const hold = this.#holds.get(kind) ?? { held: new Map(), discarded: this.#discarded.delete(kind) };
     this.#holds.set(kind, hold);
     for (const withdrawal of batch) {
-      const sinceMs = hold.held.get(withdrawal.key)?.sinceMs ?? nowMs;
-      hold.held.set(withdrawal.key, { withdrawal, sinceMs });
+      const before = hold.held.get(withdrawal.key);
+      // What is lost on top was lost just now.
+      const grew = before === undefined || withdrawal.weight > before.withdrawal.weight;
+      hold.held.set(withdrawal.key, { withdrawal, sinceMs: grew ? nowMs : before.sinceMs });
     }
   }
 

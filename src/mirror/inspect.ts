@@ -88,5 +88,5 @@ export async function inspectRemote(
   }
   record.synced = canaries === RESOURCES.length;
   const remembered = await patiently(writing, options, () => readRemembered(writing.local, record.name));
-  return remembered ?? { discarded: [] };
+  return remembered ?? { held: [], discarded: [] };
 }

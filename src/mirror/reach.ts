@@ -33,6 +33,11 @@ export class RemoteNotReadyError extends Error {
   readonly retryable = true;
 }
 
+interface Listed {
+  readonly listing: Listing;
+  readonly listedAtMs: number;
+}
+
 export interface Reached {
   readonly kv: KvClient;
   readonly ranges: readonly KeyRange[];
@@ -41,9 +46,10 @@ export interface Reached {
   readonly config: ClusterConfig;
   /** The config as the remote wrote it. */
   readonly configBytes: Uint8Array;
-  /** Whether its etcd is the one that was followed before. */
+  /** Whether its etcd is the one that was followed before, and up to which revision (0: not, or never). */
   readonly world: World;
-  readonly from: { readonly listing: Listing; readonly listedAtMs: number } | { readonly resume: ResumePoint };
+  readonly followedTo: number;
+  readonly from: Listed | { readonly resume: ResumePoint };
 }
 
 export interface ReachOptions {
@@ -80,15 +86,21 @@ export async function reach(options: ReachOptions): Promise<Reached> {
     options.record.connected = true;
     const { checkpoint, resume } = options;
     const world = checkpoint ? await judgeWorld(kv, clusterId, checkpoint) : "unknown";
+    const followedTo = world === "same" ? (checkpoint?.revision ?? 0) : 0;
     if (
       world === "same" &&
       resume &&
       isNear(options, resume, revision) &&
       sameBytes(kvs[0]?.value, resume.configBytes)
     ) {
-      return { ...frameOf(options.name, config), kv, config, configBytes: resume.configBytes, world, from: { resume } };
+      const { configBytes } = resume;
+      return { ...frameOf(options.name, config), kv, config, configBytes, world, followedTo, from: { resume } };
     }
-    return { ...(await options.gate.run(() => listRemote(options, kv, config))), world };
+    const listed = await options.gate.run(() => listRemote(options, kv, config));
+    if (listed.from.listing.revision < followedTo) {
+      throw new RemoteNotReadyError("a member of its etcd answered from the past");
+    }
+    return { ...listed, world, followedTo };
   } catch (error) {
     options.record.connected = false;
     kv.close();
@@ -111,7 +123,7 @@ async function listRemote(
   options: ReachOptions,
   kv: KvClient,
   expected: ClusterConfig,
-): Promise<Omit<Reached, "world">> {
+): Promise<Omit<Reached, "world" | "followedTo" | "from"> & { readonly from: Listed }> {
   options.record.phase = "listing";
   const listedAtMs = options.clock.nowMs();
   const frame = frameOf(options.name, expected);

@@ -10,7 +10,8 @@ import type { Checkpoint } from "./checkpoint.ts";
 
 export interface Remembered {
   readonly checkpoint?: Checkpoint;
-  /** Kinds of which an operator discarded a hold. */
+  /** Kinds of which something was held, and of which an operator discarded a hold. */
+  readonly held: readonly ResourceKind[];
   readonly discarded: readonly ResourceKind[];
 }
 
@@ -28,9 +29,12 @@ export async function readRemembered(local: KvClient, remote: string): Promise<R
   const holdsBytes = await found(holdsKey(remote));
   const checkpoint = checkpointBytes && judgeCheckpoint(checkpointKey(remote), checkpointBytes);
   const holds = holdsBytes && judgeHolds(holdsKey(remote), holdsBytes);
+  const kinds = (wanted: string): readonly ResourceKind[] =>
+    holds?.ok ? holds.value.filter(({ state }) => state === wanted).map(({ kind }) => kind) : [];
   return {
     ...(checkpoint?.ok && { checkpoint: fromRecord(checkpoint.value) }),
-    discarded: holds?.ok ? holds.value.filter(({ state }) => state === "discarded").map(({ kind }) => kind) : [],
+    held: kinds("held"),
+    discarded: kinds("discarded"),
   };
 }
 

@@ -59,10 +59,11 @@ export class RemoteCache {
   readonly #rejections: Counter;
   #writer: Writer | undefined;
   #cluster: Cluster | undefined;
+  #followedTo = 0;
   /** Cache key -> kind: gone at the remote, not yet believed. */
   readonly #gone = new Map<string, ResourceKind>();
-  /** Kinds of which a world that was not seen before has not been listed completely. */
-  readonly #newWorld = new Set<ResourceKind>();
+  /** Kinds of which nothing that is missing is believed at once, until they were listed completely. */
+  readonly #doubted = new Set<ResourceKind>();
   /** Cache key of a node -> its addresses. */
   readonly #nodes = new Map<string, readonly string[]>();
   /** The remote says that it is being drained: all its withdrawals are meant. */
@@ -88,15 +89,22 @@ export class RemoteCache {
     this.#writer = undefined;
   }
 
-  /** A connection begins: who the remote is. Deletions that were not believed yet will be told again. */
-  begin(cluster: Cluster): void {
+  /**
+   * A connection begins: who the remote is, and up to which revision of its etcd it was followed before (0: of none that is still there). Deletions that were
+   * not believed yet will be told again.
+   */
+  begin(cluster: Cluster, followedTo: number): void {
     this.#cluster = cluster;
+    this.#followedTo = followedTo;
     this.#gone.clear();
   }
 
-  /** The remote's etcd is another one than before, or an older one: what it lacks is not believed before it was confirmed. */
-  worldChanged(): void {
-    for (const { kind } of RESOURCES) this.#newWorld.add(kind);
+  /**
+   * What the remote lacks of these kinds is not believed before it was confirmed: its etcd is another one than before, or an older one, or a process
+   * before us held something of them.
+   */
+  doubt(kinds: readonly ResourceKind[]): void {
+    for (const kind of kinds) this.#doubted.add(kind);
   }
 
   /** The remote's drain marker stands, or does not. */
@@ -204,8 +212,11 @@ export class RemoteCache {
     const wanted = new Map<string, Known>();
     const desired = new Map<string, Uint8Array>();
     const keep = new Map<string, number>();
-    for (const [suffix, { value, modRevision }] of listed) {
+    /** Identities that stood before we last looked. */
+    const old = new Set<string>();
+    for (const [suffix, { value, modRevision, createRevision }] of listed) {
       const key = cacheKey(kind, this.#name, suffix);
+      if (kind === "identities" && createRevision <= this.#followedTo) old.add(key);
       const outcome = this.#judge(kind, suffix, value);
       if (outcome.kind === "accepted") {
         desired.set(key, value);
@@ -217,7 +228,8 @@ export class RemoteCache {
       }
       await slices.rest();
     }
-    const difference = await compareCache(resource(kind).cachePrefix(this.#name), desired, new Set(keep.keys()));
+    const found = await compareCache(resource(kind).cachePrefix(this.#name), desired, new Set(keep.keys()));
+    const difference = this.#withoutSecondLabels(found, old, wanted);
     const withdrawals = await this.#withdrawals(kind, wanted, desired, difference, complete);
     for (const [key, modRevision] of keep) {
       wanted.set(
@@ -226,6 +238,22 @@ export class RemoteCache {
       );
     }
     return this.#settle(kind, wanted, desired, difference, withdrawals);
+  }
+
+  /** The same as while watching: an identity that was not deleted in between keeps its labels. */
+  #withoutSecondLabels(difference: Difference, old: ReadonlySet<string>, wanted: Map<string, Known>): Difference {
+    const puts = new Map(difference.puts);
+    for (const key of old) {
+      const value = puts.get(key);
+      const next = wanted.get(key);
+      if (value === undefined || next === undefined) continue;
+      const before = this.#weighCached("identities", key, value);
+      if (before.tag === next.tag) continue;
+      puts.delete(key);
+      wanted.set(key, { modRevision: next.modRevision, cached: true, ...before });
+      this.#refuse(key, this.#secondLabels(key.slice(resource("identities").cachePrefix(this.#name).length)));
+    }
+    return { ...difference, puts };
   }
 
   /** What the difference takes away, and what of it is believed. */
@@ -257,9 +285,9 @@ export class RemoteCache {
       await slices.rest();
     }
     const batch = [...all.values()];
-    const newWorld = this.#newWorld.has(kind);
+    const newWorld = this.#doubted.has(kind);
     const believed = this.#draining ? batch : this.#options.guard.relist(kind, batch, { weight: standing, newWorld });
-    if (complete) this.#newWorld.delete(kind);
+    if (complete) this.#doubted.delete(kind);
     return { all, believed };
   }
 
@@ -331,14 +359,24 @@ export class RemoteCache {
     if (kind !== "identities" || outcome.kind !== "accepted" || !known?.cached || known.modRevision === 0)
       return outcome;
     if (known.tag === outcome.weight.tag) return outcome;
+    return { kind: "refused", rejection: this.#secondLabels(suffix) };
+  }
+
+  #secondLabels(suffix: string): Rejection {
     const detail = `identity ${suffix} stands for other labels already; it must be deleted before it can mean these`;
-    const key = resource(kind).statePrefix(this.#name) + suffix;
-    return { kind: "refused", rejection: { key, reason: "identity-changed", detail } };
+    return { key: resource("identities").statePrefix(this.#name) + suffix, reason: "identity-changed", detail };
+  }
+
+  #refuse(key: string, rejection: Rejection): void {
+    const { record, log } = this.#options;
+    record.rejected(key, rejection);
+    this.#rejections.add(1, { remote: this.#name, reason: rejection.reason });
+    log.debug({ remote: this.#name, ...rejection }, "value refused");
   }
 
   /** Not accepted: the last good value, if there is one, stays. */
   #setAside(said: Omit<ParkedValue, "waitsFor">, key: string, outcome: Exclude<Outcome, { kind: "accepted" }>): void {
-    const { record, log } = this.#options;
+    const { record } = this.#options;
     if (outcome.kind === "parked") {
       record.accepted(key);
       if (record.parked.add(key, { ...said, waitsFor: outcome.waitsFor })) return;
@@ -351,9 +389,7 @@ export class RemoteCache {
             reason: "parking-full",
             detail: `it waits for ${outcome.waitsFor}, as ${MAX_PARKED} others do: no more are kept`,
           };
-    record.rejected(key, rejection);
-    this.#rejections.add(1, { remote: this.#name, reason: rejection.reason });
-    log.debug({ remote: this.#name, ...rejection }, "value refused");
+    this.#refuse(key, rejection);
   }
 
   #accept(kind: ResourceKind, key: string, { value, modRevision }: Said, weight: Weight): void {
@@ -394,12 +430,17 @@ export class RemoteCache {
   #ownerCame(kind: ResourceKind, suffix: string, value: ResourceValue): void {
     const { ownership, record } = this.#options;
     ownership.came(kind, suffix, value);
-    if (kind === "nodes") this.#nodes.set(cacheKey(kind, this.#name, suffix), addressesOf(value as Node));
+    if (kind === "nodes") this.#nodeCame(cacheKey(kind, this.#name, suffix), value as Node);
     if (record.parked.size === 0 || (kind !== "nodes" && kind !== "identities")) return;
     for (const parked of record.parked.take(kind === "nodes" ? NODES : identityName(suffix))) {
       const key = cacheKey(parked.kind, this.#name, parked.suffix);
       this.#receive(parked, key, record.index.get(parked.kind, key));
     }
+  }
+
+  #nodeCame(key: string, node: Node): void {
+    this.#nodes.set(key, addressesOf(node));
+    this.#options.guard.nodesCame(addressesOf(node));
   }
 
   #ownerGone(kind: ResourceKind, key: string): void {

@@ -1,4 +1,5 @@
 /** One configured remote for as long as the process runs: tries, watches, and tries again; a breaker paces the tries. */
+import type { Witness } from "../follow/list.ts";
 import type { KvClient } from "../kv/client.ts";
 import type { HoldStatus, RemoteStatus } from "../model/status.ts";
 import { FenceLostError, type Publisher, type Writer } from "../publish/publisher.ts";
@@ -232,7 +233,7 @@ export class Remote {
   }
 
   /** Another process may have written into the cache since we did: only a listing tells what has to be done. */
-  #begin({ publisher }: Writing, { checkpoint, discarded }: Remembered): void {
+  #begin({ publisher }: Writing, { checkpoint, held, discarded }: Remembered): void {
     this.#cache.open(publisher.scope(this.name));
     this.record.index.forget();
     this.#resume = undefined;
@@ -240,6 +241,7 @@ export class Remote {
     this.#holdsWritten = "";
     this.#checkpointWritten = { witnesses: "", atMs: Number.NEGATIVE_INFINITY };
     for (const kind of discarded) this.#guard.discard(kind);
+    this.#cache.doubt([...held, ...discarded]);
   }
 
   /** The remote was followed for a while. */
@@ -298,6 +300,7 @@ export class Remote {
       } finally {
         record.connected = false;
         this.#session = undefined;
+        this.#remember(session.lastSeen);
         session.close();
       }
     } catch (error) {
@@ -356,6 +359,11 @@ export class Remote {
     if (witnesses === last.witnesses || clock.nowMs() - last.atMs < limits.checkpointIntervalMs) return;
     this.#checkpointWritten = { witnesses, atMs: clock.nowMs() };
     writeCheckpoint(writer, this.name, point);
+  }
+
+  #remember(seen: Witness | undefined): void {
+    if (!seen || !this.#checkpoint) return;
+    this.#checkpoint = { ...this.#checkpoint, witnesses: [...this.#checkpoint.witnesses, seen] };
   }
 
   #rememberHolds(): void {

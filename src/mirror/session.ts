@@ -2,7 +2,7 @@
  * One remote between a listing (or the point where a watch goes on) and the end of the watch that follows: brings the local cache there, then
  * keeps it. Order: config, then each kind (owners before what they own), each kind's canary after its data is acknowledged.
  */
-import { type Witness, witness, witnessOf } from "../follow/list.ts";
+import { absence, type Witness, witness, witnessOf } from "../follow/list.ts";
 import { type FollowSink, watch } from "../follow/watch.ts";
 import { eventKey, type KeyValue, type KvClient, revisionOf, type WatchEvent } from "../kv/client.ts";
 import type { Writer } from "../publish/publisher.ts";
@@ -91,6 +91,7 @@ export class Session implements FollowSink {
   #watchedFromMs = 0;
   /** Newest event applied. */
   #applied: number;
+  #lastSeen: WatchEvent | undefined;
   #heartbeat: KeyValue | undefined;
   /** The newest other key. */
   #newest: KeyValue | undefined;
@@ -100,10 +101,10 @@ export class Session implements FollowSink {
     this.#name = options.record.name;
     this.#remote = remote;
     const { record, cache, clock } = options;
-    cache.begin({ name: this.#name, id: remote.config.id });
+    cache.begin({ name: this.#name, id: remote.config.id }, remote.followedTo);
     if ("listing" in from) {
       const { listing, listedAtMs } = from;
-      if (remote.world === "other") cache.worldChanged();
+      if (remote.world === "other") cache.doubt(RESOURCES.map(({ kind }) => kind));
       this.#fromRevision = listing.revision;
       this.#clusterId = listing.clusterId;
       this.#startWitness = witnessOf(listing, remote.ranges);
@@ -127,6 +128,13 @@ export class Session implements FollowSink {
     record.readKinds = new Set(this.#complete);
     if (this.#heartbeat) record.heartbeat(this.#heartbeat.modRevision, clock.nowMs());
     this.#auditor = new Auditor({ ...options, kv: remote.kv, signal: this.#over.signal, ranges: this.#audited() });
+  }
+
+  /** The newest event that was received, as a fact: whoever lost it is not the etcd that we followed, however much we acknowledged. */
+  get lastSeen(): Witness | undefined {
+    const event = this.#lastSeen;
+    if (event?.type === "put") return witness(event.kv.modRevision, event.kv);
+    return event && absence(event.modRevision, event.key);
   }
 
   /** Ends the connection. */
@@ -241,7 +249,10 @@ export class Session implements FollowSink {
 
   changed(rangeIndex: number, events: readonly WatchEvent[]): void {
     const last = events.at(-1);
-    if (last) this.#applied = Math.max(this.#applied, revisionOf(last));
+    if (last && revisionOf(last) >= this.#applied) {
+      this.#applied = revisionOf(last);
+      this.#lastSeen = last;
+    }
     this.#witnessed(events);
     if (rangeIndex === CONFIG_RANGE) this.#configChanged(events);
     else if (rangeIndex === CANARY_RANGE) this.#canariesChanged(events);

@@ -95,6 +95,31 @@ test("a node that went long ago explains nothing", async () => {
   assert.equal(judged(300, 0, "10.2.255.1"), 0);
 });
 
+test("a node that is back explains no loss any more", () => {
+  guard.nodesGone(["10.2.255.1"]);
+  guard.nodesCame(["10.2.255.1"]);
+  assert.equal(judged(300, 0, "10.2.255.1"), 0);
+});
+
+test("a withdrawal that grows while it is held is as young as its last growth", async () => {
+  const shrunk = (weight: number): Withdrawal => {
+    return {
+      key: "cart",
+      weight,
+      tag: "",
+      left: { value: new Uint8Array(), weight: { weight: 300 - weight, tag: "" } },
+    };
+  };
+  assert.equal(guard.judge("services", [shrunk(250)], { weight: 300, newWorld: false }).length, 0);
+  await clock.advance(LIMITS.holdConfirmMs - 1);
+  guard.judge("services", [shrunk(300)], { weight: 300, newWorld: false });
+  await clock.advance(1);
+  assert.equal(guard.due, false);
+  assert.equal(guard.relist("services", [shrunk(300)], { weight: 300, newWorld: false }).length, 0);
+  await clock.advance(LIMITS.holdConfirmMs - 1);
+  assert.equal(guard.relist("services", [shrunk(300)], { weight: 300, newWorld: false }).length, 1);
+});
+
 test("in a new world nothing is believed at once, were it one key", () => {
   assert.equal(guard.relist("ip", withdrawals(1), { weight: 1_000, newWorld: true }).length, 0);
   assert.equal(guard.holds()[0]?.keys, 1);

@@ -80,7 +80,6 @@ test("W14: found by a listing after an outage, it is held likewise", async () =>
   await clock.advance(1_000);
   removePods(osaka, 60);
   osaka.putService("cart", []);
-  osaka.etcd.compact(osaka.etcd.revision);
   osaka.etcd.start();
   await clock.advance(10_000);
   assert.equal(world.status("osaka").connected, true);

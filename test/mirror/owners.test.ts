@@ -84,6 +84,10 @@ test("S07: an identity cannot come to mean other labels; deleted first, it can",
   await clock.advance(1_000);
   assert.deepEqual(reasons(), [`${osaka.identity(0)} identity-changed`]);
   assert.deepEqual(cached(), before);
+  await world.restart();
+  await clock.advance(15_000);
+  assert.deepEqual(reasons(), [`${osaka.identity(0)} identity-changed`], "a listing does not let it through either");
+  assert.deepEqual(cached(), before);
   osaka.remove(key);
   osaka.put(key, "k8s:app=root;k8s:io.cilium.k8s.policy.cluster=osaka;");
   await clock.advance(1_000);
