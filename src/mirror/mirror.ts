@@ -23,6 +23,7 @@ import { ListGate } from "./list-gate.ts";
 import { leaseCache, type Released } from "./release.ts";
 import { type MirrorLimits, type NewBreaker, Remote, removedBy, type Writing } from "./remote.ts";
 import { readRemoteFile } from "./remote-files.ts";
+import { WriteMetrics } from "./write-metrics.ts";
 
 export interface MirrorOptions {
   readonly own: Cluster;
@@ -70,6 +71,10 @@ export class Mirror {
   /** We are not allowed to read our own nodes. */
   #ownUnread = false;
   #leader: boolean | undefined;
+  /** For the length of a term. */
+  #publisher: Publisher | undefined;
+  /** It was ready once: no remote makes it unready again. */
+  #wasReady = false;
   #writing: Writing | undefined;
   /** Ends the term that runs, to hand over what it wrote. */
   #handOver: (() => void) | undefined;
@@ -90,7 +95,9 @@ export class Mirror {
   async run(): Promise<void> {
     const { clock, random, log, signal, local, leaseTtlSeconds, limits, disk } = this.#options;
     const gauges = new MirrorGauges(this.#options.metrics);
-    every(clock, GAUGES_INTERVAL_MS, signal, () => gauges.show(this.#leader === true, this.#statuses()));
+    every(clock, GAUGES_INTERVAL_MS, signal, () => {
+      gauges.show(this.status(), this.ready().ready, this.#publisher?.depths ?? new Map());
+    });
     const directory = watchDirectory(
       {
         disk,
@@ -105,6 +112,7 @@ export class Mirror {
       (files, unread) => this.#filesChanged(files, unread),
     );
     const leader = (isLeader: boolean): void => {
+      if (!isLeader && this.#publisher && !signal.aborted) gauges.leaseOverdue();
       this.#leader = isLeader;
     };
     const { backoff } = limits;
@@ -215,11 +223,14 @@ export class Mirror {
       log,
       metrics,
       backoff: limits.backoff,
+      observer: new WriteMetrics(metrics),
     });
+    this.#publisher = publisher;
     const writing = { publisher, local, signal };
     const ends = [publisher.run(signal), this.#mirrorAll(writing)].map((end) => end.finally(() => over.abort()));
     this.#handOver = () => over.abort();
     const outcomes = await Promise.allSettled(ends);
+    this.#publisher = undefined;
     this.#writing = undefined;
     this.#handOver = undefined;
     if (this.#release && !term.signal.aborted) return await this.#handOverCache(term, this.#release);
@@ -337,13 +348,26 @@ export class Mirror {
     throw new UserError(`no remote ${name}: there are ${[...this.#remotes.keys()].sort().join(", ") || "none"}`);
   }
 
-  /** Ready: the configuration was read, the local etcd answered, and every remote was tried once (on a standby: none is). */
+  /**
+   * Ready: the configuration was read, the local etcd answered, and every remote was tried once (on a standby: none is). From then on only the
+   * own cluster makes it unready: trouble of a remote is no reason to restart anything here.
+   */
   ready(): { readonly ready: boolean; readonly detail: string } {
-    if (!this.#directoryRead) return { ready: false, detail: "the configuration directory was not read yet" };
-    if (this.#leader === undefined) return { ready: false, detail: "the local etcd has not answered yet" };
-    if (!this.#leader) return { ready: true, detail: "standby" };
+    const fault = this.#unready();
+    this.#wasReady ||= fault === undefined;
+    return { ready: fault === undefined, detail: fault ?? (this.#leader ? "leading" : "standby") };
+  }
+
+  #unready(): string | undefined {
+    if (!this.#directoryRead) return "the configuration directory was not read yet";
+    if (this.#leader === undefined) return "the local etcd has not answered yet";
+    if (this.#publisher && !this.#leader) return "the leader's lease was not renewed in time";
+    const refusedMs = this.#publisher?.refusedMs ?? 0;
+    if (refusedMs >= this.#options.limits.unreadyAfterMs) {
+      return `the local etcd has refused writes for ${Math.round(refusedMs / 1000)} s`;
+    }
+    if (!this.#leader || this.#wasReady) return undefined;
     const untried = [...this.#remotes.values()].filter((remote) => !remote.tried).length;
-    if (untried > 0) return { ready: false, detail: `${untried} remotes were not tried yet` };
-    return { ready: true, detail: "leading" };
+    return untried === 0 ? undefined : `${untried} remotes were not tried yet`;
   }
 }

@@ -145,6 +145,7 @@ export class RemoteRecord {
       ...this.#introduced,
       phase: this.phase,
       connected: this.connected,
+      heartbeatSilent: this.connected && this.#isHeartbeatSilent(nowMs, limits),
       synced: this.synced,
       readKinds: eachKind(this.readKinds),
       syncedKinds: eachKind(this.syncedKinds),

@@ -47,6 +47,8 @@ export interface MirrorLimits extends AgeLimits, GuardLimits {
   readonly drainGraceMs: number;
   /** Between two records of how far a remote was followed. */
   readonly checkpointIntervalMs: number;
+  /** How long the local etcd may refuse writes before the mirror says that it is not ready. */
+  readonly unreadyAfterMs: number;
   /** Pauses that no breaker paces: after a watch that had lasted, and while the local etcd does not answer. */
   readonly backoff: BackoffSettings;
   /** Pauses after lists that were followed by no lasting watch: as dear as failures, though the breaker saw them succeed. */

@@ -27,6 +27,8 @@ export interface RemoteStatus {
   readonly etcdClusterId?: string;
   readonly phase: RemotePhase;
   readonly connected: boolean;
+  /** Its heartbeat was seen and then stayed away. */
+  readonly heartbeatSilent: boolean;
   /** Everything known of the remote is in the local cache, canaries included. */
   readonly synced: boolean;
   /** By kind: all that the remote had at its last listing was received; and stands in the local cache, followed since, its canary too. */

@@ -30,12 +30,21 @@ export interface PublisherOptions {
   readonly log: Logger;
   readonly metrics: Metrics;
   readonly backoff: BackoffSettings;
+  readonly observer?: WriteObserver;
   /** Operations per Txn; etcd allows 128. */
   readonly maxOperations?: number;
   /** Bytes per Txn; etcd allows 1.5 MiB. */
   readonly maxBytes?: number;
   /** Txns on their way at once. */
   readonly maxInFlight?: number;
+}
+
+/** Told what becomes of writes. */
+export interface WriteObserver {
+  /** @param waitedMs since the oldest wish that it fulfils was queued. */
+  acknowledged(write: Write, waitedMs: number): void;
+  /** They will be tried again, unless they are too large for etcd. */
+  failed(batch: readonly Write[]): void;
 }
 
 /** What a writer may do; writes of one scope wait for each other only. */
@@ -80,6 +89,7 @@ export class Publisher implements Writer {
   #inFlight = 0;
   #ending: Ending | undefined;
   #putsAllowed = true;
+  #refusedSinceMs: number | undefined;
   #wake: () => void = () => {};
   #over: FenceLostError | undefined;
 
@@ -109,16 +119,30 @@ export class Publisher implements Writer {
   }
 
   put(key: string, value: Uint8Array, lane: Lane, scope = ""): void {
-    this.#add({ key, value, lane, scope, since: ++this.#sequence });
+    this.#add({ key, value, lane, scope, ...this.#now() });
   }
 
   delete(key: string, lane: Lane, scope = ""): void {
-    this.#add({ key, lane, scope, since: ++this.#sequence });
+    this.#add({ key, lane, scope, ...this.#now() });
+  }
+
+  #now(): Pick<Write, "since" | "atMs"> {
+    return { since: ++this.#sequence, atMs: this.#options.clock.nowMs() };
   }
 
   /** Writes queued or on their way. */
   get queued(): number {
     return this.#queue.size;
+  }
+
+  /** The same by scope, and by the scope of the key within it. */
+  get depths(): ReadonlyMap<string, ReadonlyMap<string, number>> {
+    return this.#queue.depths;
+  }
+
+  /** For how long writes have failed without one that succeeded; 0 when the last one did. While etcd has no space, deletions do not count. */
+  get refusedMs(): number {
+    return this.#refusedSinceMs === undefined ? 0 : this.#options.clock.nowMs() - this.#refusedSinceMs;
   }
 
   unacknowledged(prefix: string): ReadonlySet<string> {
@@ -197,7 +221,10 @@ export class Publisher implements Writer {
     if (!answer.succeeded) return this.#putBack(batch, "fence-moved", "fence-moved");
     this.#backoff.reset();
     this.#acknowledge(batch);
+    const nowMs = this.#options.clock.nowMs();
+    for (const write of batch) this.#options.observer?.acknowledged(write, nowMs - write.atMs);
     const puts = batch.filter(({ value }) => value !== undefined).length;
+    if (puts > 0 || this.#putsAllowed) this.#refusedSinceMs = undefined;
     this.#written.add(puts, { operation: "put" });
     this.#written.add(batch.length - puts, { operation: "delete" });
   }
@@ -211,6 +238,8 @@ export class Publisher implements Writer {
 
   #putBack(batch: readonly Write[], ending: Ending, reason: string): void {
     this.#failed.add(1, { reason });
+    this.#options.observer?.failed(batch);
+    this.#refusedSinceMs ??= this.#options.clock.nowMs();
     this.#options.log.debug({ reason, keys: batch.length }, "write failed");
     this.#queue.putBack(batch);
     this.#end(ending);
@@ -229,6 +258,7 @@ export class Publisher implements Writer {
       { key: first?.key, bytes: first?.value?.length },
       "value too large for the local etcd: not written",
     );
+    this.#options.observer?.failed(batch);
     this.#acknowledge(batch);
   }
 

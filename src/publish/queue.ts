@@ -1,4 +1,5 @@
 /** Writes waiting to be sent: the last one per key wins, doubtful ones first, live ones before bulk ones. Synchronous. */
+import { keyScope } from "../kv/key-scope.ts";
 
 export type Lane = "live" | "bulk";
 
@@ -11,6 +12,8 @@ export interface Write {
   readonly scope: string;
   /** Of the oldest wish that it fulfils; rises with every write queued. */
   readonly since: number;
+  /** When that wish was made. */
+  readonly atMs: number;
 }
 
 export interface BatchLimits {
@@ -32,6 +35,8 @@ export class WriteQueue {
   readonly #inFlight = new Map<string, Write>();
   /** By scope: `since` of every write queued or in flight, in ascending order. */
   readonly #open = new Map<string, Set<number>>();
+  /** How many these are: by scope, and by the scope of the key within it. */
+  readonly depths = new Map<string, Map<string, number>>();
 
   /** Keys with a write queued or in flight. A key that has both counts twice. */
   get size(): number {
@@ -40,8 +45,8 @@ export class WriteQueue {
 
   add(added: Write): void {
     const older = this.#queued(added.key);
-    const write = older ? { ...added, since: older.since } : added;
-    if (!older) this.#openIn(write.scope).add(write.since);
+    const write = older ? { ...added, since: older.since, atMs: older.atMs } : added;
+    if (!older) this.#opened(write);
     if (this.#doubtful.has(write.key)) this.#doubtful.set(write.key, write);
     else if (write.lane === "live" || this.#live.has(write.key)) {
       this.#bulk.delete(write.key);
@@ -56,6 +61,23 @@ export class WriteQueue {
       const [oldest = Number.POSITIVE_INFINITY] = open;
       return oldest <= sequence;
     });
+  }
+
+  #opened(write: Write): void {
+    this.#openIn(write.scope).add(write.since);
+    this.#count(write, 1);
+  }
+
+  #closed(write: Write): void {
+    this.#openIn(write.scope).delete(write.since);
+    this.#count(write, -1);
+  }
+
+  #count({ scope, key }: Write, by: number): void {
+    const depths = this.depths.get(scope) ?? new Map<string, number>();
+    this.depths.set(scope, depths);
+    const of = keyScope(key);
+    depths.set(of, (depths.get(of) ?? 0) + by);
   }
 
   #openIn(scope: string): Set<number> {
@@ -100,7 +122,7 @@ export class WriteQueue {
   settle(batch: readonly Write[]): void {
     for (const write of batch) {
       this.#inFlight.delete(write.key);
-      this.#openIn(write.scope).delete(write.since);
+      this.#closed(write);
     }
   }
 
@@ -110,8 +132,9 @@ export class WriteQueue {
       this.#inFlight.delete(write.key);
       const newer = this.#queued(write.key);
       for (const lane of this.#lanes) lane.delete(write.key);
-      if (newer) this.#openIn(newer.scope).delete(newer.since);
-      this.#doubtful.set(write.key, newer ? { ...newer, scope: write.scope, since: write.since } : write);
+      if (newer) this.#closed(newer);
+      const { scope, since, atMs } = write;
+      this.#doubtful.set(write.key, newer ? { ...newer, scope, since, atMs } : write);
     }
   }
 

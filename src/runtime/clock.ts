@@ -70,6 +70,7 @@ export function every(clock: Clock, intervalMs: number, signal: AbortSignal, act
 
 /** Slices of work that keep the loop free: `await slices.rest()` returns at once until the slice is used up. */
 export class Slices {
+  static #longestMs = 0;
   readonly #clock: Clock;
   readonly #sliceMs: number;
   #startMs: number;
@@ -81,8 +82,17 @@ export class Slices {
     this.#startMs = clock.nowMs();
   }
 
+  /** The longest slice of any work of this process since this was last asked. */
+  static takeLongestMs(): number {
+    const longestMs = Slices.#longestMs;
+    Slices.#longestMs = 0;
+    return longestMs;
+  }
+
   async rest(): Promise<void> {
-    if (this.#clock.nowMs() - this.#startMs < this.#sliceMs) return;
+    const lastedMs = this.#clock.nowMs() - this.#startMs;
+    if (lastedMs < this.#sliceMs) return;
+    Slices.#longestMs = Math.max(Slices.#longestMs, lastedMs);
     await this.#clock.breathe();
     this.#startMs = this.#clock.nowMs();
   }

@@ -7,6 +7,11 @@ import {
   Registry,
 } from "prom-client";
 
+/** Upper bounds of durations in seconds, for histograms. */
+export const DURATION_BUCKETS: readonly number[] = [
+  0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30,
+];
+
 export type Labels = Readonly<Record<string, string | number>>;
 
 export interface Counter {
@@ -15,6 +20,8 @@ export interface Counter {
 
 export interface Gauge {
   set(value: number, labels?: Labels): void;
+  /** Forgets all that was set: what is not set again is not exposed any more. */
+  clear(): void;
 }
 
 export interface Histogram {
@@ -41,7 +48,7 @@ export class Metrics {
   gauge(name: string, help: string, labelNames: readonly string[] = []): Gauge {
     return this.#once(name, () => {
       const gauge = new PromGauge({ name, help, labelNames: [...labelNames], registers: [this.#registry] });
-      return { set: (value, labels = {}) => gauge.set({ ...labels }, value) };
+      return { set: (value, labels = {}) => gauge.set({ ...labels }, value), clear: () => gauge.reset() };
     });
   }
 

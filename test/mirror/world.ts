@@ -35,6 +35,7 @@ export const LIMITS: MirrorLimits = {
   auditIntervalMs: 10_000,
   checkpointIntervalMs: 1_000,
   drainGraceMs: 5_000,
+  unreadyAfterMs: 30_000,
   heartbeatTimeoutMs: 120_000,
   backoff: { baseMs: 100, capMs: 1_000 },
   redial: BREAKER_BACKOFF,

@@ -54,6 +54,7 @@ const remote: Schema<RemoteStatus> = record({
   etcdClusterId: maybe(text),
   phase: word("idle", "connecting", "handshake", "listing", "reconciling", "watching", "refused", "draining"),
   connected: flag,
+  heartbeatSilent: flag,
   synced: flag,
   readKinds: mapOf(flag),
   syncedKinds: mapOf(flag),

@@ -2,6 +2,8 @@
 import { openLocalEtcd, timeoutsOf } from "../../access/etcd.ts";
 import type { Disk } from "../../disk/door.ts";
 import type { ConnectEtcd } from "../../kv/client.ts";
+import { type MeasuredCall, MeasuredKv } from "../../kv/measured.ts";
+import { CILIUM_PREFIX } from "../../mirror/gauges.ts";
 import { Mirror } from "../../mirror/mirror.ts";
 import type { NewBreaker } from "../../mirror/remote.ts";
 import type { BackoffSettings } from "../../runtime/backoff.ts";
@@ -9,9 +11,10 @@ import { Breaker } from "../../runtime/breaker.ts";
 import type { Clock } from "../../runtime/clock.ts";
 import { watchLag } from "../../runtime/lag.ts";
 import { createLogger } from "../../runtime/log.ts";
-import { Metrics } from "../../runtime/metrics.ts";
+import { DURATION_BUCKETS, Metrics } from "../../runtime/metrics.ts";
 import type { Random } from "../../runtime/random.ts";
 import { messageOf, UserError } from "../../runtime/user-error.ts";
+import type { Readiness } from "../../serve/routes.ts";
 import { serve } from "../../serve/serve.ts";
 import { ADMIN_DOCS, adminActions, adminAnswers } from "./admin.ts";
 import { API_DOCS, apiAnswers } from "./api.ts";
@@ -30,13 +33,14 @@ export async function assemble(settings: MirrorSettings, doors: Doors, signal: A
   const log = createLogger({ program: "kvstoremesh", cluster: settings.cluster, level: settings.logLevel });
   const metrics = new Metrics();
   await checkDirectory(settings, disk);
-  const local = await openLocalEtcd(doors, settings);
+  const observe = callObserver(metrics);
+  const local = new MeasuredKv(await openLocalEtcd(doors, settings), clock, observe);
   const backoff = { baseMs: settings.backoffBaseMs, capMs: settings.retryCapMs };
   const mirror = new Mirror({
     own: { name: settings.cluster, id: settings.clusterId },
     ownCidrs: settings.ownCidrs ?? [],
     local,
-    connect,
+    connect: (options) => new MeasuredKv(connect(options), clock, observe),
     disk,
     configDirectory: settings.configDir,
     configIntervalMs: settings.configIntervalMs,
@@ -52,7 +56,7 @@ export async function assemble(settings: MirrorSettings, doors: Doors, signal: A
   });
   const served = await serve({
     status: () => ({ ...mirror.status(), pid: process.pid }),
-    ready: () => mirror.ready(),
+    ready: () => readiness(mirror, local, settings),
     metrics,
     adminSocket: `${settings.runDir}/${settings.cluster}/kvstoremesh.sock`,
     listen: settings.listen,
@@ -66,6 +70,27 @@ export async function assemble(settings: MirrorSettings, doors: Doors, signal: A
   await mirror.run();
   local.close();
   await served.close();
+}
+
+/** Of the local etcd and of remotes alike. */
+function callObserver(metrics: Metrics): (call: MeasuredCall) => void {
+  const durations = metrics.histogram(
+    `${CILIUM_PREFIX}kvstore_operations_duration_seconds`,
+    "Calls to etcds, the own one and those of remotes.",
+    DURATION_BUCKETS,
+    ["scope", "kind", "action", "outcome"],
+  );
+  return ({ durationMs, ...labels }) => durations.observe(durationMs / 1000, labels);
+}
+
+/** What the mirror says of itself, and that nobody can do anything without the local etcd. */
+function readiness(mirror: Mirror, { silence }: MeasuredKv, { unreadyAfterMs }: MirrorSettings): Readiness {
+  const readiness = mirror.ready();
+  if (!readiness.ready || silence === undefined || silence.ms < unreadyAfterMs) return readiness;
+  return {
+    ready: false,
+    detail: `the local etcd has not answered for ${Math.round(silence.ms / 1000)} s: ${silence.line}`,
+  };
 }
 
 function breakerBackoff({ backoffBaseMs, backoffCapMs }: MirrorSettings): BackoffSettings {

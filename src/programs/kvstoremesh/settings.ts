@@ -70,6 +70,9 @@ export const mirrorSettings = settingsSchema({
   drainGraceMs: durationMs
     .default(180_000)
     .describe("How long the state of a removed remote stays after its config, so that agents can let go of it."),
+  unreadyAfterMs: durationMs
+    .default(30_000)
+    .describe("How long the local etcd may not answer, or refuse writes, before `/readyz` says no."),
   breakerFailures: count.default(3).describe("Failed tries after which the breaker of a remote opens."),
   retryCapMs: durationMs
     .default(2_000)
