@@ -17,7 +17,7 @@ function remoteRow(remote: RemoteStatus): readonly string[] {
     remote.name,
     remote.phase,
     yesNo(remote.connected),
-    yesNo(remote.synced),
+    yesNo(remote.synced && remote.ageMs !== undefined),
     String(total(remote.entries)),
     `${age(remote.ageMs)} (${remote.grade})`,
     remote.breaker,

@@ -1,6 +1,7 @@
 /** The verbs of operators. Each reads admin sockets or files, and prints. */
 import { Command } from "commander";
 import { endpointsText, policiesText } from "../../report/policies.ts";
+import { remotesText } from "../../report/remotes.ts";
 import { serviceDetailText, servicesText } from "../../report/services.ts";
 import { statusText } from "../../report/status.ts";
 import { EXIT_BAD_INPUT, UserError } from "../../runtime/user-error.ts";
@@ -14,6 +15,12 @@ function status(): Command {
   return reader("status", "what every program of this machine says of itself").action((options: ReadOptions) =>
     printStatuses(options, statusText),
   );
+}
+
+function remotes(): Command {
+  return reader("remotes", "the remotes of every kvstoremesh: state, config, counts, failures, what is refused or held")
+    .addHelpText("after", "\nWith --json: the statuses that hold them.")
+    .action((options: ReadOptions) => printStatuses(options, remotesText));
 }
 
 function services(): Command {
@@ -58,6 +65,7 @@ function program(): Command {
     .description("A multi-cluster control plane: a failure in one cluster stays in that cluster.")
     .addHelpText("after", `\nPrograms (\`bulkhead <program> --help\` lists the settings):\n${lines.join("\n")}`)
     .addCommand(status())
+    .addCommand(remotes())
     .addCommand(services())
     .addCommand(flows())
     .addCommand(policy())
