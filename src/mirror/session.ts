@@ -182,6 +182,8 @@ export class Session implements FollowSink {
     record.audited = true;
     this.#judgeSynced();
     if (record.synced) record.prove(listed.atMs);
+    // Known from here on: an etcd that takes the place of this one is told from it, be it a moment later.
+    this.#options.reached(this.#resumePoint(this.#fromRevision));
   }
 
   #judgeSynced(): void {
