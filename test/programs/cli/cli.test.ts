@@ -4,6 +4,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
+import { followed, lost } from "../../report/remote-examples.ts";
 import { bulkhead, program } from "./command.ts";
 
 let folder: string;
@@ -33,6 +34,25 @@ test("status reads every socket below the run folder and names those that are si
   const { out: json } = await bulkhead("status", "--run-dir", folder, "--json");
   assert.equal(JSON.parse(json).statuses[0].pid, 7);
   await served.close();
+});
+
+test("remotes is a block a remote, of every mirror of this machine", async () => {
+  const mirror = { program: "kvstoremesh", pid: 7, uptimeMs: 5, problems: [], leader: true, queued: 0 } as const;
+  const below = join(folder, "mirrors");
+  const served = [
+    await program(below, "kyoto/kvstoremesh.sock", { ...mirror, cluster: "kyoto", remotes: [lost] }),
+    await program(below, "amsterdam/kvstoremesh.sock", { ...mirror, cluster: "amsterdam", remotes: [followed] }),
+  ];
+  const { code, out } = await bulkhead("remotes", "--run-dir", below);
+  assert.equal(code, 0);
+  assert.match(out, /^osaka, as amsterdam sees it\n[\s\S]*\nvirginia, as kyoto sees it\n/);
+  const { out: json } = await bulkhead("remotes", "--run-dir", below, "--json");
+  const { statuses } = JSON.parse(json) as { statuses: { remotes: unknown }[] };
+  assert.deepEqual(
+    statuses.map(({ remotes }) => remotes),
+    [[followed], [lost]],
+  );
+  for (const one of served) await one.close();
 });
 
 test("bad input is one line and exit code 2", async () => {

@@ -6,7 +6,7 @@ import { after, before, test } from "node:test";
 import { ADMIN_DOCS } from "../../../src/programs/kvstoremesh/admin.ts";
 import { API_DOCS } from "../../../src/programs/kvstoremesh/api.ts";
 import { parseAs } from "../../../src/runtime/schema.ts";
-import { askSocket } from "../../../src/serve/ask.ts";
+import { askSocket, tellSocket } from "../../../src/serve/ask.ts";
 import { COMMON_DOCS } from "../../../src/serve/common-docs.ts";
 import type { RouteDoc } from "../../../src/serve/openapi.ts";
 import { freePort } from "../../support/free-port.ts";
@@ -67,6 +67,21 @@ test("every route is described, and answers on each of its doors what its schema
   assert.deepEqual(seen.sort(), [...docs.keys()].sort(), "nothing is described that is not served");
   assert.deepEqual(paths["/v1/cluster"]?.["get"]?.tags, ["api"]);
   assert.deepEqual(paths["/v1/status"]?.["get"]?.tags, ["api", "admin"]);
+});
+
+test("what changes something is on the admin socket only", async () => {
+  const { paths } = await described();
+  const posted = Object.entries(paths).filter(([, methods]) => methods["post"] !== undefined);
+  assert(posted.length >= 3);
+  for (const [path, methods] of posted) {
+    assert.deepEqual(methods["post"]?.tags, ["admin"], path);
+    for (const door of [api, probes]) {
+      const body = { method: "POST", headers: { "content-type": "application/json" }, body: "{}" };
+      assert.equal((await fetch(`${door}${path}`, body)).status, 404, `${door}${path}`);
+    }
+  }
+  await assert.rejects(tellSocket(stage.socket, "/v1/holds/confirm", { remote: 7 }, 1_000), /^Error: body\.remote: /);
+  assert.equal((await stage.status())?.leader, true, "nothing was released");
 });
 
 test("the document is OpenAPI 3.1, and its schemas refuse what is not said", async () => {
