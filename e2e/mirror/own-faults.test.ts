@@ -150,7 +150,8 @@ test("L03: the own etcd is out of space: deletions still flow; with space again 
   const { revision } = await stage.kv.txn({ operations: [{ delete: { key: "waste/", rangeEnd: "waste0" } }] });
   await stage.local.compact(revision);
   await stage.local.post("maintenance/defragment", {});
-  await stage.local.post("maintenance/alarm", { action: "DEACTIVATE", alarm: "NOSPACE" });
+  const { alarms } = (await stage.local.post("maintenance/alarm", { action: "GET" })) as { alarms: readonly object[] };
+  await stage.local.post("maintenance/alarm", { ...alarms[0], action: "DEACTIVATE" });
   await stage.mirrored(osaka, 499);
 });
 

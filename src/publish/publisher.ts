@@ -89,6 +89,8 @@ export class Publisher implements Writer {
   #inFlight = 0;
   #ending: Ending | undefined;
   #putsAllowed = true;
+  /** Said once, until a put is taken again. */
+  #saidNoSpace = false;
   #refusedSinceMs: number | undefined;
   #wake: () => void = () => {};
   #over: FenceLostError | undefined;
@@ -224,6 +226,7 @@ export class Publisher implements Writer {
     const nowMs = this.#options.clock.nowMs();
     for (const write of batch) this.#options.observer?.acknowledged(write, nowMs - write.atMs);
     const puts = batch.filter(({ value }) => value !== undefined).length;
+    if (puts > 0) this.#saidNoSpace = false;
     if (puts > 0 || this.#putsAllowed) this.#refusedSinceMs = undefined;
     this.#written.add(puts, { operation: "put" });
     this.#written.add(batch.length - puts, { operation: "delete" });
@@ -282,7 +285,11 @@ export class Publisher implements Writer {
     if (ending === "retry") return sleep(clock, this.#backoff.nextMs(), signal);
     if (ending === "no-space" && this.#putsAllowed) {
       const delayMs = this.#backoff.nextMs();
-      log.warn({ delayMs }, "the local etcd is out of space: only deletions are written");
+      log[this.#saidNoSpace ? "debug" : "warn"](
+        { delayMs },
+        "the local etcd is out of space: only deletions are written",
+      );
+      this.#saidNoSpace = true;
       this.#putsAllowed = false;
       void sleep(clock, delayMs, signal).then(() => {
         this.#putsAllowed = true;
