@@ -9,6 +9,7 @@ import { explainVerb } from "./explain.ts";
 import { flows } from "./flows.ts";
 import { holds, rejected, release } from "./holds.ts";
 import { printStatuses, type ReadOptions, reader } from "./output.ts";
+import { troubleshootVerb } from "./troubleshoot.ts";
 import { validateVerb } from "./validate.ts";
 
 function status(): Command {
@@ -71,7 +72,8 @@ function program(): Command {
     .addCommand(policy())
     .addCommand(holds())
     .addCommand(rejected())
-    .addCommand(release());
+    .addCommand(release())
+    .addCommand(troubleshootVerb());
   return withOwnExit(root);
 }
 
