@@ -1,0 +1,117 @@
+/** Whether a deletion, or an emptied value, may be believed: the rules of I2 and I4, stated without a look at how the mirror keeps them. */
+import { RESOURCES, type ResourceKind } from "../../../src/wire/resources.ts";
+import { LIMITS } from "../limits.ts";
+import type { Truth } from "../truth.ts";
+
+/** Writes that were queued before a file was put back may still land this much later. */
+const LATE_MS = 20_000;
+/** The guard counts when it hears of a withdrawal, which is a little later than when it happened. */
+const WINDOW_MS = LIMITS.guardWindowMs / 2;
+
+/** When a remote's file was absent in a mirror's directory while others were there. */
+export class RemovedFiles {
+  readonly #spans = new Map<string, { fromMs: number; untilMs: number }[]>();
+
+  removed(remote: string, atMs: number): void {
+    const spans = this.#spans.get(remote) ?? [];
+    this.#spans.set(remote, spans);
+    spans.push({ fromMs: atMs, untilMs: Number.POSITIVE_INFINITY });
+  }
+
+  returned(remote: string, atMs: number): void {
+    for (const span of this.#spans.get(remote) ?? []) span.untilMs = Math.min(span.untilMs, atMs);
+  }
+
+  /** Whether the remote's state may be taken out of the cache. */
+  mayDrain(remote: string, nowMs: number): boolean {
+    return (this.#spans.get(remote) ?? []).some(
+      ({ fromMs, untilMs }) => fromMs + LIMITS.drainGraceMs <= nowMs && nowMs <= untilMs + LATE_MS,
+    );
+  }
+}
+
+/** A value as a test reads it: no decoder of the product. */
+export function readJson(text: string): Readonly<Record<string, unknown>> {
+  return JSON.parse(Buffer.from(text, "latin1").toString("utf8")) as Record<string, unknown>;
+}
+
+/** What users lose when the value goes. */
+export function weightOf(kind: ResourceKind, text: string): number {
+  if (kind !== "services") return 1;
+  const { backends, shared } = readJson(text);
+  return shared === true && typeof backends === "object" && backends !== null ? Object.keys(backends).length : 0;
+}
+
+export interface Withdrawal {
+  readonly kind: ResourceKind;
+  readonly name: string;
+  /** What the cache held. */
+  readonly text: string;
+  /** What it holds now; absent: the key is gone. */
+  readonly left?: string;
+  /** Of the value that it held. */
+  readonly version: number;
+}
+
+interface Counted {
+  readonly saidMs: number;
+  readonly weight: number;
+}
+
+/** Of one local cluster: judges what is taken out of its cache. */
+export class Withdrawals {
+  readonly files: RemovedFiles;
+  /** `<leader> <remote> <kind>` -> what was believed at once. */
+  readonly #believed = new Map<string, Counted[]>();
+
+  constructor(files: RemovedFiles) {
+    this.files = files;
+  }
+
+  /** What is wrong with it, or undefined. `standing`: weight of all that was cached of the kind before. */
+  judge(withdrawal: Withdrawal, truth: Truth, leader: string, standing: number, nowMs: number): string | undefined {
+    const { kind, name, version, left } = withdrawal;
+    if (left === undefined && this.files.mayDrain(truth.cluster, nowMs)) return undefined;
+    const said = left === undefined ? this.#gone(truth, name, version) : truth.said(name, left);
+    if (said === undefined) return `deleted though ${truth.cluster} never withdrew it`;
+    if (this.#confirmed(kind, said, truth, nowMs)) return undefined;
+    if (said.lost) return `deleted ${Math.round(nowMs - said.atMs)} ms after ${truth.cluster} lost it: nobody withdrew it`;
+    if (this.#excused(withdrawal, said.atMs, truth)) return undefined;
+    return this.#count(withdrawal, said.atMs, `${leader} ${truth.cluster} ${kind}`, standing);
+  }
+
+  /** The withdrawal that allows it: of today, or of a while ago if the key came again. */
+  #gone(truth: Truth, name: string, version: number) {
+    const absence = truth.absence(name);
+    if (absence && absence.version > version && !absence.lost) return absence;
+    return truth.withdrawal(name, version) ?? (absence && absence.version > version ? absence : undefined);
+  }
+
+  /** It has been gone for as long as a hold lasts, and the remote called its state complete since. */
+  #confirmed(kind: ResourceKind, said: { readonly atMs: number }, truth: Truth, nowMs: number): boolean {
+    return Math.min(nowMs, truth.lastCompleteMs(kind)) - said.atMs >= LIMITS.holdConfirmMs;
+  }
+
+  /** The remote said that it goes on purpose, or the address went with its node. */
+  #excused({ kind, text }: Withdrawal, saidMs: number, truth: Truth): boolean {
+    if (truth.drainedAt(saidMs)) return true;
+    if (kind !== "ip") return false;
+    const { HostIP } = readJson(text);
+    return typeof HostIP === "string" && truth.nodeGone(HostIP, saidMs, LIMITS.guardWindowMs);
+  }
+
+  #count({ kind, text, left }: Withdrawal, saidMs: number, group: string, standing: number): string | undefined {
+    const weight = Math.max(0, weightOf(kind, text) - (left === undefined ? 0 : weightOf(kind, left)));
+    const believed = this.#believed.get(group) ?? [];
+    this.#believed.set(group, believed);
+    const near = believed.filter((one) => Math.abs(one.saidMs - saidMs) <= WINDOW_MS);
+    const before = near.reduce((sum, one) => sum + one.weight, 0);
+    believed.push({ saidMs, weight });
+    const share = ((standing + before) * LIMITS.guardPercent) / 100;
+    const most = Math.max(LIMITS.guardMinWithdrawals, share);
+    if (weight === 0 || before + weight <= most) return undefined;
+    return `withdrawal ${before + weight} of ${kind} within ${WINDOW_MS} ms: more than ${most} are to be held`;
+  }
+}
+
+export const KINDS: readonly ResourceKind[] = RESOURCES.map(({ kind }) => kind);
