@@ -25,7 +25,7 @@ export interface AuditOptions {
   readonly withdrawals: Withdrawals;
   /** Cluster name -> the id that it has. */
   readonly ids: ReadonlyMap<string, number>;
-  /** Told how long a value took from the remote's etcd to this one. */
+  /** Told how long a value took from the remote's etcd to this one. Not of services: what shrinks may be held. */
   readonly lag: (remote: string, saidMs: number) => void;
 }
 
@@ -198,7 +198,7 @@ export class AuditedEtcd extends MemoryEtcd {
     }
     const newest = this.#newest.get(key) ?? 0;
     if (said.version < newest) trace.violate("I3", `${cluster}: ${key} went back from ${newest} to ${said.version}`);
-    if (said.version > newest) lag(truth.cluster, said.atMs);
+    if (said.version > newest && !name.startsWith("services ")) lag(truth.cluster, said.atMs);
     this.#newest.set(key, Math.max(newest, said.version));
     this.#auditOwner(key, name, truth, text);
   }
@@ -217,6 +217,9 @@ export class AuditedEtcd extends MemoryEtcd {
     const kind = name.slice(0, name.indexOf(" ")) as ResourceKind;
     const text = textOf(before.value);
     const left = "put" in operation ? textOf(operation.put.value) : undefined;
+    if (kind === "identities" && left !== undefined && left !== text) {
+      trace.violate("I5", `${cluster}: ${key} means ${left}, and stood for ${text} until now`);
+    }
     if (truth.lies.has(text) || (left !== undefined && (truth.lies.has(left) || weightOf(kind, left) >= weightOf(kind, text))))
       return;
     const version = this.#newest.get(key) ?? 0;

@@ -1,11 +1,15 @@
 /** Ordinary changes: what goes on all the time, whatever breaks. */
 import { below, type Random } from "../../src/runtime/random.ts";
+import { LIMITS } from "./limits.ts";
 import { PODS, SERVICES } from "./sim-cluster.ts";
 import type { Stage } from "./stage.ts";
 
 const LONGEST_PAUSE_MS = 2_500;
 /** Identities 1..3 of a cluster come and go; nobody uses them. */
 const SPARE_IDENTITIES = 3;
+
+/** A node that returns sooner is a fault of its own: X02. */
+const NODE_RETURNS_MS = LIMITS.guardWindowMs + 5_000;
 
 type Change = (stage: Stage, random: Random) => void;
 
@@ -31,7 +35,7 @@ const changeService: Change = ({ clusters }, random) => {
 const changeNode: Change = ({ clusters }, random) => {
   const cluster = pick(random, clusters);
   if (cluster.hasNode2) cluster.removeNode(2);
-  else {
+  else if (cluster.goneForMs > NODE_RETURNS_MS) {
     cluster.addNode(2);
     for (let number = 9; number <= PODS; number++) if (below(random, 2) === 0) cluster.putIp(number);
   }

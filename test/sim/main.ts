@@ -2,7 +2,8 @@
 import { parseArgs } from "node:util";
 import { UserError } from "../../src/runtime/user-error.ts";
 import { Coverage } from "./coverage.ts";
-import { DRAWN, KNOWN_FAILING, ROWS, rowsOf } from "./faults/table.ts";
+import { DRAWN, ROWS, rowsOf } from "./faults/table.ts";
+import { KNOWN_FAILING } from "./known-failing.ts";
 import { simulate } from "./simulation.ts";
 
 const EXIT_BAD_INPUT = 2;

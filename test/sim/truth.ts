@@ -110,6 +110,13 @@ export class Truth {
     return this.#history.get(name)?.findLast((said) => said.text === text);
   }
 
+  /** Everything that stood under the name at some time since then. */
+  textsSince(name: string, sinceMs: number): readonly string[] {
+    const said = this.#history.get(name) ?? [];
+    const stood = said.filter((_, index) => (said[index + 1]?.atMs ?? Number.POSITIVE_INFINITY) > sinceMs);
+    return stood.flatMap(({ text }) => text ?? []);
+  }
+
   /** The first thing that was said of `name` after `version`. */
   next(name: string, version: number): Said | undefined {
     return this.#history.get(name)?.find((said) => said.version > version);

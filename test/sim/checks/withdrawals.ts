@@ -1,11 +1,11 @@
 /** Whether a deletion, or an emptied value, may be believed: the rules of I2 and I4, stated without a look at how the mirror keeps them. */
-import { RESOURCES, type ResourceKind } from "../../../src/wire/resources.ts";
+import type { ResourceKind } from "../../../src/wire/resources.ts";
 import { LIMITS } from "../limits.ts";
 import type { Truth } from "../truth.ts";
 
 /** Writes that were queued before a file was put back may still land this much later. */
 const LATE_MS = 20_000;
-/** The guard counts when it hears of a withdrawal, which is a little later than when it happened. */
+/** The guard counts when it hears of a withdrawal: after it happened, before it is written. What is near by both times was counted together. */
 const WINDOW_MS = LIMITS.guardWindowMs / 2;
 
 /** When a remote's file was absent in a mirror's directory while others were there. */
@@ -35,11 +35,15 @@ export function readJson(text: string): Readonly<Record<string, unknown>> {
   return JSON.parse(Buffer.from(text, "latin1").toString("utf8")) as Record<string, unknown>;
 }
 
-/** What users lose when the value goes. */
-export function weightOf(kind: ResourceKind, text: string): number {
-  if (kind !== "services") return 1;
+/** What users lose when the value goes: the value itself, or its backends. */
+export function lossesOf(kind: ResourceKind, text: string): ReadonlySet<string> {
+  if (kind !== "services") return new Set(["it"]);
   const { backends, shared } = readJson(text);
-  return shared === true && typeof backends === "object" && backends !== null ? Object.keys(backends).length : 0;
+  return new Set(shared === true && typeof backends === "object" && backends !== null ? Object.keys(backends) : []);
+}
+
+export function weightOf(kind: ResourceKind, text: string): number {
+  return lossesOf(kind, text).size;
 }
 
 export interface Withdrawal {
@@ -55,6 +59,7 @@ export interface Withdrawal {
 
 interface Counted {
   readonly saidMs: number;
+  readonly writtenMs: number;
   readonly weight: number;
 }
 
@@ -75,9 +80,11 @@ export class Withdrawals {
     const said = left === undefined ? this.#gone(truth, name, version) : truth.said(name, left);
     if (said === undefined) return `deleted though ${truth.cluster} never withdrew it`;
     if (this.#confirmed(kind, said, truth, nowMs)) return undefined;
+    const weight = this.#weight(withdrawal, truth, nowMs);
     if (said.lost) return `deleted ${Math.round(nowMs - said.atMs)} ms after ${truth.cluster} lost it: nobody withdrew it`;
     if (this.#excused(withdrawal, said.atMs, truth)) return undefined;
-    return this.#count(withdrawal, said.atMs, `${leader} ${truth.cluster} ${kind}`, standing);
+    const counted = { saidMs: said.atMs, writtenMs: nowMs, weight };
+    return this.#count(kind, counted, `${leader} ${truth.cluster} ${kind}`, standing);
   }
 
   /** The withdrawal that allows it: of today, or of a while ago if the key came again. */
@@ -100,18 +107,28 @@ export class Withdrawals {
     return typeof HostIP === "string" && truth.nodeGone(HostIP, saidMs, LIMITS.guardWindowMs);
   }
 
-  #count({ kind, text, left }: Withdrawal, saidMs: number, group: string, standing: number): string | undefined {
-    const weight = Math.max(0, weightOf(kind, text) - (left === undefined ? 0 : weightOf(kind, left)));
+  /** How much goes now that did not go long ago. Backends that come in the place of others count against those. */
+  #weight({ kind, name, text, left }: Withdrawal, truth: Truth, nowMs: number): number {
+    const lost = lossesOf(kind, text);
+    if (left === undefined) return lost.size;
+    const kept = lossesOf(kind, left);
+    const recent = truth.textsSince(name, nowMs - LIMITS.holdConfirmMs).map((one) => lossesOf(kind, one));
+    const fresh = [...lost].filter((one) => !kept.has(one) && recent.some((backends) => backends.has(one)));
+    return Math.min(fresh.length, Math.max(0, lost.size - kept.size));
+  }
+
+  #count(kind: ResourceKind, counted: Counted, group: string, standing: number): string | undefined {
     const believed = this.#believed.get(group) ?? [];
     this.#believed.set(group, believed);
-    const near = believed.filter((one) => Math.abs(one.saidMs - saidMs) <= WINDOW_MS);
+    const isNear = (one: Counted): boolean =>
+      Math.abs(one.saidMs - counted.saidMs) <= WINDOW_MS && counted.writtenMs - one.writtenMs <= WINDOW_MS;
+    const near = believed.filter(isNear);
     const before = near.reduce((sum, one) => sum + one.weight, 0);
-    believed.push({ saidMs, weight });
+    believed.push(counted);
     const share = ((standing + before) * LIMITS.guardPercent) / 100;
     const most = Math.max(LIMITS.guardMinWithdrawals, share);
+    const { weight } = counted;
     if (weight === 0 || before + weight <= most) return undefined;
     return `withdrawal ${before + weight} of ${kind} within ${WINDOW_MS} ms: more than ${most} are to be held`;
   }
 }
-
-export const KINDS: readonly ResourceKind[] = RESOURCES.map(({ kind }) => kind);

@@ -117,17 +117,18 @@ function roamer(owner: SimCluster, of: number): Json {
   };
 }
 
-/** S07: the same labels under two ids are two identities; other labels under one id are a lie. */
+/** S07: the same labels under two ids are two identities; other labels under an id that stands are refused by all who know it. */
 const twoLabelSets: FaultRow["begin"] = (scene) => {
   const { cluster } = scene;
   const key = cluster.identityKey(0);
   const twin = cluster.identityKey(7);
   const labels = cluster.wantedAt(key);
-  if (labels) cluster.put(twin, labels);
-  cluster.lie(key, `k8s:app=changed-${cluster.nextVersion()};k8s:io.cilium.k8s.policy.cluster=${cluster.name};`);
+  if (!labels) return () => undefined;
+  cluster.put(twin, labels);
+  cluster.put(key, `k8s:app=changed-${cluster.nextVersion()};k8s:io.cilium.k8s.policy.cluster=${cluster.name};`);
   scene.hit();
   return () => {
-    cluster.unlie(key);
+    cluster.put(key, labels);
     cluster.remove(twin);
   };
 };

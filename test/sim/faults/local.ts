@@ -90,6 +90,14 @@ const wiped: FaultRow["begin"] = ({ cluster, random, hit }) => {
   return () => cluster.reconcile();
 };
 
+/** L11b: and the backup holds the lock of the leader that still runs. */
+const restoredWithLock: FaultRow["begin"] = ({ cluster, random, hit }) => {
+  if (cluster.snapshots.length === 0) return nothing;
+  cluster.restore(pick(random, cluster.snapshots), { keepsLock: true });
+  hit();
+  return () => cluster.reconcile();
+};
+
 /** L13 */
 const lateWrites: FaultRow["begin"] = ({ stage, cluster, random, hit }) => {
   const mirrors = mirrorsOf(stage, cluster);
@@ -123,6 +131,7 @@ export const LOCAL_ROWS: readonly FaultRow[] = [
   row("L09", "a leader is paused and wakes", leaderPaused, 3),
   row("L10", "leaders change in the middle of a list", failoverWhileListing),
   row("L11", "the local etcd is restored or wiped", wiped),
+  row("L11b", "the local etcd is restored, the leader's lock with it", restoredWithLock),
   row("L13", "writes are applied after their sender gave up", lateWrites, 3),
   row("P01", "an agent dies while it writes its maps", agentKilled),
 ];

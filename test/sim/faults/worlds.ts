@@ -21,7 +21,7 @@ const restored: FaultRow["begin"] = (scene) => {
 };
 
 /** W11: and before anybody looks it has passed that revision. */
-const caughtUp: FaultRow["begin"] = (scene) => {
+const caughtUp = (compacted: boolean): FaultRow["begin"] => (scene) => {
   const { cluster, random } = scene;
   if (cluster.snapshots.length === 0) return () => undefined;
   const { revision } = cluster.etcd;
@@ -30,7 +30,7 @@ const caughtUp: FaultRow["begin"] = (scene) => {
     const value = new Uint8Array([write % 256]);
     cluster.etcd.edit({ operations: [{ put: { key: "somebody/else", value } }] });
   }
-  if (chance(random, 2)) cluster.compact();
+  if (compacted) cluster.compact();
   scene.hit();
   return reconciledAtEnd(scene);
 };
@@ -41,13 +41,30 @@ const replaced: FaultRow["begin"] = (scene) => {
   if (cluster.snapshots.length === 0) return () => undefined;
   const snapshot = pick(random, cluster.snapshots);
   const own = { data: cluster.etcd.snapshot(), clusterId: cluster.etcd.status().clusterId };
-  cluster.restore(snapshot, own.clusterId + 0x100n);
+  cluster.restore(snapshot, { clusterId: own.clusterId + 0x100n });
   scene.hit();
   if (chance(random, 2)) return reconciledAtEnd(scene);
   return () => {
-    cluster.restore(own.data, own.clusterId);
+    cluster.restore(own.data, { clusterId: own.clusterId });
     cluster.reconcile();
   };
+};
+
+/** X02: a node goes and returns, and the etcd is restored to the moment between. */
+const betweenNodes: FaultRow["begin"] = (scene) => {
+  const { cluster } = scene;
+  if (!cluster.hasNode2) return () => undefined;
+  cluster.removeNode(2);
+  const between = cluster.etcd.snapshot();
+  scene.after(500, () => {
+    cluster.addNode(2);
+    for (const number of [9, 10]) cluster.putIp(number);
+  });
+  scene.after(1_400, () => {
+    scene.hit();
+    cluster.restore(between);
+  });
+  return () => cluster.reconcile();
 };
 
 /** W13 */
@@ -87,8 +104,10 @@ const withdrawn: FaultRow["begin"] = (scene) => {
 
 export const WORLD_ROWS: readonly FaultRow[] = [
   row("W10", "an etcd is restored from a backup", restored, 3),
-  row("W11", "restored, and past the revision that was seen before anybody looks", caughtUp, 3),
+  row("W11", "restored, and past the revision that was seen before anybody looks", caughtUp(false), 3),
+  row("W11b", "the same, and compacted", caughtUp(true)),
   row("W12", "another etcd behind the same address", replaced, 3),
   row("W13", "an etcd that lost its data", emptied, 3),
   row("W14", "state is withdrawn in one piece", withdrawn, 3),
+  row("X02", "a node returns, and the etcd is restored to the moment before", betweenNodes),
 ];

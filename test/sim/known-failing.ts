@@ -1,0 +1,9 @@
+/** Rows that the shipped code does not survive yet, and why. They are left out of the draw unless they are asked for by name; docs/TESTING.md names them. */
+export const KNOWN_FAILING: ReadonlyMap<string, string> = new Map([
+  ["L11b", "a mirror does not notice that its own etcd went back in time while its lock is in the backup"],
+  ["S05", "a remote's claims to prefixes and node addresses of others are not judged"],
+  ["S07", "a listing gives an identity that stands other labels"],
+  ["W09", "a listing by a member that is behind is taken for the newest state"],
+  ["W11b", "an etcd whose witness was compacted counts as the same one, so that a few losses are believed at once"],
+  ["X02", "a node that returned still excuses the loss of its pods, until the window in which it went is over"],
+]);
