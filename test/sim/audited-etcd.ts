@@ -127,11 +127,12 @@ export class AuditedEtcd extends MemoryEtcd {
   }
 
   override txn(request: TxnRequest): TxnResponse {
-    const { cluster, trace } = this.#options;
+    const { cluster, trace, withdrawals, clock } = this.#options;
     const leader = this.#leader();
     const held = this.#held(request.operations);
     const answer = super.txn(request);
     if (!answer.succeeded) return answer;
+    if (leader !== undefined) withdrawals.wrote(leader, clock.nowMs());
     for (const operation of request.operations) this.#audit(operation, request, leader, held);
     trace.note(`${cluster} txn ${answer.revision} ${request.operations.map(brief).join(" ")}`);
     return answer;

@@ -7,3 +7,13 @@ export const KNOWN_FAILING: ReadonlyMap<string, string> = new Map([
   ["W11b", "an etcd whose witness was compacted counts as the same one, so that a few losses are believed at once"],
   ["X02", "a node that returned still excuses the loss of its pods, until the window in which it went is over"],
 ]);
+
+/** Holes of the shipped code that no single row shows: the checks look away there, and only there. docs/TESTING.md names them. */
+export const KNOWN_HOLES = {
+  /** A hold of a service is as old as its first shrinking, though what is lost by then may have been lost just now. */
+  growingHold: true,
+  /** What is held because a remote's etcd is another one is forgotten when another process leads, which then believes few losses at once. */
+  forgottenHold: true,
+  /** A watch is taken up at what was acknowledged, and what was received of a world that is no more stays until an audit. */
+  resumedBehind: true,
+} as const;

@@ -23,7 +23,7 @@ import { encodeService } from "../../src/wire/service.ts";
 import { FakeCluster } from "../mirror/fake-cluster.ts";
 import { AuditedEtcd, type AuditOptions } from "./audited-etcd.ts";
 import { Withdrawals, RemovedFiles } from "./checks/withdrawals.ts";
-import { KNOWN_FAILING } from "./known-failing.ts";
+import { KNOWN_FAILING, KNOWN_HOLES } from "./known-failing.ts";
 import { type Truth, textOf } from "./truth.ts";
 
 export const SERVICES = ["cart", "till"] as const;
@@ -77,6 +77,8 @@ export class SimCluster extends FakeCluster {
   readonly #wanted = new Map<string, Uint8Array>();
   /** Key -> a lie that stands there. */
   readonly #lies = new Map<string, string>();
+  /** Where one ever stood. */
+  readonly #lied = new Set<string>();
 
   constructor(options: Omit<AuditOptions, "withdrawals">, truth: Truth) {
     const files = new RemovedFiles();
@@ -154,9 +156,14 @@ export class SimCluster extends FakeCluster {
   lie(key: string, value: Uint8Array | string): void {
     const bytes = typeof value === "string" ? new TextEncoder().encode(value) : value;
     this.truth.lies.add(textOf(bytes));
+    this.#lied.add(key);
     this.#lies.set(key, textOf(bytes));
     this.#note(`lies at ${key}`);
     super.put(key, bytes);
+  }
+
+  hasLied(key: string): boolean {
+    return this.#lied.has(key);
   }
 
   /** The exporter repairs the key. */
@@ -284,6 +291,7 @@ export class SimCluster extends FakeCluster {
     this.mute = true;
     this.#lies.clear();
     this.etcd.restore(snapshot, clusterId);
+    if (KNOWN_HOLES.resumedBehind) this.truth.silentUntil(this.#options.clock.nowMs());
     if (!keepsLock) this.etcd.edit({ operations: [{ delete: prefixRange(`${KVSTOREMESH_LOCK_PREFIX}/`) }] });
   }
 

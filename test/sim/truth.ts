@@ -129,6 +129,10 @@ export class Truth {
       ?.findLast((said) => said.text === undefined && said.lost !== true && said.version > version);
   }
 
+  silentUntil(untilMs: number): void {
+    this.silentUntilMs = Math.max(this.silentUntilMs, untilMs);
+  }
+
   drain(stands: boolean): void {
     const last = this.#drains.at(-1);
     const nowMs = this.#clock.nowMs();

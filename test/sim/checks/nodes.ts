@@ -64,6 +64,8 @@ export class Nodes {
       const keys = [prefix("ip") + address];
       for (const node of [1, 2]) if (cluster.nodeAddressOf(node) === address) keys.push(`${prefix("nodes")}node-${node}`);
       if (keys.some((key) => etcd.deletedMs.has(key))) return true;
+      // An agent that begins has no last good value of what its own exporter says wrongly.
+      if (cluster === own && keys.some((key) => own.hasLied(key))) return true;
       const canary = canaryKey(cluster.name, cluster === own ? resource("ip").stateCanary : resource("ip").cacheCanary);
       const complete = etcd.range({ key: canary }).count > 0;
       const owns = address.startsWith(`10.${cluster.id}.`);

