@@ -43,6 +43,13 @@ export class AuditedEtcd extends MemoryEtcd {
   /** When it last lost data, or went back in time. */
   resetMs = Number.NEGATIVE_INFINITY;
 
+  #writtenMs = Number.NEGATIVE_INFINITY;
+
+  /** Whether a mirror wrote anything since it lost data: whoever does not write does not notice. */
+  get isNoticed(): boolean {
+    return this.#writtenMs > this.resetMs;
+  }
+
   constructor(options: AuditOptions) {
     const { clock, id, cluster, truths } = options;
     super({ clock, clusterId: BigInt(0x1000 + id), fragmentBytes: FRAGMENT_BYTES });
@@ -132,8 +139,11 @@ export class AuditedEtcd extends MemoryEtcd {
     const held = this.#held(request.operations);
     const answer = super.txn(request);
     if (!answer.succeeded) return answer;
-    if (leader !== undefined) withdrawals.wrote(leader, clock.nowMs());
-    for (const operation of request.operations) this.#audit(operation, request, leader, held);
+    for (const operation of request.operations) {
+      if (leader !== undefined) withdrawals.wrote(leader, keyOf(operation), clock.nowMs());
+      if (!keyOf(operation).startsWith(KVSTOREMESH_LOCK_PREFIX)) this.#writtenMs = clock.nowMs();
+      this.#audit(operation, request, leader, held);
+    }
     trace.note(`${cluster} txn ${answer.revision} ${request.operations.map(brief).join(" ")}`);
     return answer;
   }

@@ -12,8 +12,12 @@ export const KNOWN_FAILING: ReadonlyMap<string, string> = new Map([
 export const KNOWN_HOLES = {
   /** A hold of a service is as old as its first shrinking, though what is lost by then may have been lost just now. */
   growingHold: true,
+  /** A listing that is not complete ends the holds of what it lacks, and forgets how many backends the cache holds of it. */
+  forgottenWeight: true,
   /** What is held because a remote's etcd is another one is forgotten when another process leads, which then believes few losses at once. */
   forgottenHold: true,
   /** A watch is taken up at what was acknowledged, and what was received of a world that is no more stays until an audit. */
   resumedBehind: true,
+  /** A mirror that has nothing to write does not notice that its own etcd lost the lock and went back in time. */
+  unnoticedReset: true,
 } as const;

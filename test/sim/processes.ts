@@ -22,6 +22,8 @@ import type { Link } from "./link.ts";
 import type { SimCluster } from "./sim-cluster.ts";
 import { Suspension } from "./suspension.ts";
 
+/** How often holds are noted. */
+export const HOLDS_INTERVAL_MS = 500;
 const DIRECTORY = "/etc/mesh";
 
 export interface DiskFault {
@@ -102,6 +104,8 @@ export class MirrorProcess extends SimProcess {
   /** Share of its transactions that are late now. */
   lateShare = 0;
   onLate: () => void = () => {};
+  /** `<remote> <kind>` -> when it was seen held last. */
+  readonly #heldMs = new Map<string, number>();
   /** What is wrong with its directory. */
   #diskFault: DiskFault | undefined;
 
@@ -171,6 +175,18 @@ export class MirrorProcess extends SimProcess {
 
   status(): Omit<MirrorStatus, "pid"> | undefined {
     return this.alive ? this.#mirror?.status() : undefined;
+  }
+
+  /** Notes what is held now; called often enough to miss none that lasts. */
+  noteHolds(): void {
+    for (const { name, holds } of this.status()?.remotes ?? []) {
+      for (const { kind } of holds) this.#heldMs.set(`${name} ${kind}`, this.world.clock.nowMs());
+    }
+  }
+
+  /** Whether a kind of a remote was held at some time since then. */
+  wasHeld(remote: string, kind: string, sinceMs: number): boolean {
+    return (this.#heldMs.get(`${remote} ${kind}`) ?? Number.NEGATIVE_INFINITY) >= sinceMs - HOLDS_INTERVAL_MS;
   }
 
   /** Keys at a remote, or of the cache, that are refused or parked. */

@@ -3,6 +3,7 @@
  * those of the mirror (docs/TESTING.md): checked at every accepted write, at every step, and after everything has healed.
  */
 import { MemoryKernel } from "../../src/kernel/memory.ts";
+import { every } from "../../src/runtime/clock.ts";
 import { seededRandom } from "../../src/runtime/random.ts";
 import { VirtualClock } from "../support/virtual-clock.ts";
 import { Bounds } from "./checks/bounds.ts";
@@ -13,7 +14,7 @@ import type { FaultRow } from "./faults/row.ts";
 import { DRAWN } from "./faults/table.ts";
 import { Link } from "./link.ts";
 import { keepChanging } from "./load.ts";
-import { AgentProcess, MirrorProcess, type Warps, type World } from "./processes.ts";
+import { AgentProcess, HOLDS_INTERVAL_MS, MirrorProcess, type Warps, type World } from "./processes.ts";
 import { draw, Schedule } from "./schedule.ts";
 import { SimCluster } from "./sim-cluster.ts";
 import type { Stage } from "./stage.ts";
@@ -138,6 +139,9 @@ class Simulation {
     const random = seededRandom(this.#seed);
     for (const cluster of clusters) cluster.begin(this.#clock, this.#over.signal);
     for (const process of [...mirrors, ...agents]) process.start();
+    every(this.#clock, HOLDS_INTERVAL_MS, this.#over.signal, () => {
+      for (const mirror of mirrors) mirror.noteHolds();
+    });
     await this.#clock.advance(WARM_UP_MS);
     await this.#look();
     const rows = this.#options.rows ?? DRAWN;

@@ -149,9 +149,14 @@ export class Truth {
     this.#nodesGone.set(address, this.#clock.nowMs());
   }
 
-  /** Whether a node with that address went in the same window. */
+  /** Whether a node with that address went, no longer than a window before. */
   nodeGone(address: string, atMs: number, windowMs: number): boolean {
-    return Math.abs((this.#nodesGone.get(address) ?? Number.NEGATIVE_INFINITY) - atMs) <= windowMs;
+    return (this.#nodesGone.get(address) ?? Number.NEGATIVE_INFINITY) >= atMs - windowMs;
+  }
+
+  /** Whether the data was lost at some time since `version`. */
+  wasLost(name: string, version: number): boolean {
+    return this.#history.get(name)?.some((said) => said.lost === true && said.version > version) === true;
   }
 
   wasSaid(name: string): boolean {

@@ -1,6 +1,7 @@
 /** I12: what a mirror says of a remote is compared with what the remote and the cache hold. */
 import { parseCacheKey, resource } from "../../../src/wire/resources.ts";
 import type { RemoteStatus } from "../../../src/model/status.ts";
+import { KNOWN_HOLES } from "../known-failing.ts";
 import { AUDIT_BOUND_MS, LEASE_TTL_SECONDS, LIMITS } from "../limits.ts";
 import type { MirrorProcess } from "../processes.ts";
 import type { SimCluster } from "../sim-cluster.ts";
@@ -17,6 +18,7 @@ export function checkHonesty(stage: Stage): void {
   for (const mirror of stage.mirrors) {
     const status = mirror.status();
     if (!status?.leader || mirror.isStopped) continue;
+    mirror.noteHolds();
     for (const remote of status.remotes) {
       const cluster = stage.world.clusters.get(remote.name);
       if (cluster) checkRemote(stage, mirror, cluster, remote);
@@ -32,12 +34,12 @@ function checkRemote({ trace, world }: Stage, mirror: MirrorProcess, remote: Sim
   }
   if (ageMs === undefined || !synced) return;
   const provenMs = world.clock.nowMs() - ageMs;
-  if (provenMs < mirror.own.etcd.resetMs + RESET_MS) return;
+  const { etcd } = mirror.own;
+  if (provenMs < etcd.resetMs + RESET_MS || (KNOWN_HOLES.unnoticedReset && !etcd.isNoticed)) return;
   const silent = new Set([...mirror.setAside(remote.name)].flatMap((key) => nameOf(remote, key) ?? []));
-  const held = new Set(status.holds.map(({ kind }) => kind));
   const cached = cacheOf(mirror.own, remote);
   for (const name of new Set([...remote.truth.names(), ...cached.keys()])) {
-    if (silent.has(name) || held.has(name.slice(0, name.indexOf(" ")))) continue;
+    if (silent.has(name) || mirror.wasHeld(remote.name, name.slice(0, name.indexOf(" ")), provenMs)) continue;
     const behindMs = behind(remote.truth, name, cached.get(name), provenMs);
     if (behindMs === undefined) continue;
     trace.violate("I12", `${who} that its state of ${ageMs} ms ago is in the cache, but ${name} is ${behindMs} ms older`);

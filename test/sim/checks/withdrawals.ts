@@ -1,4 +1,5 @@
 /** Whether a deletion, or an emptied value, may be believed: the rules of I2 and I4, stated without a look at how the mirror keeps them. */
+import { checkpointKey } from "../../../src/wire/keys.ts";
 import type { ResourceKind } from "../../../src/wire/resources.ts";
 import { KNOWN_HOLES } from "../known-failing.ts";
 import { LIMITS } from "../limits.ts";
@@ -8,6 +9,10 @@ import type { Truth } from "../truth.ts";
 const LATE_MS = 20_000;
 /** The guard counts when it hears of a withdrawal: after it happened, before it is written. What is near by both times was counted together. */
 const WINDOW_MS = LIMITS.guardWindowMs / 2;
+
+const CHECKPOINTS = checkpointKey("");
+/** A checkpoint is of the moment at which a proof was asked for. */
+const CHECKPOINT_SLACK_MS = 2_000;
 
 /** When a remote's file was absent in a mirror's directory while others were there. */
 export class RemovedFiles {
@@ -68,6 +73,8 @@ interface Counted {
 export class Withdrawals {
   readonly files: RemovedFiles;
   /** `<leader> <remote> <kind>` -> what was believed at once. */
+  /** Remote -> when it was last written how far it was followed. */
+  readonly #checkpoints = new Map<string, number>();
   readonly #leaders = new Map<string, number>();
   readonly #believed = new Map<string, Counted[]>();
 
@@ -76,8 +83,9 @@ export class Withdrawals {
   }
 
   /** A leader wrote something. */
-  wrote(leader: string, nowMs: number): void {
+  wrote(leader: string, key: string, nowMs: number): void {
     this.#ledSinceMs(leader, nowMs);
+    if (key.startsWith(CHECKPOINTS)) this.#checkpoints.set(key.slice(CHECKPOINTS.length), nowMs);
   }
 
   /** What is wrong with it, or undefined. `standing`: weight of all that was cached of the kind before. */
@@ -87,10 +95,12 @@ export class Withdrawals {
     const said = left === undefined ? this.#gone(truth, name, version) : truth.said(name, left);
     if (said === undefined) return `deleted though ${truth.cluster} never withdrew it`;
     if (this.#confirmed(kind, said, truth, nowMs)) return undefined;
-    const weight = this.#weight(withdrawal, truth, nowMs);
-    if (KNOWN_HOLES.forgottenHold && said.lost && this.#ledSinceMs(leader, nowMs) > said.atMs) return undefined;
-    if (said.lost) return `deleted ${Math.round(nowMs - said.atMs)} ms after ${truth.cluster} lost it: nobody withdrew it`;
     if (this.#excused(withdrawal, said.atMs, truth)) return undefined;
+    if (said.lost) {
+      if (this.#overlooked(withdrawal, said.atMs, truth, leader, nowMs)) return undefined;
+      return `deleted ${Math.round(nowMs - said.atMs)} ms after ${truth.cluster} lost it: nobody withdrew it`;
+    }
+    const weight = this.#weight(withdrawal, truth, nowMs);
     const counted = { saidMs: said.atMs, writtenMs: nowMs, weight };
     return this.#count(kind, counted, `${leader} ${truth.cluster} ${kind}`, standing);
   }
@@ -122,12 +132,21 @@ export class Withdrawals {
     return typeof HostIP === "string" && truth.nodeGone(HostIP, saidMs, LIMITS.guardWindowMs);
   }
 
+  /** Losses that the shipped code does not see for what they are. */
+  #overlooked({ name, text }: Withdrawal, lostMs: number, truth: Truth, leader: string, nowMs: number): boolean {
+    if (KNOWN_HOLES.forgottenHold && this.#ledSinceMs(leader, nowMs) > lostMs) return true;
+    const witnessedMs = this.#checkpoints.get(truth.cluster) ?? Number.NEGATIVE_INFINITY;
+    return KNOWN_HOLES.resumedBehind && (truth.said(name, text)?.atMs ?? 0) >= witnessedMs - CHECKPOINT_SLACK_MS;
+  }
+
   /** How much goes now that did not go long ago. Backends that come in the place of others count against those. */
   #weight({ kind, name, text, left }: Withdrawal, truth: Truth, nowMs: number): number {
     const lost = lossesOf(kind, text);
     if (left === undefined) return lost.size;
     const kept = lossesOf(kind, left);
-    const superseded = truth.next(name, truth.said(name, text)?.version ?? 0);
+    const version = truth.said(name, text)?.version ?? 0;
+    if (KNOWN_HOLES.forgottenWeight && truth.wasLost(name, version)) return 0;
+    const superseded = truth.next(name, version);
     if (KNOWN_HOLES.growingHold && superseded && nowMs - superseded.atMs >= LIMITS.holdConfirmMs) return 0;
     const recent = truth.textsSince(name, nowMs - LIMITS.holdConfirmMs).map((one) => lossesOf(kind, one));
     const fresh = [...lost].filter((one) => !kept.has(one) && recent.some((backends) => backends.has(one)));
