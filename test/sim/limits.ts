@@ -20,6 +20,7 @@ export const LIMITS: MirrorLimits = {
   auditIntervalMs: 8_000,
   checkpointIntervalMs: 1_000,
   drainGraceMs: 5_000,
+  unreadyAfterMs: 30_000,
   heartbeatTimeoutMs: 60_000,
   backoff: { baseMs: 100, capMs: 1_000 },
   redial: { baseMs: 100, capMs: 5_000 },

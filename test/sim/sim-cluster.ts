@@ -68,6 +68,8 @@ export class SimCluster extends FakeCluster {
   /** Faults that run here, and until when the last one may still be felt: its lag says nothing about others then. */
   readonly troubles = new Set<object>();
   troubledUntilMs = Number.NEGATIVE_INFINITY;
+  /** Its exporter claimed what belongs to others: what its own nodes make of that is its own affair. */
+  selfHarm = false;
   /** The exporter cannot write: its etcd lost data and it has not noticed. */
   mute = false;
   readonly #options: AuditOptions;

@@ -38,7 +38,8 @@ export class Nodes {
     const owner = this.#stage.clusters.find(({ id }) => address.startsWith(`10.${id}.`));
     const [identity = 0, clusterId] = entry.split("/").map(Number);
     const identityOf = identity >>> 16;
-    if (owner && (clusterId !== owner.id || (identityOf !== 0 && identityOf !== owner.id))) {
+    // What a cluster says of itself, its own agents believe: the harm is its own.
+    if (owner && !(own.selfHarm && clusterId === own.id) && (clusterId !== owner.id || (identityOf !== 0 && identityOf !== owner.id))) {
       this.#stage.trace.violate("I5", `${own.name}: ${address} of ${owner.name} is ${entry}`);
     }
   }
@@ -46,7 +47,7 @@ export class Nodes {
   #compare(own: SimCluster, before: KernelView, view: KernelView): void {
     const { trace } = this.#stage;
     for (const address of before.ipcache.keys()) {
-      if (view.ipcache.has(address) || this.#mayVanish(own, address)) continue;
+      if (view.ipcache.has(address) || own.selfHarm || this.#mayVanish(own, address)) continue;
       trace.violate("I2", `${own.name}: ${address} left the ipcache though the local etcd never gave it up`);
     }
     for (const frontend of before.services.keys()) {

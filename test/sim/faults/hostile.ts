@@ -170,6 +170,7 @@ export const HOSTILE_ROWS: readonly FaultRow[] = [
     lies((scene) => [
       ipLie(scene, { ID: victim(scene).identity(0) }),
       ipLie(scene, { ID: pick(scene.random, [0, 2, 3, 5, 7, 9, 10, 255]) }),
+      ipLie(scene, { ID: pick(scene.random, [1, 4, 6, 8]) }),
       ipLie(scene, { ID: 2 ** 24 + 5 }),
       [stateKey("identities", scene.cluster.name, `${victim(scene).identity(4)}`), `k8s:app=${scene.cluster.nextVersion()};`],
     ]),
@@ -180,6 +181,7 @@ export const HOSTILE_ROWS: readonly FaultRow[] = [
     lies((scene) => [
       ipAt(scene, pick(scene.random, ["127.0.0.1", "169.254.169.254", "224.0.0.1", "0.0.0.0", "::1", "fe80::1"])),
       ipLie(scene, { Mask: "AAAAAA==" }),
+      ipAt(scene, pick(scene.random, ["8.8.8.8", "10.200.0.1", "192.168.7.7"])),
       ipLie(scene, { IP: "0.0.0.0/0" }),
       [scene.cluster.nodeKey("wide"), node(scene.cluster, "wide", { IPv4AllocCIDR: { IP: "0.0.0.0", Mask: "AAAAAA==" } })],
     ]),
@@ -187,17 +189,21 @@ export const HOSTILE_ROWS: readonly FaultRow[] = [
   row(
     "S05",
     "prefixes and node addresses of others",
-    lies((scene) => [
-      ipAt(scene, victim(scene).address(1)),
-      [
-        scene.cluster.nodeKey("greedy"),
-        node(scene.cluster, "greedy", { IPv4AllocCIDR: { IP: `10.${victim(scene).id}.0.0`, Mask: "//8AAA==" } }),
-      ],
-      [
-        scene.cluster.nodeKey("twin"),
-        node(scene.cluster, "twin", { IPAddresses: [{ Type: "InternalIP", IP: victim(scene).nodeAddress }] }),
-      ],
-    ]),
+    lies((scene) => {
+      const { cluster } = scene;
+      cluster.selfHarm = true;
+      return [
+        ipAt(scene, victim(scene).address(1)),
+        [
+          cluster.nodeKey("greedy"),
+          node(cluster, "greedy", { IPv4AllocCIDR: { IP: `10.${victim(scene).id}.0.0`, Mask: "//8AAA==" } }),
+        ],
+        [
+          cluster.nodeKey("twin"),
+          node(cluster, "twin", { IPAddresses: [{ Type: "InternalIP", IP: victim(scene).nodeAddress }] }),
+        ],
+      ];
+    }),
   ),
   row("S06", "an address moves, and its old owner lets go later", movingAddress),
   row("S07", "one identity with two label sets", twoLabelSets),
