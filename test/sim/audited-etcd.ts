@@ -228,7 +228,8 @@ export class AuditedEtcd extends MemoryEtcd {
     const kind = name.slice(0, name.indexOf(" ")) as ResourceKind;
     const text = textOf(before.value);
     const left = "put" in operation ? textOf(operation.put.value) : undefined;
-    if (kind === "identities" && left !== undefined && left !== text) {
+    const sameEtcd = truth.restartedMs < (truth.said(name, text)?.atMs ?? 0);
+    if (kind === "identities" && left !== undefined && left !== text && sameEtcd) {
       trace.violate("I5", `${cluster}: ${key} means ${left}, and stood for ${text} until now`);
     }
     if (truth.lies.has(text) || (left !== undefined && (truth.lies.has(left) || weightOf(kind, left) >= weightOf(kind, text))))

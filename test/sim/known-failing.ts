@@ -1,6 +1,7 @@
 /** Rows that the shipped code does not survive yet, and why. They are left out of the draw unless they are asked for by name; docs/TESTING.md names them. */
 export const KNOWN_FAILING: ReadonlyMap<string, string> = new Map([
   ["L11b", "a mirror whose lock is in the backup does not notice the restore once the etcd has passed the revision that it knew"],
+  ["S05", "what was refused because an address was claimed by another is not judged again when that claim goes"],
   ["W09", "a witness that a member that is behind cannot read yet counts as another etcd, and so its listing is believed"],
 ]);
 

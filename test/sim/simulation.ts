@@ -45,8 +45,8 @@ export interface SimulationOptions {
   readonly warps?: Warps;
   /** What faults are drawn from. */
   readonly rows?: readonly FaultRow[];
-  /** Ends at the first violation: for those who only want to know whether there is one. */
-  readonly stopEarly?: boolean;
+  /** Ends when this invariant is violated: for those who only want to know whether it is. */
+  readonly stopAt?: string;
   /** Told every line of the trace. */
   readonly onLine?: (line: string) => void;
 }
@@ -169,7 +169,8 @@ class Simulation {
   }
 
   get #mayStop(): boolean {
-    return this.#options.stopEarly === true && this.#trace.violations.length > 0;
+    const { stopAt } = this.#options;
+    return stopAt !== undefined && this.#trace.violations.some((line) => line.startsWith(`${stopAt}: `));
   }
 
   async #heal(): Promise<void> {

@@ -34,6 +34,8 @@ export class Truth {
   readonly #drains: { readonly fromMs: number; untilMs: number }[] = [];
   /** Node address -> when it was withdrawn last. */
   readonly #nodesGone = new Map<string, number>();
+  /** When the etcd last became another one. */
+  restartedMs = Number.NEGATIVE_INFINITY;
   #version = 0;
 
   constructor(cluster: string, clock: Clock) {
@@ -64,6 +66,7 @@ export class Truth {
 
   /** The etcd is another one, or went back in time: this is what it holds. */
   restart(standing: ReadonlyMap<string, string>): void {
+    this.restartedMs = this.#clock.nowMs();
     for (const [name, text] of standing) this.say(name, text);
     for (const name of this.#history.keys()) {
       if (!standing.has(name) && this.#last(name)?.text !== undefined) this.#add(name, { lost: true });

@@ -11,6 +11,9 @@ import { readJson } from "./withdrawals.ts";
 /** How long after its etcd lost data an agent may still take out what the new listing lacked. */
 const RESET_MS = 60_000;
 
+/** Addresses that move between clusters: S06. */
+const ROAMING = "172.20.";
+
 export class Nodes {
   readonly #stage: Stage;
   /** By cluster: what its node knew at the last look. */
@@ -69,7 +72,7 @@ export class Nodes {
       if (cluster === own && keys.some((key) => own.hasLied(key))) return true;
       const canary = canaryKey(cluster.name, cluster === own ? resource("ip").stateCanary : resource("ip").cacheCanary);
       const complete = etcd.range({ key: canary }).count > 0;
-      const owns = address.startsWith(`10.${cluster.id}.`);
+      const owns = address.startsWith(`10.${cluster.id}.`) || address.startsWith(ROAMING);
       if (owns && complete && (etcd.resetMs > nowMs - RESET_MS || keys.every((key) => etcd.range({ key }).count === 0)))
         return true;
     }
