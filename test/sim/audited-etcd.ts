@@ -228,8 +228,7 @@ export class AuditedEtcd extends MemoryEtcd {
     const kind = name.slice(0, name.indexOf(" ")) as ResourceKind;
     const text = textOf(before.value);
     const left = "put" in operation ? textOf(operation.put.value) : undefined;
-    const sameEtcd = truth.restartedMs < (truth.said(name, text)?.atMs ?? 0);
-    if (kind === "identities" && left !== undefined && left !== text && sameEtcd) {
+    if (kind === "identities" && left !== undefined && left !== text && standsOn(truth, name, text)) {
       trace.violate("I5", `${cluster}: ${key} means ${left}, and stood for ${text} until now`);
     }
     if (truth.lies.has(text) || (left !== undefined && (truth.lies.has(left) || weightOf(kind, left) >= weightOf(kind, text))))
@@ -250,6 +249,12 @@ export class AuditedEtcd extends MemoryEtcd {
 }
 
 const FIRST_ALLOCATED = 256;
+
+/** Neither was it withdrawn since it was said, nor did its etcd become another one. */
+function standsOn(truth: Truth, name: string, text: string): boolean {
+  const said = truth.said(name, text);
+  return truth.restartedMs < (said?.atMs ?? 0) && truth.withdrawal(name, said?.version ?? 0) === undefined;
+}
 
 function putIn(operations: readonly Operation[], key: string): boolean {
   return operations.some((operation) => "put" in operation && operation.put.key === key);

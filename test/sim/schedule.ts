@@ -7,7 +7,7 @@ import type { Stage } from "./stage.ts";
 
 const MOST_FAULTS = 6;
 const SHORTEST_MS = 1_500;
-const LONGEST_MS = 16_000;
+const LONGEST_MS = 20_000;
 
 interface Planned {
   readonly row: FaultRow;

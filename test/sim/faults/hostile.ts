@@ -3,7 +3,7 @@ import { encodeClusterConfig } from "../../../src/wire/cluster-config.ts";
 import { CACHE_PREFIX, clusterConfigKey } from "../../../src/wire/keys.ts";
 import { stateKey } from "../../../src/wire/resources.ts";
 import type { SimCluster } from "../sim-cluster.ts";
-import { below, chance, type FaultRow, linksTo, others, pick, row, type Scene } from "./row.ts";
+import { below, chance, type FaultRow, linksTo, mirrorsOf, others, pick, row, type Scene } from "./row.ts";
 
 
 
@@ -80,8 +80,21 @@ function otherId(idOf: (scene: Scene) => number): FaultRow["begin"] {
     });
     cluster.lie(clusterConfigKey(cluster.name), config);
     scene.hit();
+    if (chance(scene.random, 2)) restartSomebody(scene);
     return () => cluster.unlie(clusterConfigKey(cluster.name));
   };
+}
+
+/** The incumbent is who is in the cache, also after a restart. */
+function restartSomebody(scene: Scene): void {
+  const local = victim(scene);
+  scene.trouble(local);
+  for (const mirror of mirrorsOf(scene.stage, local)) {
+    scene.after(1_000, () => {
+      mirror.kill();
+      mirror.start();
+    });
+  }
 }
 
 /** S06: the new owner is first, the old one lets go later. */
@@ -128,6 +141,8 @@ const twoLabelSets: FaultRow["begin"] = (scene) => {
   cluster.put(key, `k8s:app=changed-${cluster.nextVersion()};k8s:io.cilium.k8s.policy.cluster=${cluster.name};`);
   scene.hit();
   return () => {
+    // Who came to know the other labels first must see them go.
+    cluster.remove(key);
     cluster.put(key, labels);
     cluster.remove(twin);
   };

@@ -99,7 +99,10 @@ const restoredWithLock: FaultRow["begin"] = ({ cluster, random, hit }) => {
 };
 
 /** L13 */
-const lateWrites: FaultRow["begin"] = ({ stage, cluster, random, hit }) => {
+const lateWrites: FaultRow["begin"] = (scene) => {
+  const { stage, cluster, random, hit } = scene;
+  const busy = pick(random, others(stage, cluster));
+  scene.every(700, () => busy.putIp(1 + below(random, 3)));
   const mirrors = mirrorsOf(stage, cluster);
   for (const mirror of mirrors) {
     mirror.lateShare = pick(random, [0.1, 0.3, 0.6]);

@@ -41,7 +41,7 @@ const compactedWhileListed: FaultRow["begin"] = (scene) => {
   const end = bendAll(scene, {
     range(request, pass) {
       const laterPage = request.limit !== undefined && request.revision !== undefined;
-      if (laterPage && left > 0 && request.revision <= cluster.etcd.revision && chance(scene.random, 3)) {
+      if (laterPage && left > 0 && request.key.startsWith(STATE_PREFIX) && chance(scene.random, 4)) {
         left--;
         change(scene, 2);
         cluster.compact();

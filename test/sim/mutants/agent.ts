@@ -5,7 +5,7 @@ import { RESOURCES } from "../../../src/wire/resources.ts";
 import { passing } from "../doors.ts";
 import { localCanaries } from "../sim-cluster.ts";
 import { type Mutant, mutant } from "./mutant.ts";
-import { added, lostMeansGone } from "./remote.ts";
+import { added } from "./remote.ts";
 
 /** L11: whatever the local etcd lists is taken for all. */
 function agentBelieves(client: KvClient): KvClient {
@@ -24,6 +24,5 @@ function agentBelieves(client: KvClient): KvClient {
 }
 
 export const AGENT_MUTANTS: readonly Mutant[] = [
-  mutant("the agent prunes without canary", "I2", 1, { agent: () => agentBelieves }),
-  mutant("the agent takes lost contact for a withdrawal", "I2", 1, { agent: () => lostMeansGone }),
+  mutant("the agent prunes without canary", "I2", 12, { agent: () => agentBelieves }),
 ];
