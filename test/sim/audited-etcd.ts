@@ -2,12 +2,26 @@
  * A local etcd that checks every write that is accepted below `cilium/` and `bulkhead/`, at the moment it is; and that tells the truth of its own
  * cluster what it holds.
  */
-import { type KeyValue, type Operation, prefixEnd, type TxnRequest, type TxnResponse, type WatchEvent } from "../../src/kv/client.ts";
+import {
+  type KeyValue,
+  type Operation,
+  prefixEnd,
+  type TxnRequest,
+  type TxnResponse,
+  type WatchEvent,
+} from "../../src/kv/client.ts";
 import { MemoryEtcd, type Snapshot } from "../../src/kv/memory.ts";
 import type { Clock } from "../../src/runtime/clock.ts";
-import { CACHE_PREFIX, canaryKey, clusterConfigKey, clusterOfConfigKey, drainKey, KVSTOREMESH_LOCK_PREFIX } from "../../src/wire/keys.ts";
+import {
+  CACHE_PREFIX,
+  canaryKey,
+  clusterConfigKey,
+  clusterOfConfigKey,
+  drainKey,
+  KVSTOREMESH_LOCK_PREFIX,
+} from "../../src/wire/keys.ts";
 import { RESOURCES, type ResourceKind, resource } from "../../src/wire/resources.ts";
-import { readJson, weightOf, type Withdrawals } from "./checks/withdrawals.ts";
+import { readJson, type Withdrawals, weightOf } from "./checks/withdrawals.ts";
 import type { Trace } from "./trace.ts";
 import { Truth, textOf } from "./truth.ts";
 
@@ -231,11 +245,20 @@ export class AuditedEtcd extends MemoryEtcd {
     if (kind === "identities" && left !== undefined && left !== text && standsOn(truth, name, text)) {
       trace.violate("I5", `${cluster}: ${key} means ${left}, and stood for ${text} until now`);
     }
-    if (truth.lies.has(text) || (left !== undefined && (truth.lies.has(left) || weightOf(kind, left) >= weightOf(kind, text))))
+    if (
+      truth.lies.has(text) ||
+      (left !== undefined && (truth.lies.has(left) || weightOf(kind, left) >= weightOf(kind, text)))
+    )
       return;
     const version = this.#newest.get(key) ?? 0;
     const standing = this.#weightOf(kind, truth.cluster) + weightOf(kind, text);
-    const withdrawal = { kind, name, text, version: left === undefined ? version : 0, ...(left !== undefined && { left }) };
+    const withdrawal = {
+      kind,
+      name,
+      text,
+      version: left === undefined ? version : 0,
+      ...(left !== undefined && { left }),
+    };
     const fault = withdrawals.judge(withdrawal, truth, leader, standing, clock.nowMs());
     if (fault !== undefined) trace.violate("I2", `${cluster}: ${key} ${fault}`);
     const gone = left === undefined ? truth.withdrawal(name, version) : undefined;

@@ -34,7 +34,8 @@ export class Coverage {
   lines(): readonly string[] {
     const words = [...this.#seeds].map(([id, seeds]) => `${id}:${seeds}`);
     const lines: string[] = [];
-    for (let at = 0; at < words.length; at += PER_LINE) lines.push(`seeds struck ${words.slice(at, at + PER_LINE).join(" ")}`);
+    for (let at = 0; at < words.length; at += PER_LINE)
+      lines.push(`seeds struck ${words.slice(at, at + PER_LINE).join(" ")}`);
     return lines;
   }
 }

@@ -31,7 +31,10 @@ test("ids are those of the catalogue, once each; what is known to fail is left o
   assert.equal(new Set(ROWS.map(({ id }) => id)).size, ROWS.length);
   for (const { id } of ROWS) assert.match(id, /^[A-Z]\d\d[b]?$/);
   for (const id of KNOWN_FAILING.keys()) {
-    assert.equal(DRAWN.some((row) => row.id === id), false);
+    assert.equal(
+      DRAWN.some((row) => row.id === id),
+      false,
+    );
     assert.deepEqual(
       rowsOf(id).map((row) => row.id),
       [id],

@@ -1,5 +1,5 @@
 /** The way from the mirrors of one cluster to the etcd of another: what is wrong with it now, for connections old and new. */
-import { type FaultyKv, faultyKv, NO_FAULTS } from "../../src/kv/faulty.ts";
+
 import {
   type Header,
   type KvClient,
@@ -11,6 +11,7 @@ import {
   type WatchRequest,
   type WatchSink,
 } from "../../src/kv/client.ts";
+import { type FaultyKv, faultyKv, NO_FAULTS } from "../../src/kv/faulty.ts";
 import type { Clock } from "../../src/runtime/clock.ts";
 import type { Random } from "../../src/runtime/random.ts";
 import { passing } from "./doors.ts";
@@ -51,7 +52,12 @@ export class Link {
       this.#clients.delete(client);
       faulty.close();
     };
-    return { ...passing(faulty), range: (request, options) => this.#range(faulty, request, options), watch: (request, sink) => this.#watch(faulty, request, sink), close };
+    return {
+      ...passing(faulty),
+      range: (request, options) => this.#range(faulty, request, options),
+      watch: (request, sink) => this.#watch(faulty, request, sink),
+      close,
+    };
   }
 
   #range(kv: KvClient, request: RangeRequest, options: Parameters<KvClient["range"]>[1]): Promise<RangeResponse> {

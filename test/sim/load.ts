@@ -50,7 +50,17 @@ const changeIdentity: Change = ({ clusters }, random) => {
 };
 
 /** Relative shares by repetition. */
-const CHANGES: readonly Change[] = [changeIp, changeIp, changeIp, changeIp, changeService, changeService, changeService, changeIdentity, changeNode];
+const CHANGES: readonly Change[] = [
+  changeIp,
+  changeIp,
+  changeIp,
+  changeIp,
+  changeService,
+  changeService,
+  changeService,
+  changeIdentity,
+  changeNode,
+];
 
 /** Changes something now and then, until the signal aborts. */
 export function keepChanging(stage: Stage, random: Random, signal: AbortSignal): void {

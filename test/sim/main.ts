@@ -68,7 +68,9 @@ async function run({ seeds, first, rows, trace }: ReturnType<typeof flags>): Pro
   for (const line of coverage.lines()) print(line);
   const faults = coverage.faults();
   for (const line of faults) print(line);
-  print(`${Math.round(virtualMs / 1000)} virtual seconds in ${seconds.toFixed(1)} s, ${(seeds / seconds).toFixed(1)} seeds/s`);
+  print(
+    `${Math.round(virtualMs / 1000)} virtual seconds in ${seconds.toFixed(1)} s, ${(seeds / seconds).toFixed(1)} seeds/s`,
+  );
   print(`${seeds - failed} passed, ${failed + faults.length} failed`);
   return failed + faults.length === 0 ? 0 : 1;
 }

@@ -1,6 +1,7 @@
 /** Which faults a seed has, and when: drawn at once, so that nothing that happens changes what will. */
-import { below, seededRandom } from "../../src/runtime/random.ts";
+
 import type { Timer } from "../../src/runtime/clock.ts";
+import { below, seededRandom } from "../../src/runtime/random.ts";
 import type { FaultRow, Scene } from "./faults/row.ts";
 import type { SimCluster } from "./sim-cluster.ts";
 import type { Stage } from "./stage.ts";
@@ -122,4 +123,3 @@ export class Schedule {
     for (const agent of agents) agent.start();
   }
 }
-

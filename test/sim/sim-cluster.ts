@@ -1,9 +1,10 @@
 /** One simulated cluster: its etcd, what its exporter says, and the real mirror and agent on top. */
 
-import { type KeyValue, prefixEnd } from "../../src/kv/client.ts";
 import { prefixRange } from "../../src/follow/list.ts";
+import { type KeyValue, prefixEnd } from "../../src/kv/client.ts";
 import type { Snapshot } from "../../src/kv/memory.ts";
 import { type Clock, every } from "../../src/runtime/clock.ts";
+import { encodeIp } from "../../src/wire/ip.ts";
 import {
   ENDPOINTS_PREFIX,
   HEARTBEAT_KEY,
@@ -16,13 +17,12 @@ import {
   POLICIES_PREFIX,
   STATE_PREFIX,
 } from "../../src/wire/keys.ts";
-import { encodeIp } from "../../src/wire/ip.ts";
 import { encodeLocalService } from "../../src/wire/local-service.ts";
 import { stateKey } from "../../src/wire/resources.ts";
 import { encodeService } from "../../src/wire/service.ts";
 import { FakeCluster } from "../mirror/fake-cluster.ts";
 import { AuditedEtcd, type AuditOptions } from "./audited-etcd.ts";
-import { Withdrawals, RemovedFiles } from "./checks/withdrawals.ts";
+import { RemovedFiles, Withdrawals } from "./checks/withdrawals.ts";
 import { KNOWN_FAILING, KNOWN_HOLES } from "./known-failing.ts";
 import { type Truth, textOf } from "./truth.ts";
 
@@ -311,7 +311,8 @@ export class SimCluster extends FakeCluster {
     this.mute = false;
     for (const key of [...this.#lies.keys()]) this.unlie(key);
     const held = new Map(this.etcd.entries().map((kv): [string, KeyValue] => [kv.key, kv]));
-    const isOurs = (key: string): boolean => key.startsWith(STATE_PREFIX) || LOCAL_PREFIXES.some((prefix) => key.startsWith(prefix));
+    const isOurs = (key: string): boolean =>
+      key.startsWith(STATE_PREFIX) || LOCAL_PREFIXES.some((prefix) => key.startsWith(prefix));
     for (const key of held.keys()) if (isOurs(key) && !this.#wanted.has(key)) super.remove(key);
     const wanted = [...this.#wanted];
     const last = wanted.filter(([key]) => key.startsWith("cilium/synced/"));

@@ -57,7 +57,8 @@ export class Bounds {
     if (this.#lags.length < LEAST_SAMPLES) return;
     const sorted = [...this.#lags].sort((left, right) => left - right);
     const p99 = sorted[Math.floor(sorted.length * 0.99)] ?? 0;
-    if (p99 > LAG_P99_MS) this.#stage().trace.violate("I8", `p99 of the lag where nothing is wrong is ${Math.round(p99)} ms`);
+    if (p99 > LAG_P99_MS)
+      this.#stage().trace.violate("I8", `p99 of the lag where nothing is wrong is ${Math.round(p99)} ms`);
   }
 }
 

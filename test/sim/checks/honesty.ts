@@ -1,6 +1,7 @@
 /** I12: what a mirror says of a remote is compared with what the remote and the cache hold. */
-import { parseCacheKey, resource } from "../../../src/wire/resources.ts";
+
 import type { RemoteStatus } from "../../../src/model/status.ts";
+import { parseCacheKey, resource } from "../../../src/wire/resources.ts";
 import { KNOWN_HOLES } from "../known-failing.ts";
 import { AUDIT_BOUND_MS, LEASE_TTL_SECONDS, LIMITS } from "../limits.ts";
 import type { MirrorProcess } from "../processes.ts";
@@ -42,7 +43,10 @@ function checkRemote({ trace, world }: Stage, mirror: MirrorProcess, remote: Sim
     if (silent.has(name) || mirror.wasHeld(remote.name, name.slice(0, name.indexOf(" ")), provenMs)) continue;
     const behindMs = behind(remote.truth, name, cached.get(name), provenMs);
     if (behindMs === undefined) continue;
-    trace.violate("I12", `${who} that its state of ${ageMs} ms ago is in the cache, but ${name} is ${behindMs} ms older`);
+    trace.violate(
+      "I12",
+      `${who} that its state of ${ageMs} ms ago is in the cache, but ${name} is ${behindMs} ms older`,
+    );
   }
 }
 

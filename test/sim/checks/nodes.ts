@@ -42,7 +42,11 @@ export class Nodes {
     const [identity = 0, clusterId] = entry.split("/").map(Number);
     const identityOf = identity >>> 16;
     // What a cluster says of itself, its own agents believe: the harm is its own.
-    if (owner && !(own.selfHarm && clusterId === own.id) && (clusterId !== owner.id || (identityOf !== 0 && identityOf !== owner.id))) {
+    if (
+      owner &&
+      !(own.selfHarm && clusterId === own.id) &&
+      (clusterId !== owner.id || (identityOf !== 0 && identityOf !== owner.id))
+    ) {
       this.#stage.trace.violate("I5", `${own.name}: ${address} of ${owner.name} is ${entry}`);
     }
   }
@@ -66,7 +70,8 @@ export class Nodes {
       const prefix = (kind: ResourceKind): string =>
         cluster === own ? resource(kind).statePrefix(own.name) : resource(kind).cachePrefix(cluster.name);
       const keys = [prefix("ip") + address];
-      for (const node of [1, 2]) if (cluster.nodeAddressOf(node) === address) keys.push(`${prefix("nodes")}node-${node}`);
+      for (const node of [1, 2])
+        if (cluster.nodeAddressOf(node) === address) keys.push(`${prefix("nodes")}node-${node}`);
       if (keys.some((key) => etcd.deletedMs.has(key))) return true;
       // An agent that begins has no last good value of what its own exporter says wrongly.
       if (cluster === own && keys.some((key) => own.hasLied(key))) return true;
@@ -115,7 +120,10 @@ export class Nodes {
       `${local.frontend(service)}:${FRONTEND_PORT}`,
       this.#backendsOf(local, service).join(" "),
     ]);
-    const programmed = [...view.services].map(([frontend, backends]): [string, string] => [frontend, backends.join(" ")]);
+    const programmed = [...view.services].map(([frontend, backends]): [string, string] => [
+      frontend,
+      backends.join(" "),
+    ]);
     this.#same(`services at ${local.name}`, new Map(wanted), new Map(programmed));
   }
 

@@ -5,8 +5,6 @@ import { stateKey } from "../../../src/wire/resources.ts";
 import type { SimCluster } from "../sim-cluster.ts";
 import { below, chance, type FaultRow, linksTo, mirrorsOf, others, pick, row, type Scene } from "./row.ts";
 
-
-
 type Json = Readonly<Record<string, unknown>>;
 
 /** What an exporter would write, but for `changes`; no two are the same. */
@@ -29,7 +27,9 @@ function node(cluster: SimCluster, name: string, changes: Json): string {
 }
 
 /** Tells lies one after the other; in the end the exporter repairs the keys. */
-function lies(tell: (scene: Scene) => readonly (readonly [key: string, value: string | Uint8Array])[]): FaultRow["begin"] {
+function lies(
+  tell: (scene: Scene) => readonly (readonly [key: string, value: string | Uint8Array])[],
+): FaultRow["begin"] {
   return (scene) => {
     const { cluster } = scene;
     const keys = new Set<string>();
@@ -148,7 +148,18 @@ const twoLabelSets: FaultRow["begin"] = (scene) => {
   };
 };
 
-const MALFORMED = ["", "{", "null", "[]", '"x"', "NaN", "[".repeat(100_000), '{"__proto__":{}}', '{"IP":1e999}', "\ud800"];
+const MALFORMED = [
+  "",
+  "{",
+  "null",
+  "[]",
+  '"x"',
+  "NaN",
+  "[".repeat(100_000),
+  '{"__proto__":{}}',
+  '{"IP":1e999}',
+  "\ud800",
+];
 
 /** S11: what stands becomes invalid, and is then listed anew. */
 const invalidOverRelist: FaultRow["begin"] = (scene) => {
@@ -177,8 +188,16 @@ const beforeItsOwner: FaultRow["begin"] = (scene) => {
 };
 
 export const HOSTILE_ROWS: readonly FaultRow[] = [
-  row("S01", "a remote says the id of another cluster", otherId((scene) => victim(scene).id)),
-  row("S02", "a remote changes its id", otherId(({ cluster }) => cluster.id + 100)),
+  row(
+    "S01",
+    "a remote says the id of another cluster",
+    otherId((scene) => victim(scene).id),
+  ),
+  row(
+    "S02",
+    "a remote changes its id",
+    otherId(({ cluster }) => cluster.id + 100),
+  ),
   row(
     "S03",
     "identities outside the remote's range, or reserved",
@@ -187,7 +206,10 @@ export const HOSTILE_ROWS: readonly FaultRow[] = [
       ipLie(scene, { ID: pick(scene.random, [0, 2, 3, 5, 7, 9, 10, 255]) }),
       ipLie(scene, { ID: pick(scene.random, [1, 4, 6, 8]) }),
       ipLie(scene, { ID: 2 ** 24 + 5 }),
-      [stateKey("identities", scene.cluster.name, `${victim(scene).identity(4)}`), `k8s:app=${scene.cluster.nextVersion()};`],
+      [
+        stateKey("identities", scene.cluster.name, `${victim(scene).identity(4)}`),
+        `k8s:app=${scene.cluster.nextVersion()};`,
+      ],
     ]),
   ),
   row(
@@ -198,7 +220,10 @@ export const HOSTILE_ROWS: readonly FaultRow[] = [
       ipLie(scene, { Mask: "AAAAAA==" }),
       ipAt(scene, pick(scene.random, ["8.8.8.8", "10.200.0.1", "192.168.7.7"])),
       ipLie(scene, { IP: "0.0.0.0/0" }),
-      [scene.cluster.nodeKey("wide"), node(scene.cluster, "wide", { IPv4AllocCIDR: { IP: "0.0.0.0", Mask: "AAAAAA==" } })],
+      [
+        scene.cluster.nodeKey("wide"),
+        node(scene.cluster, "wide", { IPv4AllocCIDR: { IP: "0.0.0.0", Mask: "AAAAAA==" } }),
+      ],
     ]),
   ),
   row(
@@ -228,7 +253,14 @@ export const HOSTILE_ROWS: readonly FaultRow[] = [
     lies((scene) => {
       const { cluster } = scene;
       const value = ip(scene, 1);
-      const suffix = pick(scene.random, ["../x", "%2f", "10.9.0.1\0", `${cluster.address(1)}/`, "", `../${victim(scene).name}/x`]);
+      const suffix = pick(scene.random, [
+        "../x",
+        "%2f",
+        "10.9.0.1\0",
+        `${cluster.address(1)}/`,
+        "",
+        `../${victim(scene).name}/x`,
+      ]);
       const name = pick(scene.random, [`${cluster.name}-1`, victim(scene).name, "default"]);
       return [
         [stateKey("ip", cluster.name, suffix), value],
@@ -243,7 +275,12 @@ export const HOSTILE_ROWS: readonly FaultRow[] = [
     lies((scene) => {
       const bytes = pick(scene.random, MALFORMED);
       const { cluster, random } = scene;
-      const key = pick(random, [cluster.ipKey(pod(scene)), cluster.serviceKey("cart"), cluster.nodeKey("node-1"), cluster.identityKey(0)]);
+      const key = pick(random, [
+        cluster.ipKey(pod(scene)),
+        cluster.serviceKey("cart"),
+        cluster.nodeKey("node-1"),
+        cluster.identityKey(0),
+      ]);
       return [[key, bytes]];
     }),
   ),
@@ -267,7 +304,12 @@ export const HOSTILE_ROWS: readonly FaultRow[] = [
       const number = pod(scene);
       const { cluster, random } = scene;
       const plain = ip(scene, number).slice(0, -1);
-      const more = pick(random, [`,"id":1}`, `,"ID":${cluster.identity(0)}}`, `,"iP":"${victim(scene).address(1)}"}`, `,"hostip":""}`]);
+      const more = pick(random, [
+        `,"id":1}`,
+        `,"ID":${cluster.identity(0)}}`,
+        `,"iP":"${victim(scene).address(1)}"}`,
+        `,"hostip":""}`,
+      ]);
       return [[cluster.ipKey(number), plain + more]];
     }),
   ),

@@ -8,9 +8,13 @@ import type { FaultRow } from "./row.ts";
 import { WATCH_ROWS } from "./watch.ts";
 import { WORLD_ROWS } from "./worlds.ts";
 
-export const ROWS: readonly FaultRow[] = [...WATCH_ROWS, ...WORLD_ROWS, ...LOCAL_ROWS, ...NETWORK_ROWS, ...HOSTILE_ROWS].sort(
-  (left, right) => (left.id < right.id ? -1 : 1),
-);
+export const ROWS: readonly FaultRow[] = [
+  ...WATCH_ROWS,
+  ...WORLD_ROWS,
+  ...LOCAL_ROWS,
+  ...NETWORK_ROWS,
+  ...HOSTILE_ROWS,
+].sort((left, right) => (left.id < right.id ? -1 : 1));
 
 /** What is drawn unless somebody asks for something else. */
 export const DRAWN: readonly FaultRow[] = ROWS.filter(({ id }) => !KNOWN_FAILING.has(id));

@@ -4,7 +4,7 @@ import { MemoryEtcd } from "../../../src/kv/memory.ts";
 import { isInRange } from "../../../src/kv/memory-store.ts";
 import { STATE_PREFIX } from "../../../src/wire/keys.ts";
 import { resource, stateKey } from "../../../src/wire/resources.ts";
-import { bendAll, below, chance, type FaultRow, linksTo, nothing, pick, row, type Scene, silently } from "./row.ts";
+import { below, bendAll, chance, type FaultRow, linksTo, nothing, pick, row, type Scene, silently } from "./row.ts";
 
 /** Some changes at the scene's cluster, so that there is something to lose. */
 function change({ cluster, random }: Scene, times = 1): void {

@@ -21,19 +21,21 @@ const restored: FaultRow["begin"] = (scene) => {
 };
 
 /** W11: and before anybody looks it has passed that revision. */
-const caughtUp = (compacted: boolean): FaultRow["begin"] => (scene) => {
-  const { cluster, random } = scene;
-  if (cluster.snapshots.length === 0) return () => undefined;
-  const { revision } = cluster.etcd;
-  cluster.restore(pick(random, cluster.snapshots));
-  for (let write = 0; cluster.etcd.revision <= revision + 3; write++) {
-    const value = new Uint8Array([write % 256]);
-    cluster.etcd.edit({ operations: [{ put: { key: "somebody/else", value } }] });
-  }
-  if (compacted) cluster.compact();
-  scene.hit();
-  return reconciledAtEnd(scene);
-};
+const caughtUp =
+  (compacted: boolean): FaultRow["begin"] =>
+  (scene) => {
+    const { cluster, random } = scene;
+    if (cluster.snapshots.length === 0) return () => undefined;
+    const { revision } = cluster.etcd;
+    cluster.restore(pick(random, cluster.snapshots));
+    for (let write = 0; cluster.etcd.revision <= revision + 3; write++) {
+      const value = new Uint8Array([write % 256]);
+      cluster.etcd.edit({ operations: [{ put: { key: "somebody/else", value } }] });
+    }
+    if (compacted) cluster.compact();
+    scene.hit();
+    return reconciledAtEnd(scene);
+  };
 
 /** W12: a fresh one, or the other of a pair whose data is older; and back again. */
 const replaced: FaultRow["begin"] = (scene) => {

@@ -44,7 +44,8 @@ function unjudged(believes: Naive): Partial<Warps> {
 }
 
 function disguising(client: KvClient, disguise: (kv: KeyValue) => KeyValue): KvClient {
-  const bent = (event: WatchEvent): WatchEvent => (event.type === "put" ? { type: "put", kv: disguise(event.kv) } : event);
+  const bent = (event: WatchEvent): WatchEvent =>
+    event.type === "put" ? { type: "put", kv: disguise(event.kv) } : event;
   return {
     ...passing(client),
     async range(request, options) {
@@ -83,10 +84,34 @@ function idOf(text: string): number {
 }
 
 export const HOSTILE_MUTANTS: readonly Mutant[] = [
-  mutant("identities of anybody", "I5", 9, unjudged((text, previous) => idOf(text) >= 256 && idOf(text) !== idOf(previous ?? ""))),
-  mutant("reserved identities for pods", "I5", 3, unjudged((text) => idOf(text) > 0 && idOf(text) < 256)),
-  mutant("names that differ in case, or come twice", "I5", 3, unjudged((text) => read(text) !== undefined && JSON.stringify(read(text)) !== text)),
-  mutant("prefixes of any length", "I5", 17, unjudged((text) => typeof read(text)?.["Mask"] === "string")),
-  mutant("malformed values are copied", "I5", 13, unjudged((text) => read(text) === undefined)),
+  mutant(
+    "identities of anybody",
+    "I5",
+    9,
+    unjudged((text, previous) => idOf(text) >= 256 && idOf(text) !== idOf(previous ?? "")),
+  ),
+  mutant(
+    "reserved identities for pods",
+    "I5",
+    3,
+    unjudged((text) => idOf(text) > 0 && idOf(text) < 256),
+  ),
+  mutant(
+    "names that differ in case, or come twice",
+    "I5",
+    3,
+    unjudged((text) => read(text) !== undefined && JSON.stringify(read(text)) !== text),
+  ),
+  mutant(
+    "prefixes of any length",
+    "I5",
+    17,
+    unjudged((text) => typeof read(text)?.["Mask"] === "string"),
+  ),
+  mutant(
+    "malformed values are copied",
+    "I5",
+    13,
+    unjudged((text) => read(text) === undefined),
+  ),
 ];
-

@@ -108,11 +108,46 @@ function forgetsIds(client: KvClient): KvClient {
 }
 
 export const LOCAL_MUTANTS: readonly Mutant[] = [
-  mutant("mirrored keys under a lease", "lease", 1, atLocal(() => leased)),
-  mutant("diff against memory only", "I1", 3, atLocal(() => memoryOnly)),
-  mutant("writes without fence", "I6", 1, atLocal(() => unfenced)),
-  mutant("a fence that does not move", "I3", 52, atLocal(() => unmovedFence)),
-  mutant("a late write is taken for none", "I3", 43, atLocal(() => certain)),
-  mutant("writes are called done before they are", "I12", 5, atLocal(() => optimistic)),
-  mutant("ids of clusters are forgotten with the process", "I5", 27, atLocal(() => forgetsIds)),
+  mutant(
+    "mirrored keys under a lease",
+    "lease",
+    1,
+    atLocal(() => leased),
+  ),
+  mutant(
+    "diff against memory only",
+    "I1",
+    3,
+    atLocal(() => memoryOnly),
+  ),
+  mutant(
+    "writes without fence",
+    "I6",
+    1,
+    atLocal(() => unfenced),
+  ),
+  mutant(
+    "a fence that does not move",
+    "I3",
+    52,
+    atLocal(() => unmovedFence),
+  ),
+  mutant(
+    "a late write is taken for none",
+    "I3",
+    43,
+    atLocal(() => certain),
+  ),
+  mutant(
+    "writes are called done before they are",
+    "I12",
+    5,
+    atLocal(() => optimistic),
+  ),
+  mutant(
+    "ids of clusters are forgotten with the process",
+    "I5",
+    27,
+    atLocal(() => forgetsIds),
+  ),
 ];

@@ -1,5 +1,13 @@
 /** Mutants of how a mirror reads its remotes. */
-import { eventKey, type KeyValue, type KvClient, KvError, revisionOf, type WatchEvent, type WatchSink } from "../../../src/kv/client.ts";
+import {
+  eventKey,
+  type KeyValue,
+  type KvClient,
+  KvError,
+  revisionOf,
+  type WatchEvent,
+  type WatchSink,
+} from "../../../src/kv/client.ts";
 import { canaryKey, STATE_PREFIX, SYNCED_PREFIX } from "../../../src/wire/keys.ts";
 import { RESOURCES } from "../../../src/wire/resources.ts";
 import { passing } from "../doors.ts";
@@ -95,7 +103,11 @@ function selfAssured(client: KvClient): KvClient {
       ended: (end) => sink.ended(end),
     });
     sinks.add(() => last.revision > 0 && sink.progress(last));
-    return { ...inner, requestProgress: () => queueMicrotask(() => sinks.forEach((tell) => void tell())), cancel: () => inner.cancel() };
+    return {
+      ...inner,
+      requestProgress: () => queueMicrotask(() => sinks.forEach((tell) => void tell())),
+      cancel: () => inner.cancel(),
+    };
   };
   const sinks = new Set<() => unknown>();
   return { ...passing(client), watch };
@@ -158,12 +170,47 @@ function onlyTheId(): (client: KvClient) => KvClient {
 }
 
 export const REMOTE_MUTANTS: readonly Mutant[] = [
-  mutant("prune without canary", "I2", 195, atRemotes(() => canariesBelieved)),
-  mutant("deletions lost in the watch", "I12", 1, atRemotes(() => deafToDeletes)),
-  mutant("an incomplete list taken for all", "I2", 1, atRemotes(() => shortPages)),
-  mutant("a compacted page taken for an empty one", "I2", 79, atRemotes(() => compactedIsEmpty)),
-  mutant("events are new whatever their revision", "I3", 10, atRemotes(() => ageless)),
-  mutant("half a response taken for the whole", "I12", 1, atRemotes(() => halfIsEnough)),
-  mutant("freshness that proves itself", "I12", 6, atRemotes(() => selfAssured)),
+  mutant(
+    "prune without canary",
+    "I2",
+    195,
+    atRemotes(() => canariesBelieved),
+  ),
+  mutant(
+    "deletions lost in the watch",
+    "I12",
+    1,
+    atRemotes(() => deafToDeletes),
+  ),
+  mutant(
+    "an incomplete list taken for all",
+    "I2",
+    1,
+    atRemotes(() => shortPages),
+  ),
+  mutant(
+    "a compacted page taken for an empty one",
+    "I2",
+    79,
+    atRemotes(() => compactedIsEmpty),
+  ),
+  mutant(
+    "events are new whatever their revision",
+    "I3",
+    10,
+    atRemotes(() => ageless),
+  ),
+  mutant(
+    "half a response taken for the whole",
+    "I12",
+    1,
+    atRemotes(() => halfIsEnough),
+  ),
+  mutant(
+    "freshness that proves itself",
+    "I12",
+    6,
+    atRemotes(() => selfAssured),
+  ),
   mutant("the cluster id is the only witness", "I2", 17, atRemotes(onlyTheId)),
 ];

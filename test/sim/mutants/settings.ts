@@ -1,7 +1,6 @@
 /** Mutants made by options: a defence that is set so that it does nothing. */
 import type { Disk } from "../../../src/disk/door.ts";
-import type { NewBreaker } from "../../../src/mirror/remote.ts";
-import type { MirrorLimits } from "../../../src/mirror/remote.ts";
+import type { MirrorLimits, NewBreaker } from "../../../src/mirror/remote.ts";
 import type { Warps } from "../processes.ts";
 import { type Mutant, mutant } from "./mutant.ts";
 
@@ -25,7 +24,10 @@ function absentIsEmpty(disk: Disk): Disk {
   const listed: Disk["list"] = async (directory) => {
     const { files } = await disk.list(directory).catch(() => ({ files: [] }));
     if (files.length > 0) return { files, unreadable: [] };
-    return { files: [{ name: "elsewhere", bytes: Buffer.from("endpoints:\n- http://elsewhere:2379\n") }], unreadable: [] };
+    return {
+      files: [{ name: "elsewhere", bytes: Buffer.from("endpoints:\n- http://elsewhere:2379\n") }],
+      unreadable: [],
+    };
   };
   return {
     readText: (path) => disk.readText(path),
