@@ -53,7 +53,7 @@ export class MemoryEtcd implements MemoryServer {
   readonly latencyMs: number;
   readonly fragmentBytes: number;
   readonly #random: Random | undefined;
-  readonly #clusterId: bigint;
+  #clusterId: bigint;
   readonly #leases: MemoryLeases;
   readonly #watches: MemoryWatches;
   readonly #breakListeners = new Set<() => void>();
@@ -222,9 +222,10 @@ export class MemoryEtcd implements MemoryServer {
     return { store: this.#store.clone(), leases: this.#leases.save() };
   }
 
-  /** The server is restarted from a backup. */
-  restore(snapshot: Snapshot): void {
+  /** The server is restarted from a backup, or, with another cluster id, another server takes its place at its address. */
+  restore(snapshot: Snapshot, clusterId = this.#clusterId): void {
     this.#paused = false;
+    this.#clusterId = clusterId;
     this.#store = snapshot.store.clone();
     this.#leases.load(snapshot.leases);
     if (!this.#up) this.#leases.freeze();
@@ -255,6 +256,11 @@ export class MemoryEtcd implements MemoryServer {
 
   get revision(): number {
     return this.#store.revision;
+  }
+
+  /** Forgotten up to here; -1: nothing was. */
+  get compactRevision(): number {
+    return this.#store.compactRevision;
   }
 
   /** Live keys that start with `prefix`, sorted. */

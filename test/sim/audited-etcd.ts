@@ -1,36 +1,174 @@
-/** A local etcd that checks every write that is accepted below `cilium/`, at the moment it is. */
-import { type Operation, prefixEnd, type TxnRequest, type TxnResponse } from "../../src/kv/client.ts";
-import { MemoryEtcd } from "../../src/kv/memory.ts";
+/**
+ * A local etcd that checks every write that is accepted below `cilium/` and `bulkhead/`, at the moment it is; and that tells the truth of its own
+ * cluster what it holds.
+ */
+import {
+  type KeyValue,
+  type Operation,
+  prefixEnd,
+  type TxnRequest,
+  type TxnResponse,
+  type WatchEvent,
+} from "../../src/kv/client.ts";
+import { MemoryEtcd, type Snapshot } from "../../src/kv/memory.ts";
 import type { Clock } from "../../src/runtime/clock.ts";
-import { KVSTOREMESH_LOCK_PREFIX } from "../../src/wire/keys.ts";
+import {
+  CACHE_PREFIX,
+  canaryKey,
+  clusterConfigKey,
+  clusterOfConfigKey,
+  drainKey,
+  KVSTOREMESH_LOCK_PREFIX,
+} from "../../src/wire/keys.ts";
+import { RESOURCES, type ResourceKind, resource } from "../../src/wire/resources.ts";
+import { readJson, type Withdrawals, weightOf } from "./checks/withdrawals.ts";
 import type { Trace } from "./trace.ts";
 import { Truth, textOf } from "./truth.ts";
 
 /** Small, so that ordinary responses come in fragments and connections break between them. */
 const FRAGMENT_BYTES = 256;
+const REMEMBERED = 40;
+
+export interface AuditOptions {
+  readonly cluster: string;
+  readonly id: number;
+  readonly clock: Clock;
+  readonly trace: Trace;
+  /** Of all clusters, this one too. */
+  readonly truths: ReadonlyMap<string, Truth>;
+  readonly withdrawals: Withdrawals;
+  /** Cluster name -> the id that it has. */
+  readonly ids: ReadonlyMap<string, number>;
+  /** Told how long a value took from the remote's etcd to this one. Not of services: what shrinks may be held. */
+  readonly lag: (remote: string, saidMs: number) => void;
+}
+
+type Held = ReadonlyMap<string, KeyValue>;
 
 export class AuditedEtcd extends MemoryEtcd {
-  readonly #cluster: string;
-  readonly #trace: Trace;
-  readonly #truths: ReadonlyMap<string, Truth>;
+  readonly #options: AuditOptions;
+  readonly #own: Truth;
   /** Cache key -> version of the newest value it ever held. */
   readonly #newest = new Map<string, number>();
+  /** Key -> when it was deleted last, by whomever. */
+  readonly deletedMs = new Map<string, number>();
+  /** The newest events, as a member that is behind may send them again. */
+  readonly past: WatchEvent[] = [];
+  /** When it last lost data, or went back in time. */
+  resetMs = Number.NEGATIVE_INFINITY;
 
-  constructor(cluster: string, id: number, clock: Clock, trace: Trace, truths: ReadonlyMap<string, Truth>) {
+  #writtenMs = Number.NEGATIVE_INFINITY;
+
+  /** Whether a mirror wrote anything since it lost data: whoever does not write does not notice. */
+  get isNoticed(): boolean {
+    return this.#writtenMs > this.resetMs;
+  }
+
+  constructor(options: AuditOptions) {
+    const { clock, id, cluster, truths } = options;
     super({ clock, clusterId: BigInt(0x1000 + id), fragmentBytes: FRAGMENT_BYTES });
-    this.#cluster = cluster;
-    this.#trace = trace;
-    this.#truths = truths;
+    this.#options = options;
+    const own = truths.get(cluster);
+    if (!own) throw new RangeError(`no truth of ${cluster}`);
+    this.#own = own;
+  }
+
+  /** What the own exporter, or a fault, writes: it is the truth. */
+  override edit(request: TxnRequest): void {
+    const before = this.#held(request.operations);
+    super.edit(request);
+    for (const operation of request.operations) {
+      if (!("put" in operation)) continue;
+      this.#changed(operation.put.key, textOf(operation.put.value));
+      const kv = this.#get(operation.put.key);
+      if (kv) this.#remember({ type: "put", kv });
+    }
+    for (const key of before.keys()) if (!putIn(request.operations, key)) this.#deleted(key);
+  }
+
+  #remember(event: WatchEvent): void {
+    this.past.push(event);
+    if (this.past.length > REMEMBERED) this.past.shift();
+  }
+
+  #deleted(key: string): void {
+    const { cluster, clock } = this.#options;
+    this.deletedMs.set(key, clock.nowMs());
+    this.#remember({ type: "delete", key, modRevision: this.revision });
+    const prefix = resource("nodes").statePrefix(cluster);
+    const said = key.startsWith(prefix) && this.#own.standing(`nodes ${key.slice(prefix.length)}`);
+    if (said && said.text !== undefined) {
+      for (const { IP } of readJson(said.text)["IPAddresses"] as readonly { IP: string }[]) this.#own.nodeWithdrawn(IP);
+    }
+    this.#changed(key, undefined);
+  }
+
+  #changed(key: string, text: string | undefined): void {
+    const { cluster } = this.#options;
+    const name = this.#own.nameOfStateKey(key);
+    if (name !== undefined) this.#own.say(name, text);
+    else if (key === drainKey(cluster)) this.#own.drain(text !== undefined);
+    else this.#noteComplete();
+  }
+
+  #noteComplete(): void {
+    const { cluster, id } = this.#options;
+    const config = this.#get(clusterConfigKey(cluster));
+    const configured = config !== undefined && textOf(config.value).includes(`"id":${id},`);
+    for (const { kind, stateCanary } of RESOURCES) {
+      this.#own.complete(kind, configured && this.#get(canaryKey(cluster, stateCanary)) !== undefined);
+    }
+  }
+
+  #get(key: string): KeyValue | undefined {
+    return this.range({ key }).kvs[0];
+  }
+
+  override restore(snapshot: Snapshot, clusterId?: bigint): void {
+    super.restore(snapshot, clusterId);
+    this.resetMs = this.#options.clock.nowMs();
+    const standing = new Map<string, string>();
+    this.#newest.clear();
+    this.past.length = 0;
+    for (const { key, value } of this.entries()) {
+      const name = this.#own.nameOfStateKey(key);
+      if (name !== undefined) standing.set(name, textOf(value));
+      this.#rewind(key, textOf(value));
+    }
+    this.#own.drain(this.#get(drainKey(this.#options.cluster)) !== undefined);
+    this.#own.restart(standing);
+    this.#noteComplete();
+  }
+
+  /** What the cache held then is the newest that it holds now. */
+  #rewind(key: string, text: string): void {
+    const cached = Truth.nameOfCacheKey(key);
+    const said = cached && this.#options.truths.get(cached.cluster)?.said(cached.name, text);
+    if (said) this.#newest.set(key, said.version);
   }
 
   override txn(request: TxnRequest): TxnResponse {
+    const { cluster, trace, withdrawals, clock } = this.#options;
     const leader = this.#leader();
-    const held = new Set(request.operations.map(keyOf).filter((key) => this.range({ key }).count > 0));
+    const held = this.#held(request.operations);
     const answer = super.txn(request);
     if (!answer.succeeded) return answer;
-    for (const operation of request.operations) this.#audit(operation, request, leader, held);
-    this.#trace.note(`${this.#cluster} txn ${answer.revision} ${request.operations.map(brief).join(" ")}`);
+    for (const operation of request.operations) {
+      if (leader !== undefined) withdrawals.wrote(leader, keyOf(operation), clock.nowMs());
+      if (!keyOf(operation).startsWith(KVSTOREMESH_LOCK_PREFIX)) this.#writtenMs = clock.nowMs();
+      this.#audit(operation, request, leader, held);
+    }
+    trace.note(`${cluster} txn ${answer.revision} ${request.operations.map(brief).join(" ")}`);
     return answer;
+  }
+
+  #held(operations: readonly Operation[]): Held {
+    const held = new Map<string, KeyValue>();
+    for (const operation of operations) {
+      const range = "put" in operation ? { key: operation.put.key } : operation.delete;
+      for (const kv of this.range(range).kvs) held.set(kv.key, kv);
+    }
+    return held;
   }
 
   /** Key of the oldest lock. */
@@ -41,39 +179,108 @@ export class AuditedEtcd extends MemoryEtcd {
     )[0]?.key;
   }
 
-  #audit(operation: Operation, request: TxnRequest, leader: string | undefined, held: ReadonlySet<string>): void {
+  #audit(operation: Operation, request: TxnRequest, leader: string | undefined, held: Held): void {
+    const { cluster, trace, truths } = this.#options;
     const key = keyOf(operation);
     if (key.startsWith(KVSTOREMESH_LOCK_PREFIX)) return;
     if (!request.compare?.some((compare) => compare.key === leader)) {
-      this.#trace.violate("I6", `${this.#cluster}: ${key} written by one who does not lead`);
+      trace.violate("I6", `${cluster}: ${key} written by one who does not lead`);
     }
     if ("put" in operation && operation.put.leaseId !== undefined && operation.put.leaseId !== 0n) {
-      this.#trace.violate("lease", `${this.#cluster}: ${key} hangs on a lease`);
+      trace.violate("lease", `${cluster}: ${key} hangs on a lease`);
     }
+    if ("put" in operation) this.#auditLie(key, textOf(operation.put.value));
+    else this.deletedMs.set(key, this.#options.clock.nowMs());
     const cached = Truth.nameOfCacheKey(key);
-    const truth = cached && this.#truths.get(cached.cluster);
+    const truth = cached && truths.get(cached.cluster);
     if (!cached || !truth) return;
+    const before = held.get(key);
     if ("put" in operation) this.#auditPut(key, cached.name, truth, textOf(operation.put.value));
-    else if (held.has(key)) this.#auditDelete(key, cached.name, truth);
+    if (before) this.#auditLoss(key, cached.name, truth, before, operation, leader ?? "");
+  }
+
+  /** I5: what others must refuse is nowhere; nobody has another's id. */
+  #auditLie(key: string, text: string): void {
+    const { cluster, trace, truths, ids } = this.#options;
+    const judged = key.startsWith(CACHE_PREFIX) && !key.startsWith(`${CACHE_PREFIX}bulkhead/`);
+    for (const truth of judged ? truths.values() : []) {
+      if (truth.lies.has(text)) trace.violate("I5", `${cluster}: ${key} holds a lie of ${truth.cluster}: ${text}`);
+    }
+    const of = clusterOfConfigKey(key);
+    const id = of === undefined ? undefined : ids.get(of);
+    if (id !== undefined && readJson(text)["id"] !== id) {
+      trace.violate("I5", `${cluster}: ${key} says ${text}; its id is ${id}`);
+    }
   }
 
   #auditPut(key: string, name: string, truth: Truth, text: string): void {
-    const version = truth.versionOf(name, text);
-    if (version === undefined) {
-      this.#trace.violate("I3", `${this.#cluster}: ${key} holds what ${truth.cluster} never said`);
+    const { cluster, trace, lag } = this.#options;
+    if (truth.lies.has(text)) return;
+    const said = truth.said(name, text);
+    if (said === undefined) {
+      trace.violate("I3", `${cluster}: ${key} holds what ${truth.cluster} never said`);
       return;
     }
     const newest = this.#newest.get(key) ?? 0;
-    if (version < newest) this.#trace.violate("I3", `${this.#cluster}: ${key} went back from ${newest} to ${version}`);
-    this.#newest.set(key, Math.max(newest, version));
+    if (said.version < newest) trace.violate("I3", `${cluster}: ${key} went back from ${newest} to ${said.version}`);
+    if (said.version > newest && !name.startsWith("services ")) lag(truth.cluster, said.atMs);
+    this.#newest.set(key, Math.max(newest, said.version));
+    this.#auditOwner(key, name, truth, text);
   }
 
-  #auditDelete(key: string, name: string, truth: Truth): void {
-    const newest = this.#newest.get(key) ?? 0;
-    if (!truth.withdrawnAfter(name, newest)) {
-      this.#trace.violate("I2", `${this.#cluster}: ${key} deleted though ${truth.cluster} never withdrew it`);
-    }
+  /** S15: an address whose identity nobody ever named waits for it. */
+  #auditOwner(key: string, name: string, truth: Truth, text: string): void {
+    if (!name.startsWith("ip ")) return;
+    const { ID } = readJson(text);
+    if (typeof ID !== "number" || ID < FIRST_ALLOCATED || truth.wasSaid(`identities ${ID}`)) return;
+    this.#options.trace.violate("I5", `${this.#options.cluster}: ${key} came before identity ${ID}`);
   }
+
+  /** I2, I4: whatever takes something away. */
+  #auditLoss(key: string, name: string, truth: Truth, before: KeyValue, operation: Operation, leader: string): void {
+    const { cluster, trace, withdrawals, clock } = this.#options;
+    const kind = name.slice(0, name.indexOf(" ")) as ResourceKind;
+    const text = textOf(before.value);
+    const left = "put" in operation ? textOf(operation.put.value) : undefined;
+    if (kind === "identities" && left !== undefined && left !== text && standsOn(truth, name, text)) {
+      trace.violate("I5", `${cluster}: ${key} means ${left}, and stood for ${text} until now`);
+    }
+    if (
+      truth.lies.has(text) ||
+      (left !== undefined && (truth.lies.has(left) || weightOf(kind, left) >= weightOf(kind, text)))
+    )
+      return;
+    const version = this.#newest.get(key) ?? 0;
+    const standing = this.#weightOf(kind, truth.cluster) + weightOf(kind, text);
+    const withdrawal = {
+      kind,
+      name,
+      text,
+      version: left === undefined ? version : 0,
+      ...(left !== undefined && { left }),
+    };
+    const fault = withdrawals.judge(withdrawal, truth, leader, standing, clock.nowMs());
+    if (fault !== undefined) trace.violate("I2", `${cluster}: ${key} ${fault}`);
+    const gone = left === undefined ? truth.withdrawal(name, version) : undefined;
+    if (gone) this.#newest.set(key, gone.version);
+  }
+
+  #weightOf(kind: ResourceKind, remote: string): number {
+    const entries = this.entries(resource(kind).cachePrefix(remote));
+    return entries.reduce((sum, { value }) => sum + weightOf(kind, textOf(value)), 0);
+  }
+}
+
+const FIRST_ALLOCATED = 256;
+
+/** Neither was it withdrawn since it was said, nor did its etcd become another one. */
+function standsOn(truth: Truth, name: string, text: string): boolean {
+  const said = truth.said(name, text);
+  return truth.restartedMs < (said?.atMs ?? 0) && truth.withdrawal(name, said?.version ?? 0) === undefined;
+}
+
+function putIn(operations: readonly Operation[], key: string): boolean {
+  return operations.some((operation) => "put" in operation && operation.put.key === key);
 }
 
 function keyOf(operation: Operation): string {

@@ -28,13 +28,15 @@ export interface LateOptions {
   /** Share of transactions that arrive only after their sender gave up. */
   readonly share: () => number;
   readonly timeoutMs: number;
+  readonly onLate: () => void;
 }
 
 const LATEST_MS = 4_000;
 
 /** Some transactions stay in the network for longer than anyone waits, and are applied all the same: L13. */
-export function lateTxns(client: KvClient, { clock, random, share, timeoutMs }: LateOptions): KvClient {
+export function lateTxns(client: KvClient, { clock, random, share, timeoutMs, onLate }: LateOptions): KvClient {
   const late = (request: TxnRequest): Promise<TxnResponse> => {
+    onLate();
     const arrivesMs = timeoutMs + random.next() * LATEST_MS;
     clock.after(arrivesMs, () => void client.txn(request).catch(() => undefined));
     return new Promise((_resolve, reject) => {

@@ -1,10 +1,15 @@
-/** `npm run sim -- --seeds N --seed S`: simulates N seeds from S on; each prints its hash, a failed one its last lines. */
+/** `npm run sim -- --seeds N --seed S [--faults W10,L05]`: simulates N seeds from S on; each prints its hash, a failed one its last lines. */
 import { parseArgs } from "node:util";
+import { UserError } from "../../src/runtime/user-error.ts";
+import { Coverage } from "./coverage.ts";
+import { DRAWN, ROWS, rowsOf } from "./faults/table.ts";
+import { KNOWN_FAILING } from "./known-failing.ts";
 import { simulate } from "./simulation.ts";
 
 const EXIT_BAD_INPUT = 2;
 const DEFAULT_SEEDS = "50";
 const SHOWN_VIOLATIONS = 10;
+const USAGE = "usage: --seeds N --seed S [--faults W10,L05] [--trace] | --list";
 
 function print(line: string): void {
   process.stdout.write(`${line}\n`);
@@ -13,42 +18,73 @@ function print(line: string): void {
 function wholeNumber(flag: string, text: string): number {
   const value = Number(text);
   if (Number.isSafeInteger(value) && value >= 1) return value;
-  process.stderr.write(`sim: --${flag} ${text}: must be a whole number from 1; such as --seeds 50 --seed 1\n`);
-  process.exit(EXIT_BAD_INPUT);
+  throw new UserError(`--${flag} ${text}: must be a whole number from 1; such as --seeds 50 --seed 1`);
 }
 
-function flags(): { readonly seeds: number; readonly first: number } {
+function flags() {
   const options = {
     seeds: { type: "string", default: DEFAULT_SEEDS },
     seed: { type: "string", default: "1" },
+    faults: { type: "string" },
+    trace: { type: "boolean", default: false },
+    list: { type: "boolean", default: false },
   } as const;
-  try {
-    const { values } = parseArgs({ options });
-    return { seeds: wholeNumber("seeds", values.seeds), first: wholeNumber("seed", values.seed) };
-  } catch (error) {
-    process.stderr.write(`sim: ${error instanceof Error ? error.message : error}; usage: --seeds N --seed S\n`);
-    process.exit(EXIT_BAD_INPUT);
-  }
+  const { values } = parseArgs({ options });
+  return {
+    seeds: wholeNumber("seeds", values.seeds),
+    first: wholeNumber("seed", values.seed),
+    rows: values.faults === undefined ? DRAWN : rowsOf(values.faults),
+    trace: values.trace,
+    list: values.list,
+  };
 }
 
-async function main(): Promise<number> {
-  const { seeds, first } = flags();
+function list(): number {
+  for (const { id, title, weight } of ROWS) {
+    const failing = KNOWN_FAILING.get(id);
+    print(`${id}  ${weight}  ${title}${failing === undefined ? "" : ` (not drawn: ${failing})`}`);
+  }
+  return 0;
+}
+
+async function run({ seeds, first, rows, trace }: ReturnType<typeof flags>): Promise<number> {
   const started = performance.now();
+  const coverage = new Coverage(rows);
   let failed = 0;
   let virtualMs = 0;
   for (let seed = first; seed < first + seeds; seed++) {
-    const { hash, lines, violations, tail, virtualMs: took } = await simulate(seed);
+    const outcome = await simulate(seed, { rows, ...(trace && { onLine: print }) });
+    const { hash, lines, violations, tail, virtualMs: took, faults } = outcome;
     virtualMs += took;
-    print(`seed ${seed} ${hash.slice(0, 16)} ${lines} lines ${violations.length === 0 ? "ok" : "FAILED"}`);
+    coverage.add(outcome);
+    const verdict = violations.length === 0 ? "ok" : "FAILED";
+    print(`seed ${seed} ${hash.slice(0, 16)} ${lines} lines ${verdict} ${[...faults.keys()].sort().join(",")}`);
     if (violations.length === 0) continue;
     failed++;
     for (const line of violations.slice(0, SHOWN_VIOLATIONS)) print(`  ${line}`);
-    for (const line of tail) print(`    ${line}`);
+    if (!trace) for (const line of tail) print(`    ${line}`);
   }
   const seconds = (performance.now() - started) / 1000;
-  print(`${Math.round(virtualMs / 1000)} virtual seconds in ${seconds.toFixed(1)} s`);
-  print(`${seeds - failed} passed, ${failed} failed`);
-  return failed === 0 ? 0 : 1;
+  for (const line of coverage.lines()) print(line);
+  const faults = coverage.faults();
+  for (const line of faults) print(line);
+  print(
+    `${Math.round(virtualMs / 1000)} virtual seconds in ${seconds.toFixed(1)} s, ${(seeds / seconds).toFixed(1)} seeds/s`,
+  );
+  print(`${seeds - failed} passed, ${failed + faults.length} failed`);
+  return failed + faults.length === 0 ? 0 : 1;
+}
+
+async function main(): Promise<number> {
+  try {
+    const given = flags();
+    return given.list ? list() : await run(given);
+  } catch (error) {
+    const bad = error instanceof UserError || (error instanceof TypeError && "code" in error);
+    if (!bad) throw error;
+    process.stderr.write(`sim: ${error.message}${error instanceof UserError ? "" : `; ${USAGE}`}\n`);
+    return EXIT_BAD_INPUT;
+  }
 }
 
 process.exitCode = await main();

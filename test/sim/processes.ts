@@ -1,10 +1,13 @@
-/** The real programs, started and killed: nothing of a killed one reaches an etcd any more. */
+/** The real programs, started, stopped and killed: nothing of a killed one reaches an etcd any more. */
+import type { Disk, DiskError } from "../../src/disk/door.ts";
+import { type DiskOperation, faultyDisk } from "../../src/disk/faulty.ts";
 import { MemoryDisk } from "../../src/disk/memory.ts";
 import type { MemoryKernel } from "../../src/kernel/memory.ts";
 import { MemoryNetwork } from "../../src/kernel/memory-network.ts";
 import { type ConnectEtcd, type KvClient, KvError } from "../../src/kv/client.ts";
 import { Mirror } from "../../src/mirror/mirror.ts";
-import type { MirrorLimits } from "../../src/mirror/remote.ts";
+import type { MirrorLimits, NewBreaker } from "../../src/mirror/remote.ts";
+import type { MirrorStatus } from "../../src/model/status.ts";
 import { Agent } from "../../src/programs/agent/agent.ts";
 import { agentSettings } from "../../src/programs/agent/settings.ts";
 import { Breaker } from "../../src/runtime/breaker.ts";
@@ -14,40 +17,29 @@ import type { Random } from "../../src/runtime/random.ts";
 import { readSettings } from "../../src/runtime/settings.ts";
 import type { VirtualClock } from "../support/virtual-clock.ts";
 import { lateTxns, type Warp } from "./doors.ts";
+import { LEASE_TTL_SECONDS, LIMITS, TIMEOUT_MS } from "./limits.ts";
+import type { Link } from "./link.ts";
 import type { SimCluster } from "./sim-cluster.ts";
+import { Suspension } from "./suspension.ts";
 
+/** How often holds are noted. */
+export const HOLDS_INTERVAL_MS = 500;
 const DIRECTORY = "/etc/mesh";
-const TIMEOUT_MS = 1_000;
-export const LEASE_TTL_SECONDS = 4;
 
-const LIMITS: MirrorLimits = {
-  pageSize: 5,
-  maxConcurrentLists: 2,
-  maxRemoteKeys: 10_000,
-  maxRemoteBytes: 16 * 1024 * 1024,
-  progressIntervalMs: 1_000,
-  progressTimeoutMs: 3_000,
-  suspectAfterMs: 5_000,
-  staleAfterMs: 60_000,
-  guardWindowMs: 10_000,
-  guardMinWithdrawals: 50,
-  guardPercent: 20,
-  holdConfirmMs: 20_000,
-  auditIntervalMs: 10_000,
-  checkpointIntervalMs: 1_000,
-  drainGraceMs: 5_000,
-  unreadyAfterMs: 30_000,
-  heartbeatTimeoutMs: 60_000,
-  backoff: { baseMs: 100, capMs: 1_000 },
-  redial: { baseMs: 100, capMs: 5_000 },
-};
+export interface DiskFault {
+  readonly operation: DiskOperation;
+  readonly code: DiskError["code"];
+}
 
+/** What mutants change. */
 export interface Warps {
-  /** The local etcd as mirrors see it. A new one for each process. */
-  readonly mirrorLocal: () => Warp;
-  readonly mirrorRemote: () => Warp;
+  /** The etcds as a mirror sees them; new ones for each process. */
+  readonly mirror: () => { readonly local: Warp; readonly remote: Warp };
   /** The local etcd as the agent sees it. */
   readonly agent: () => Warp;
+  readonly limits: Partial<MirrorLimits>;
+  readonly disk: (disk: Disk) => Disk;
+  readonly breaker: NewBreaker | undefined;
 }
 
 export interface World {
@@ -55,14 +47,16 @@ export interface World {
   readonly random: Random;
   readonly clusters: ReadonlyMap<string, SimCluster>;
   readonly warps: Warps;
-  /** Share of the mirrors' transactions that are late now. */
-  lateShare: number;
+  /** The way from the mirrors of one cluster to another's etcd. */
+  readonly link: (local: string, remote: string) => Link;
+  /** A connection was asked for. */
+  readonly dialled: (local: MirrorProcess, remote: string) => void;
 }
 
 abstract class SimProcess {
   readonly #clients: KvClient[] = [];
   protected readonly world: World;
-  protected readonly own: SimCluster;
+  readonly own: SimCluster;
   #life: AbortController | undefined;
   #ended: Promise<void> = Promise.resolve();
 
@@ -104,41 +98,140 @@ abstract class SimProcess {
 }
 
 export class MirrorProcess extends SimProcess {
-  readonly disk = new MemoryDisk();
-  mirror: Mirror | undefined;
+  readonly #disk = new MemoryDisk();
+  #mirror: Mirror | undefined;
+  #suspension = new Suspension();
+  /** Share of its transactions that are late now. */
+  lateShare = 0;
+  onLate: () => void = () => {};
+  /** `<remote> <kind>` -> when it was seen held last. */
+  readonly #heldMs = new Map<string, number>();
+  /** What is wrong with its directory. */
+  #diskFault: DiskFault | undefined;
 
   constructor(world: World, own: SimCluster) {
     super(world, own);
-    this.disk.makeDirectory(DIRECTORY);
-    for (const name of world.clusters.keys()) this.configure(name);
+    this.#disk.makeDirectory(DIRECTORY);
+    this.configureAll();
   }
+
+  get #files(): readonly string[] {
+    return [...this.world.clusters.keys()].filter((name) => this.#configured.has(name));
+  }
+
+  readonly #configured = new Set<string>();
 
   configure(name: string): void {
-    this.disk.put(`${DIRECTORY}/${name}`, `endpoints:\n- http://${name}:2379\n`);
+    this.#configured.add(name);
+    this.own.files.returned(name, this.world.clock.nowMs());
+    this.#disk.put(`${DIRECTORY}/${name}`, `endpoints:\n- http://${name}:2379\n`);
   }
 
+  configureAll(): void {
+    for (const name of this.world.clusters.keys()) this.configure(name);
+  }
+
+  /** One file goes; its remote may be drained when others stay. */
   unconfigure(name: string): void {
-    this.disk.remove(`${DIRECTORY}/${name}`);
+    this.#configured.delete(name);
+    this.#disk.remove(`${DIRECTORY}/${name}`);
+    const others = this.#files.filter((other) => other !== this.own.name);
+    if (others.length > 0) this.own.files.removed(name, this.world.clock.nowMs());
+  }
+
+  /** All files go at once. */
+  unconfigureAll(): void {
+    this.#configured.clear();
+    for (const name of this.world.clusters.keys()) this.#disk.remove(`${DIRECTORY}/${name}`);
+  }
+
+  /** The directory itself is gone, as before it is mounted. */
+  unmount(): void {
+    this.#disk.removeDirectory(DIRECTORY);
+  }
+
+  breakDisk(fault: DiskFault | undefined): void {
+    this.#diskFault = fault;
+  }
+
+  /** As SIGSTOP does. */
+  stop(): void {
+    this.#suspension.stop();
+  }
+
+  /** As SIGCONT does. */
+  continue(): void {
+    this.#suspension.resume();
+  }
+
+  override kill(): void {
+    super.kill();
+    this.continue();
+  }
+
+  get isStopped(): boolean {
+    return this.#suspension.stopped;
+  }
+
+  status(): Omit<MirrorStatus, "pid"> | undefined {
+    return this.alive ? this.#mirror?.status() : undefined;
+  }
+
+  /** Notes what is held now; called often enough to miss none that lasts. */
+  noteHolds(): void {
+    for (const { name, holds } of this.status()?.remotes ?? []) {
+      for (const { kind } of holds) this.#heldMs.set(`${name} ${kind}`, this.world.clock.nowMs());
+    }
+  }
+
+  /** Whether a kind of a remote was held at some time since then. */
+  wasHeld(remote: string, kind: string, sinceMs: number): boolean {
+    return (this.#heldMs.get(`${remote} ${kind}`) ?? Number.NEGATIVE_INFINITY) >= sinceMs - HOLDS_INTERVAL_MS;
+  }
+
+  /** Keys at a remote, or of the cache, that are refused or parked. */
+  setAside(remote: string): readonly string[] {
+    return (this.#mirror?.setAside(remote) ?? []).map(({ key }) => key);
   }
 
   protected run(signal: AbortSignal): Promise<void> {
-    const { clock, random, warps } = this.world;
-    const share = (): number => this.world.lateShare;
-    const late = lateTxns(this.client(this.own), { clock, random, share, timeoutMs: TIMEOUT_MS });
-    this.mirror = new Mirror({
+    const { clock: world, random, warps } = this.world;
+    const suspension = new Suspension();
+    this.#suspension = suspension;
+    const clock = suspension.clock(world);
+    const share = (): number => this.lateShare;
+    const late = lateTxns(this.client(this.own), {
+      ...{ clock: world, random, share, timeoutMs: TIMEOUT_MS },
+      onLate: () => this.onLate(),
+    });
+    const warp = warps.mirror();
+    const disk = faultyDisk(this.#disk, (operation) =>
+      this.#diskFault?.operation === operation ? this.#diskFault.code : undefined,
+    );
+    const connect: ConnectEtcd = ({ endpoints }) => {
+      const name = new URL(endpoints[0] ?? "").hostname;
+      const remote = this.world.clusters.get(name);
+      if (!remote) throw new KvError("unavailable", "no such host");
+      this.world.dialled(this, name);
+      const door = this.world.link(this.own.name, name).door(this.client(remote));
+      return warp.remote(suspension.client(door));
+    };
+    const mirror = new Mirror({
       own: { name: this.own.name, id: this.own.id },
       ownCidrs: [],
-      local: warps.mirrorLocal()(late),
-      connect: this.#connect,
-      disk: this.disk,
+      local: warp.local(suspension.client(late)),
+      connect,
+      disk: warps.disk(disk),
       configDirectory: DIRECTORY,
       configIntervalMs: 1_000,
       leaseTtlSeconds: LEASE_TTL_SECONDS,
-      newBreaker: (name, action) => {
-        const backoff = { baseMs: 500, capMs: 5_000 };
-        return new Breaker({ name, clock, random, failureThreshold: 3, backoff }, action);
-      },
-      limits: LIMITS,
+      newBreaker:
+        warps.breaker ??
+        ((name, action) => {
+          const backoff = { baseMs: 500, capMs: 5_000 };
+          return new Breaker({ name, clock, random, failureThreshold: 3, backoff }, action);
+        }),
+      limits: { ...LIMITS, ...warps.limits },
       timeouts: { timeoutMs: TIMEOUT_MS, keepaliveMs: 5_000, keepaliveTimeoutMs: 5_000 },
       clock,
       random,
@@ -146,14 +239,9 @@ export class MirrorProcess extends SimProcess {
       metrics: new Metrics(),
       signal,
     });
-    return this.mirror.run();
+    this.#mirror = mirror;
+    return mirror.run();
   }
-
-  readonly #connect: ConnectEtcd = ({ endpoints }) => {
-    const remote = this.world.clusters.get(new URL(endpoints[0] ?? "").hostname);
-    if (!remote) throw new KvError("unavailable", "no such host");
-    return this.world.warps.mirrorRemote()(this.client(remote));
-  };
 }
 
 export class AgentProcess extends SimProcess {

@@ -3,49 +3,70 @@
  * those of the mirror (docs/TESTING.md): checked at every accepted write, at every step, and after everything has healed.
  */
 import { MemoryKernel } from "../../src/kernel/memory.ts";
-import { RESERVED_IDENTITIES } from "../../src/model/identity.ts";
+import { every } from "../../src/runtime/clock.ts";
 import { seededRandom } from "../../src/runtime/random.ts";
-import { canaryKey } from "../../src/wire/keys.ts";
-import { RESOURCES } from "../../src/wire/resources.ts";
 import { VirtualClock } from "../support/virtual-clock.ts";
+import { Bounds } from "./checks/bounds.ts";
+import { checkHonesty } from "./checks/honesty.ts";
+import { Nodes } from "./checks/nodes.ts";
 import { sameClient } from "./doors.ts";
-import { heal, type Stage, strike } from "./faults.ts";
-import { type KernelView, viewKernel } from "./kernel-view.ts";
-import { AgentProcess, MirrorProcess, type Warps, type World } from "./processes.ts";
-import { AFFINITY, BACKEND_PORT, FRONTEND_PORT, SERVICES, SimCluster } from "./sim-cluster.ts";
+import type { FaultRow } from "./faults/row.ts";
+import { DRAWN } from "./faults/table.ts";
+import { Link } from "./link.ts";
+import { keepChanging } from "./load.ts";
+import { AgentProcess, HOLDS_INTERVAL_MS, MirrorProcess, type Warps, type World } from "./processes.ts";
+import { draw, Schedule } from "./schedule.ts";
+import { SimCluster } from "./sim-cluster.ts";
+import type { Stage } from "./stage.ts";
 import { Trace } from "./trace.ts";
-import { Truth, textOf } from "./truth.ts";
+import { Truth } from "./truth.ts";
 
 export const NO_WARPS: Warps = {
-  mirrorLocal: () => sameClient,
-  mirrorRemote: () => sameClient,
+  mirror: () => ({ local: sameClient, remote: sameClient }),
   agent: () => sameClient,
+  limits: {},
+  disk: (disk) => disk,
+  breaker: undefined,
 };
 
 export interface Outcome {
   readonly hash: string;
   readonly lines: number;
   readonly violations: readonly string[];
-  /** Names of the faults that struck, and how often. */
+  /** Ids of the faults that showed themselves, and how often. */
   readonly faults: ReadonlyMap<string, number>;
+  /** Changes between clusters at which nothing was wrong: what I8 was judged by. */
+  readonly samples: number;
   readonly virtualMs: number;
   readonly tail: readonly string[];
+}
+
+export interface SimulationOptions {
+  readonly warps?: Warps;
+  /** What faults are drawn from. */
+  readonly rows?: readonly FaultRow[];
+  /** Ends when this invariant is violated: for those who only want to know whether it is. */
+  readonly stopAt?: string;
+  /** Told every line of the trace. */
+  readonly onLine?: (line: string) => void;
 }
 
 const NAMES = ["amsterdam", "osaka", "virginia"] as const;
 /** The first cluster has two mirrors, so that leadership moves. */
 const MIRRORS = ["amsterdam", "amsterdam", "osaka", "virginia"] as const;
-const WARM_UP_MS = 10_000;
-const STEPS = 50;
+const WARM_UP_MS = 8_000;
+const STORY_MS = 45_000;
+/** Faults begin within this part of the story. */
+const BEGIN_WITHIN_MS = 38_000;
 const LONGEST_STEP_MS = 3_000;
-/** Everything must be right this long after everything works again. */
-const HEAL_MS = 40_000;
+/** Everything must be right this long after everything works again: a hold, a listing, an audit, the pauses between. */
+const HEAL_MS = 45_000;
 
-export async function simulate(seed: number, warps: Warps = NO_WARPS): Promise<Outcome> {
+export async function simulate(seed: number, options: SimulationOptions = {}): Promise<Outcome> {
   const clock = new VirtualClock();
   const restoreGlobals = clock.installGlobalTimers();
   try {
-    return await new Simulation(seed, clock, warps).run();
+    return await new Simulation(seed, clock, options).run();
   } finally {
     restoreGlobals();
   }
@@ -54,30 +75,63 @@ export async function simulate(seed: number, warps: Warps = NO_WARPS): Promise<O
 class Simulation {
   readonly #clock: VirtualClock;
   readonly #seed: number;
+  readonly #options: SimulationOptions;
   readonly #stage: Stage;
-  readonly #faults = new Map<string, number>();
+  readonly #bounds = new Bounds(() => this.#stage);
+  readonly #nodes: Nodes;
   readonly #over = new AbortController();
-  /** By cluster: what its node knew at the last look. */
-  readonly #views = new Map<string, KernelView>();
   readonly #trace: Trace;
 
-  constructor(seed: number, clock: VirtualClock, warps: Warps) {
+  constructor(seed: number, clock: VirtualClock, options: SimulationOptions) {
     this.#seed = seed;
     this.#clock = clock;
-    const trace = new Trace(clock);
-    this.#trace = trace;
-    const truths = new Map<string, Truth>();
-    const clusters = NAMES.map((name, index) => new SimCluster(name, index + 1, clock, trace, truths, new Truth(name)));
+    this.#options = options;
+    this.#trace = new Trace(clock, options.onLine);
+    const clusters = this.#newClusters();
     const byName = new Map(clusters.map((cluster) => [cluster.name, cluster]));
-    const world: World = { clock, random: seededRandom(seed + 1_000_003), clusters: byName, warps, lateShare: 0 };
+    const world = this.#newWorld(byName);
     const clusterOf = (name: string): SimCluster => byName.get(name) as SimCluster;
     this.#stage = {
       world,
       clusters,
-      trace,
+      trace: this.#trace,
       mirrors: MIRRORS.map((name) => new MirrorProcess(world, clusterOf(name))),
       agents: clusters.map((cluster) => new AgentProcess(world, cluster, new MemoryKernel())),
     };
+    this.#nodes = new Nodes(this.#stage);
+  }
+
+  #newClusters(): readonly SimCluster[] {
+    const clock = this.#clock;
+    const truths = new Map(NAMES.map((name) => [name as string, new Truth(name, clock)]));
+    const ids = new Map(NAMES.map((name, index) => [name as string, index + 1]));
+    const clusters: SimCluster[] = [];
+    const lag = (local: string, remote: string, saidMs: number): void => {
+      const of = (name: string): SimCluster => clusters.find((one) => one.name === name) as SimCluster;
+      this.#bounds.lag(of(local), of(remote), saidMs);
+    };
+    for (const [cluster, truth] of truths) {
+      const id = ids.get(cluster) ?? 0;
+      const common = { clock, trace: this.#trace, truths, ids };
+      clusters.push(
+        new SimCluster({ ...common, cluster, id, lag: (remote, saidMs) => lag(cluster, remote, saidMs) }, truth),
+      );
+    }
+    return clusters;
+  }
+
+  #newWorld(clusters: ReadonlyMap<string, SimCluster>): World {
+    const clock = this.#clock;
+    const random = seededRandom(this.#seed + 1_000_003);
+    const links = new Map<string, Link>();
+    const link = (local: string, remote: string): Link => {
+      const name = `${local} ${remote}`;
+      const found = links.get(name) ?? new Link(clock, random);
+      links.set(name, found);
+      return found;
+    };
+    const dialled: World["dialled"] = (mirror, remote) => this.#bounds.dialled(mirror, remote);
+    return { clock, random, clusters, warps: this.#options.warps ?? NO_WARPS, link, dialled };
   }
 
   async run(): Promise<Outcome> {
@@ -85,27 +139,45 @@ class Simulation {
     const random = seededRandom(this.#seed);
     for (const cluster of clusters) cluster.begin(this.#clock, this.#over.signal);
     for (const process of [...mirrors, ...agents]) process.start();
+    every(this.#clock, HOLDS_INTERVAL_MS, this.#over.signal, () => {
+      for (const mirror of mirrors) mirror.noteHolds();
+    });
     await this.#clock.advance(WARM_UP_MS);
     await this.#look();
-    for (let step = 0; step < STEPS; step++) {
-      const name = strike(this.#stage, random);
-      this.#faults.set(name, (this.#faults.get(name) ?? 0) + 1);
+    const rows = this.#options.rows ?? DRAWN;
+    const schedule = new Schedule(this.#stage, draw(this.#seed + 2_000_003, rows, BEGIN_WITHIN_MS));
+    const changing = new AbortController();
+    keepChanging(this.#stage, seededRandom(this.#seed + 3_000_017), changing.signal);
+    const endMs = this.#clock.nowMs() + STORY_MS;
+    while (this.#clock.nowMs() < endMs && !this.#mayStop) {
       await this.#clock.advance(random.next() * LONGEST_STEP_MS);
       await this.#look();
     }
-    heal(this.#stage);
-    await this.#clock.advance(HEAL_MS);
-    await this.#look();
-    this.#checkEnd();
+    changing.abort();
+    schedule.heal();
+    if (!this.#mayStop) await this.#heal();
     await this.#wind();
     return {
       hash: this.#trace.digest(),
       lines: this.#trace.lines,
       violations: this.#trace.violations,
-      faults: this.#faults,
+      faults: schedule.struck,
+      samples: this.#bounds.samples,
       virtualMs: this.#clock.nowMs(),
       tail: this.#trace.tail(),
     };
+  }
+
+  get #mayStop(): boolean {
+    const { stopAt } = this.#options;
+    return stopAt !== undefined && this.#trace.violations.some((line) => line.startsWith(`${stopAt}: `));
+  }
+
+  async #heal(): Promise<void> {
+    await this.#clock.advance(HEAL_MS);
+    await this.#look();
+    this.#nodes.checkEnd();
+    this.#bounds.checkLags();
   }
 
   async #wind(): Promise<void> {
@@ -115,101 +187,9 @@ class Simulation {
     if (this.#clock.pending > 0) this.#trace.violate("leak", `${this.#clock.pending} timers are left`);
   }
 
-  /** The maps of every node: nothing vanishes that its cluster did not withdraw, no slot leads nowhere. */
   async #look(): Promise<void> {
-    for (const agent of this.#stage.agents) {
-      const name = agent.pinDirectory.split("/").at(-1) ?? "";
-      const view = await viewKernel(agent.kernel, agent.pinDirectory);
-      const before = this.#views.get(name);
-      this.#views.set(name, view);
-      this.#trace.note(`${name} maps ${JSON.stringify([[...view.ipcache], [...view.services]])}`);
-      for (const slot of view.dangling) this.#trace.violate("P01", `${name}: ${slot} leads nowhere`);
-      if (before) this.#compare(name, before, view);
-    }
-  }
-
-  #compare(name: string, before: KernelView, view: KernelView): void {
-    for (const address of before.ipcache.keys()) {
-      if (view.ipcache.has(address)) continue;
-      const owner = this.#stage.clusters.find(({ id }) => address.startsWith(`10.${id}.`));
-      // A cache that was lost has no last good value of what its owner now says wrongly.
-      if (owner?.spokeNonsenseOf(address)) continue;
-      if (!owner?.truth.withdrawnAfter(`ip ${address}`, 0)) {
-        this.#trace.violate("I2", `${name}: ${address} left the ipcache though nobody withdrew it`);
-      }
-    }
-    for (const frontend of before.services.keys()) {
-      if (!view.services.has(frontend)) this.#trace.violate("I2", `${name}: frontend ${frontend} vanished`);
-    }
-  }
-
-  #checkEnd(): void {
-    const { clusters } = this.#stage;
-    for (const local of clusters) {
-      for (const remote of clusters) if (remote !== local) this.#checkCache(local, remote);
-      this.#checkMaps(local);
-    }
-  }
-
-  #checkCache(local: SimCluster, remote: SimCluster): void {
-    const cached = new Map<string, string>();
-    for (const { key, value, leaseId } of local.etcd.entries("cilium/cache/")) {
-      const parsed = Truth.nameOfCacheKey(key);
-      if (parsed?.cluster === remote.name) cached.set(parsed.name, textOf(value));
-      if (leaseId !== 0n) this.#trace.violate("lease", `${local.name}: ${key} hangs on a lease`);
-    }
-    this.#same("I1", `cache of ${remote.name} at ${local.name}`, remote.truth.now(), cached);
-    const synced = new Set(local.etcd.entries("cilium/synced/").map(({ key }) => key));
-    for (const { cacheCanary } of RESOURCES) {
-      const key = canaryKey(remote.name, cacheCanary);
-      if (!synced.has(key)) this.#trace.violate("I1", `${local.name}: no canary ${key}`);
-    }
-  }
-
-  #checkMaps(local: SimCluster): void {
-    const view = this.#views.get(local.name);
-    if (!view) return;
-    const ipcache = new Map<string, string>();
-    for (const cluster of this.#stage.clusters) {
-      for (const name of cluster.truth.now().keys()) {
-        const [kind, suffix = ""] = name.split(" ");
-        if (kind === "ip") ipcache.set(suffix, `${cluster.identity(0)}/${cluster.id}`);
-        const node = cluster === local ? RESERVED_IDENTITIES.host : RESERVED_IDENTITIES["remote-node"];
-        if (kind === "nodes") ipcache.set(cluster.nodeAddress, `${node}/${cluster.id}`);
-      }
-    }
-    this.#same("I1", `ipcache at ${local.name}`, ipcache, view.ipcache);
-    const services = new Map(
-      SERVICES.map((service) => [
-        `${local.frontend(service)}:${FRONTEND_PORT}`,
-        this.#backendsOf(local, service).join(" "),
-      ]),
-    );
-    const programmed = new Map([...view.services].map(([frontend, backends]) => [frontend, backends.join(" ")]));
-    this.#same("I1", `services at ${local.name}`, services, programmed);
-  }
-
-  /** What a client of `local` should reach: all clusters, or its own while it has some. */
-  #backendsOf(local: SimCluster, service: (typeof SERVICES)[number]): readonly string[] {
-    const of = (cluster: SimCluster): readonly string[] =>
-      (cluster.pods.get(service) ?? []).map((number) => `${cluster.address(number)}:${BACKEND_PORT}`);
-    const own = of(local);
-    const all = AFFINITY[service] === "local" && own.length > 0 ? own : this.#stage.clusters.flatMap(of);
-    return [...all].sort();
-  }
-
-  #same(
-    invariant: string,
-    what: string,
-    expected: ReadonlyMap<string, string>,
-    actual: ReadonlyMap<string, string>,
-  ): void {
-    for (const [key, value] of expected) {
-      if (actual.get(key) === value) continue;
-      const seen = actual.has(key) ? actual.get(key) : "nothing";
-      this.#trace.violate(invariant, `${what}: ${key} should be ${value}, is ${seen}`);
-    }
-    for (const key of actual.keys())
-      if (!expected.has(key)) this.#trace.violate(invariant, `${what}: ${key} is a ghost`);
+    await this.#nodes.look();
+    checkHonesty(this.#stage);
+    this.#bounds.checkQueues();
   }
 }

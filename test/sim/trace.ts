@@ -11,14 +11,18 @@ export class Trace {
   readonly violations: string[] = [];
   lines = 0;
 
-  constructor(clock: Clock) {
+  readonly #onLine: ((line: string) => void) | undefined;
+
+  constructor(clock: Clock, onLine?: (line: string) => void) {
     this.#clock = clock;
+    this.#onLine = onLine;
   }
 
   note(text: string): void {
     const line = `${Math.round(this.#clock.nowMs() * 1000)} ${text}`;
     this.#hash.update(`${line}\n`);
     this.lines++;
+    this.#onLine?.(line);
     this.#last.push(line);
     if (this.#last.length > KEPT_LINES) this.#last.shift();
   }

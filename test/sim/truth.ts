@@ -1,10 +1,18 @@
-/** What a cluster ever said of itself: the judge of every mirrored value. */
-import { parseCacheKey, RESOURCES } from "../../src/wire/resources.ts";
+/**
+ * What a cluster's etcd ever held of its own state: the judge of every mirrored value. Lies (values that others must refuse) are registered apart
+ * and are never part of it.
+ */
+import type { Clock } from "../../src/runtime/clock.ts";
+import { parseCacheKey, RESOURCES, type ResourceKind } from "../../src/wire/resources.ts";
 
-interface Said {
+export interface Said {
+  /** Rises over all names, also over a restore. */
   readonly version: number;
-  /** Absent: withdrawn. */
+  readonly atMs: number;
+  /** Absent: the etcd does not hold it any more. */
   readonly text?: string;
+  /** Gone with the etcd's data: nobody withdrew it. */
+  readonly lost?: true;
 }
 
 /** Bytes as text that can be compared. */
@@ -14,11 +22,25 @@ export function textOf(bytes: Uint8Array): string {
 
 export class Truth {
   readonly cluster: string;
+  readonly #clock: Clock;
   readonly #history = new Map<string, Said[]>();
+  /** Kind -> when config and canary last stood together; Infinity: they do. */
+  readonly #completeMs = new Map<ResourceKind, number>();
+  /** Values that were put into the etcd and that no mirror may write. */
+  readonly lies = new Set<string>();
+  /** Until when watches of this cluster may have lost something without a word: only an audit finds that. */
+  silentUntilMs = Number.NEGATIVE_INFINITY;
+  /** When the drain marker was put, and when it went. */
+  readonly #drains: { readonly fromMs: number; untilMs: number }[] = [];
+  /** Node address -> when it was withdrawn last. */
+  readonly #nodesGone = new Map<string, number>();
+  /** When the etcd last became another one. */
+  restartedMs = Number.NEGATIVE_INFINITY;
   #version = 0;
 
-  constructor(cluster: string) {
+  constructor(cluster: string, clock: Clock) {
     this.cluster = cluster;
+    this.#clock = clock;
   }
 
   /** `<kind> <suffix>` of a state key, or undefined when it is not mirrored. */
@@ -35,24 +57,116 @@ export class Truth {
     return parsed && { cluster: parsed.cluster, name: `${parsed.kind} ${parsed.suffix}` };
   }
 
-  say(name: string, value: Uint8Array | undefined): void {
+  /** The etcd holds `text` from now on; undefined: it was withdrawn. */
+  say(name: string, text: string | undefined): void {
+    if (text !== undefined && this.lies.has(text)) return;
+    if (text === undefined && this.#last(name)?.text === undefined) return;
+    this.#add(name, text === undefined ? {} : { text });
+  }
+
+  /** The etcd is another one, or went back in time: this is what it holds. */
+  restart(standing: ReadonlyMap<string, string>): void {
+    this.restartedMs = this.#clock.nowMs();
+    for (const [name, text] of standing) this.say(name, text);
+    for (const name of this.#history.keys()) {
+      if (!standing.has(name) && this.#last(name)?.text !== undefined) this.#add(name, { lost: true });
+    }
+  }
+
+  #add(name: string, what: Pick<Said, "text" | "lost">): void {
     const said = this.#history.get(name) ?? [];
     this.#history.set(name, said);
     this.#version++;
-    said.push({ version: this.#version, ...(value && { text: textOf(value) }) });
+    said.push({ version: this.#version, atMs: this.#clock.nowMs(), ...what });
   }
 
-  /** When `text` was said under `name`; undefined: never. Every value is said once only. */
-  versionOf(name: string, text: string): number | undefined {
-    return this.#history.get(name)?.find((said) => said.text === text)?.version;
+  #last(name: string): Said | undefined {
+    return this.#history.get(name)?.at(-1);
   }
 
-  /** Whether `name` was withdrawn after `version`. */
-  withdrawnAfter(name: string, version: number): boolean {
-    return this.#history.get(name)?.some((said) => said.text === undefined && said.version > version) === true;
+  /** Whether config and canary of a kind stand. */
+  complete(kind: ResourceKind, stands: boolean): void {
+    const before = this.#completeMs.get(kind);
+    if (stands) this.#completeMs.set(kind, Number.POSITIVE_INFINITY);
+    else if (before === Number.POSITIVE_INFINITY) this.#completeMs.set(kind, this.#clock.nowMs());
   }
 
-  /** What stands now. */
+  /** When config and canary of a kind last stood. */
+  lastCompleteMs(kind: ResourceKind): number {
+    return Math.min(this.#completeMs.get(kind) ?? Number.NEGATIVE_INFINITY, this.#clock.nowMs());
+  }
+
+  /** What stands under the name now. */
+  standing(name: string): Said | undefined {
+    const last = this.#last(name);
+    return last?.text === undefined ? undefined : last;
+  }
+
+  /** Since when nothing stands under the name; undefined: something does, or never did. */
+  absence(name: string): Said | undefined {
+    const last = this.#last(name);
+    return last?.text === undefined ? last : undefined;
+  }
+
+  /** When `text` was said last under `name`; undefined: never. */
+  said(name: string, text: string): Said | undefined {
+    return this.#history.get(name)?.findLast((said) => said.text === text);
+  }
+
+  /** Everything that stood under the name at some time since then. */
+  textsSince(name: string, sinceMs: number): readonly string[] {
+    const said = this.#history.get(name) ?? [];
+    const stood = said.filter((_, index) => (said[index + 1]?.atMs ?? Number.POSITIVE_INFINITY) > sinceMs);
+    return stood.flatMap(({ text }) => text ?? []);
+  }
+
+  /** The first thing that was said of `name` after `version`. */
+  next(name: string, version: number): Said | undefined {
+    return this.#history.get(name)?.find((said) => said.version > version);
+  }
+
+  /** The last withdrawal of `name` after `version`: by somebody, not by a loss of data. */
+  withdrawal(name: string, version: number): Said | undefined {
+    return this.#history
+      .get(name)
+      ?.findLast((said) => said.text === undefined && said.lost !== true && said.version > version);
+  }
+
+  silentUntil(untilMs: number): void {
+    this.silentUntilMs = Math.max(this.silentUntilMs, untilMs);
+  }
+
+  drain(stands: boolean): void {
+    const last = this.#drains.at(-1);
+    const nowMs = this.#clock.nowMs();
+    if (last) last.untilMs = Math.min(last.untilMs, nowMs);
+    if (stands) this.#drains.push({ fromMs: nowMs, untilMs: Number.POSITIVE_INFINITY });
+  }
+
+  /** Whether what was withdrawn then was told to be meant, then or later. */
+  drainedAt(atMs: number): boolean {
+    return this.#drains.some(({ untilMs }) => untilMs >= atMs);
+  }
+
+  nodeWithdrawn(address: string): void {
+    this.#nodesGone.set(address, this.#clock.nowMs());
+  }
+
+  /** Whether a node with that address went, no longer than a window before. */
+  nodeGone(address: string, atMs: number, windowMs: number): boolean {
+    return (this.#nodesGone.get(address) ?? Number.NEGATIVE_INFINITY) >= atMs - windowMs;
+  }
+
+  /** Whether the data was lost at some time since `version`. */
+  wasLost(name: string, version: number): boolean {
+    return this.#history.get(name)?.some((said) => said.lost === true && said.version > version) === true;
+  }
+
+  wasSaid(name: string): boolean {
+    return this.#history.has(name);
+  }
+
+  /** What stands now: name -> text. */
   now(): ReadonlyMap<string, string> {
     const standing = new Map<string, string>();
     for (const [name, said] of this.#history) {
@@ -62,7 +176,8 @@ export class Truth {
     return standing;
   }
 
-  names(kind: string): readonly string[] {
-    return [...this.#history.keys()].filter((name) => name.startsWith(`${kind} `));
+  /** Every name there ever was. */
+  names(): Iterable<string> {
+    return this.#history.keys();
   }
 }

@@ -1,0 +1,170 @@
+/** Whether a deletion, or an emptied value, may be believed: the rules of I2 and I4, stated without a look at how the mirror keeps them. */
+import { checkpointKey } from "../../../src/wire/keys.ts";
+import type { ResourceKind } from "../../../src/wire/resources.ts";
+import { KNOWN_HOLES } from "../known-failing.ts";
+import { LIMITS } from "../limits.ts";
+import type { Truth } from "../truth.ts";
+
+/** Writes that were queued before a file was put back may still land this much later. */
+const LATE_MS = 20_000;
+/** The guard counts when it hears of a withdrawal: after it happened, before it is written. What is near by both times was counted together. */
+const WINDOW_MS = LIMITS.guardWindowMs / 2;
+
+const CHECKPOINTS = checkpointKey("");
+/** A checkpoint is of the moment at which a proof was asked for. */
+const CHECKPOINT_SLACK_MS = 2_000;
+
+/** When a remote's file was absent in a mirror's directory while others were there. */
+export class RemovedFiles {
+  readonly #spans = new Map<string, { fromMs: number; untilMs: number }[]>();
+
+  removed(remote: string, atMs: number): void {
+    const spans = this.#spans.get(remote) ?? [];
+    this.#spans.set(remote, spans);
+    spans.push({ fromMs: atMs, untilMs: Number.POSITIVE_INFINITY });
+  }
+
+  returned(remote: string, atMs: number): void {
+    for (const span of this.#spans.get(remote) ?? []) span.untilMs = Math.min(span.untilMs, atMs);
+  }
+
+  /** Whether the remote's state may be taken out of the cache. */
+  mayDrain(remote: string, nowMs: number): boolean {
+    return (this.#spans.get(remote) ?? []).some(
+      ({ fromMs, untilMs }) => fromMs + LIMITS.drainGraceMs <= nowMs && nowMs <= untilMs + LATE_MS,
+    );
+  }
+}
+
+/** A value as a test reads it: no decoder of the product. */
+export function readJson(text: string): Readonly<Record<string, unknown>> {
+  return JSON.parse(Buffer.from(text, "latin1").toString("utf8")) as Record<string, unknown>;
+}
+
+/** What users lose when the value goes: the value itself, or its backends. */
+export function lossesOf(kind: ResourceKind, text: string): ReadonlySet<string> {
+  if (kind !== "services") return new Set(["it"]);
+  const { backends, shared } = readJson(text);
+  return new Set(shared === true && typeof backends === "object" && backends !== null ? Object.keys(backends) : []);
+}
+
+export function weightOf(kind: ResourceKind, text: string): number {
+  return lossesOf(kind, text).size;
+}
+
+export interface Withdrawal {
+  readonly kind: ResourceKind;
+  readonly name: string;
+  /** What the cache held. */
+  readonly text: string;
+  /** What it holds now; absent: the key is gone. */
+  readonly left?: string;
+  /** Of the value that it held. */
+  readonly version: number;
+}
+
+interface Counted {
+  readonly saidMs: number;
+  readonly writtenMs: number;
+  readonly weight: number;
+}
+
+/** Of one local cluster: judges what is taken out of its cache. */
+export class Withdrawals {
+  readonly files: RemovedFiles;
+  /** `<leader> <remote> <kind>` -> what was believed at once. */
+  /** Remote -> when it was last written how far it was followed. */
+  readonly #checkpoints = new Map<string, number>();
+  readonly #leaders = new Map<string, number>();
+  readonly #believed = new Map<string, Counted[]>();
+
+  constructor(files: RemovedFiles) {
+    this.files = files;
+  }
+
+  /** A leader wrote something. */
+  wrote(leader: string, key: string, nowMs: number): void {
+    this.#ledSinceMs(leader, nowMs);
+    if (key.startsWith(CHECKPOINTS)) this.#checkpoints.set(key.slice(CHECKPOINTS.length), nowMs);
+  }
+
+  /** What is wrong with it, or undefined. `standing`: weight of all that was cached of the kind before. */
+  judge(withdrawal: Withdrawal, truth: Truth, leader: string, standing: number, nowMs: number): string | undefined {
+    const { kind, name, version, left } = withdrawal;
+    if (left === undefined && this.files.mayDrain(truth.cluster, nowMs)) return undefined;
+    const said = left === undefined ? this.#gone(truth, name, version) : truth.said(name, left);
+    if (said === undefined) return `deleted though ${truth.cluster} never withdrew it`;
+    if (this.#confirmed(kind, said, truth, nowMs)) return undefined;
+    if (this.#excused(withdrawal, said.atMs, truth)) return undefined;
+    if (said.lost) {
+      if (this.#overlooked(withdrawal, said.atMs, truth, leader, nowMs)) return undefined;
+      return `deleted ${Math.round(nowMs - said.atMs)} ms after ${truth.cluster} lost it: nobody withdrew it`;
+    }
+    const weight = this.#weight(withdrawal, truth, nowMs);
+    const counted = { saidMs: said.atMs, writtenMs: nowMs, weight };
+    return this.#count(kind, counted, `${leader} ${truth.cluster} ${kind}`, standing);
+  }
+
+  /** When a leader wrote first. */
+  #ledSinceMs(leader: string, nowMs: number): number {
+    const sinceMs = this.#leaders.get(leader) ?? nowMs;
+    this.#leaders.set(leader, sinceMs);
+    return sinceMs;
+  }
+
+  /** The withdrawal that allows it: of today, or of a while ago if the key came again. */
+  #gone(truth: Truth, name: string, version: number) {
+    const absence = truth.absence(name);
+    if (absence && absence.version > version && !absence.lost) return absence;
+    return truth.withdrawal(name, version) ?? (absence && absence.version > version ? absence : undefined);
+  }
+
+  /** It has been gone for as long as a hold lasts, and the remote called its state complete since. */
+  #confirmed(kind: ResourceKind, said: { readonly atMs: number }, truth: Truth, nowMs: number): boolean {
+    return Math.min(nowMs, truth.lastCompleteMs(kind)) - said.atMs >= LIMITS.holdConfirmMs;
+  }
+
+  /** The remote said that it goes on purpose, or the address went with its node. */
+  #excused({ kind, text }: Withdrawal, saidMs: number, truth: Truth): boolean {
+    if (truth.drainedAt(saidMs)) return true;
+    if (kind !== "ip") return false;
+    const { HostIP } = readJson(text);
+    return typeof HostIP === "string" && truth.nodeGone(HostIP, saidMs, LIMITS.guardWindowMs);
+  }
+
+  /** Losses that the shipped code does not see for what they are. */
+  #overlooked({ name, text }: Withdrawal, lostMs: number, truth: Truth, leader: string, nowMs: number): boolean {
+    if (KNOWN_HOLES.forgottenHold && this.#ledSinceMs(leader, nowMs) > lostMs) return true;
+    const witnessedMs = this.#checkpoints.get(truth.cluster) ?? Number.NEGATIVE_INFINITY;
+    return KNOWN_HOLES.resumedBehind && (truth.said(name, text)?.atMs ?? 0) >= witnessedMs - CHECKPOINT_SLACK_MS;
+  }
+
+  /** How much goes now that did not go long ago. Backends that come in the place of others count against those. */
+  #weight({ kind, name, text, left }: Withdrawal, truth: Truth, nowMs: number): number {
+    const lost = lossesOf(kind, text);
+    if (left === undefined) return lost.size;
+    const kept = lossesOf(kind, left);
+    const version = truth.said(name, text)?.version ?? 0;
+    if (KNOWN_HOLES.forgottenWeight && truth.wasLost(name, version)) return 0;
+    const superseded = truth.next(name, version);
+    if (KNOWN_HOLES.growingHold && superseded && nowMs - superseded.atMs >= LIMITS.holdConfirmMs) return 0;
+    const recent = truth.textsSince(name, nowMs - LIMITS.holdConfirmMs).map((one) => lossesOf(kind, one));
+    const fresh = [...lost].filter((one) => !kept.has(one) && recent.some((backends) => backends.has(one)));
+    return Math.min(fresh.length, Math.max(0, lost.size - kept.size));
+  }
+
+  #count(kind: ResourceKind, counted: Counted, group: string, standing: number): string | undefined {
+    const believed = this.#believed.get(group) ?? [];
+    this.#believed.set(group, believed);
+    const isNear = (one: Counted): boolean =>
+      Math.abs(one.saidMs - counted.saidMs) <= WINDOW_MS && counted.writtenMs - one.writtenMs <= WINDOW_MS;
+    const near = believed.filter(isNear);
+    const before = near.reduce((sum, one) => sum + one.weight, 0);
+    believed.push(counted);
+    const share = ((standing + before) * LIMITS.guardPercent) / 100;
+    const most = Math.max(LIMITS.guardMinWithdrawals, share);
+    const { weight } = counted;
+    if (weight === 0 || before + weight <= most) return undefined;
+    return `withdrawal ${before + weight} of ${kind} within ${WINDOW_MS} ms: more than ${most} are to be held`;
+  }
+}

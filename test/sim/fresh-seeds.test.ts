@@ -1,0 +1,44 @@
+import assert from "node:assert/strict";
+import { randomInt } from "node:crypto";
+import { test } from "node:test";
+import { DRAWN, ROWS, rowsOf } from "./faults/table.ts";
+import { KNOWN_FAILING } from "./known-failing.ts";
+import { draw } from "./schedule.ts";
+import { assertHolds } from "./seeds.ts";
+import { simulate } from "./simulation.ts";
+
+const SEEDS = 20;
+const FIXED_SEEDS = 200;
+
+test(`${SEEDS} seeds that nobody ever ran`, async (t) => {
+  const seeds = Array.from({ length: SEEDS }, () => randomInt(FIXED_SEEDS, 2 ** 31));
+  t.diagnostic(`seeds ${seeds.join(" ")}`);
+  for (const seed of seeds) assertHolds(seed, await simulate(seed));
+});
+
+test(`every row is drawn in at least two of the ${FIXED_SEEDS} fixed seeds`, () => {
+  const drawn = new Map(DRAWN.map(({ id }) => [id, 0]));
+  for (let seed = 1; seed <= FIXED_SEEDS; seed++) {
+    for (const { row } of draw(seed, DRAWN, 1)) drawn.set(row.id, (drawn.get(row.id) ?? 0) + 1);
+  }
+  assert.deepEqual(
+    [...drawn].filter(([, times]) => times < 2),
+    [],
+  );
+});
+
+test("ids are those of the catalogue, once each; what is known to fail is left out of the draw but can be asked for", () => {
+  assert.equal(new Set(ROWS.map(({ id }) => id)).size, ROWS.length);
+  for (const { id } of ROWS) assert.match(id, /^[A-Z]\d\d[b]?$/);
+  for (const id of KNOWN_FAILING.keys()) {
+    assert.equal(
+      DRAWN.some((row) => row.id === id),
+      false,
+    );
+    assert.deepEqual(
+      rowsOf(id).map((row) => row.id),
+      [id],
+    );
+  }
+  assert.throws(() => rowsOf("W10,W99"), /--faults W10,W99: there is no fault W99; --list shows them/);
+});
