@@ -31,6 +31,8 @@ export class Claims {
   /** Where an operator says that a remote's addresses lie. */
   readonly #allowed = new Map<string, AddressSet>();
 
+  #freed = false;
+
   /** @param ownCidrs ranges of ours that no node declares, such as that of services. */
   constructor(own: Cluster, ownCidrs: readonly string[] = []) {
     this.#own = own;
@@ -77,6 +79,7 @@ export class Claims {
 
   /** Nothing of the cluster is left. */
   release(name: string): void {
+    this.#freed = true;
     this.#idOf.delete(name);
     this.#territories.delete(name);
   }
@@ -98,6 +101,13 @@ export class Claims {
     return undefined;
   }
 
+  /** Whether something that was claimed has been free since this was last asked: others may have been refused because of it. */
+  takeFreed(): boolean {
+    const freed = this.#freed;
+    this.#freed = false;
+    return freed;
+  }
+
   /** What is asked for one remote. */
   ownership(remote: string): Ownership {
     return {
@@ -106,7 +116,9 @@ export class Claims {
         if (kind === "nodes") this.#territory(remote).set(suffix, value as Node);
       },
       gone: (kind, suffix) => {
-        if (kind === "nodes") this.#territory(remote).delete(suffix);
+        if (kind !== "nodes") return;
+        this.#territory(remote).delete(suffix);
+        this.#freed = true;
       },
     };
   }

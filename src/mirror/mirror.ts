@@ -48,6 +48,7 @@ export interface MirrorOptions {
 }
 
 const GAUGES_INTERVAL_MS = 1_000;
+const FREED_INTERVAL_MS = 1_000;
 /** Our own nodes change seldom, and are only asked to know what remotes may not claim. */
 const OWN_NODES_INTERVAL_MS = 30_000;
 const OWN_UNREAD =
@@ -98,6 +99,7 @@ export class Mirror {
     every(clock, GAUGES_INTERVAL_MS, signal, () => {
       gauges.show(this.status(), this.ready().ready, this.#publisher?.depths ?? new Map());
     });
+    every(clock, FREED_INTERVAL_MS, signal, () => this.#judgeAgain());
     const directory = watchDirectory(
       {
         disk,
@@ -190,13 +192,17 @@ export class Mirror {
     return remote;
   }
 
+  /** What a remote was refused because another had claimed it may be its own now. */
+  #judgeAgain(): void {
+    if (!this.#claims.takeFreed()) return;
+    for (const remote of this.#remotes.values()) remote.listAgain("foreign-address", "an address that another claimed is free");
+  }
+
   /** Nothing of a removed remote is left. */
   #forget(name: string): void {
     this.#remotes.get(name)?.stop();
     this.#remotes.delete(name);
     this.#claims.release(name);
-    // What it held may be claimed by those who were refused.
-    for (const remote of this.#remotes.values()) remote.listAgain(`${name} is gone`);
     this.#options.log.info({ remote: name }, "removed remote drained");
   }
 

@@ -109,6 +109,7 @@ export class Remote {
   #absence: Absence = { kind: "missing", line: "no configuration file: its state stays as it is and ages" };
   #absentSinceMs: number;
   #session: Session | undefined;
+  #listAgainFromMs = 0;
   #checkpoint: Checkpoint | undefined;
   #resume: ResumePoint | undefined;
   #checkpointWritten = { witnesses: "", atMs: Number.NEGATIVE_INFINITY };
@@ -175,9 +176,12 @@ export class Remote {
     return { ...this.record.status(clock.nowMs(), limits, this.#breaker), configured: this.isConfigured };
   }
 
-  /** What was refused may be right now: the remote is listed again, if anything of it is refused. */
-  listAgain(reason: string): void {
-    if (this.record.setAside().length > 0) this.#session?.restart(reason);
+  /** What was refused for this reason may be right now: it is listed again. Not more often than it is audited: others must not keep it busy. */
+  listAgain(reason: string, because: string): void {
+    const nowMs = this.#options.clock.nowMs();
+    if (nowMs < this.#listAgainFromMs || !this.record.setAside().some((value) => value.reason === reason)) return;
+    this.#listAgainFromMs = nowMs + this.#options.limits.auditIntervalMs;
+    this.#session?.restart(because);
   }
 
   /** Whether a first try has ended, well or not. */
