@@ -45,8 +45,8 @@ export interface SimulationOptions {
   readonly warps?: Warps;
   /** What faults are drawn from. */
   readonly rows?: readonly FaultRow[];
-  /** Ends when this invariant is violated: for those who only want to know whether it is. */
-  readonly stopAt?: string;
+  /** Ends with a violation like this: for those who only want to know whether there is one. */
+  readonly stopAt?: RegExp;
   /** Told every line of the trace. */
   readonly onLine?: (line: string) => void;
 }
@@ -170,7 +170,7 @@ class Simulation {
 
   get #mayStop(): boolean {
     const { stopAt } = this.#options;
-    return stopAt !== undefined && this.#trace.violations.some((line) => line.startsWith(`${stopAt}: `));
+    return stopAt !== undefined && this.#trace.violations.some((line) => stopAt.test(line));
   }
 
   async #heal(): Promise<void> {

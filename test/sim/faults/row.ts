@@ -35,15 +35,6 @@ export function row(id: string, title: string, begin: FaultRow["begin"], weight 
   return { id, title, weight, begin };
 }
 
-/** Something done once. */
-export function once(act: (scene: Scene) => void): FaultRow["begin"] {
-  return (scene) => {
-    act(scene);
-    scene.hit();
-    return () => undefined;
-  };
-}
-
 export function nothing(): void {}
 
 /** The ways from all others to a cluster's etcd. */

@@ -10,6 +10,8 @@ export interface Mutant {
   readonly warps: Warps;
   /** One that is known to catch it. */
   readonly seed: number;
+  /** For a defence behind another one, which has to be off as well: faults that only this one withstands, and what shows that it does not. */
+  readonly focus?: { readonly faults: string; readonly evidence: RegExp };
 }
 
 export function mutant(name: string, invariant: string, seed: number, warps: Partial<Warps>): Mutant {

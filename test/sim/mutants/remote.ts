@@ -170,12 +170,13 @@ function onlyTheId(): (client: KvClient) => KvClient {
 }
 
 export const REMOTE_MUTANTS: readonly Mutant[] = [
-  mutant(
-    "prune without canary",
-    "I2",
-    195,
-    atRemotes(() => canariesBelieved),
-  ),
+  {
+    ...mutant("prune without canary, and no guard behind it", "I2", 1, {
+      ...atRemotes(() => canariesBelieved),
+      limits: { guardMinWithdrawals: 1e6, holdConfirmMs: 0 },
+    }),
+    focus: { faults: "W13", evidence: /^I2: .* lost it: nobody withdrew it/ },
+  },
   mutant(
     "deletions lost in the watch",
     "I12",
