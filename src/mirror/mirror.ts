@@ -80,6 +80,8 @@ export class Mirror {
   /** Ends the term that runs, to hand over what it wrote. */
   #handOver: (() => void) | undefined;
   #release: PromiseWithResolvers<Released> | undefined;
+  /** Remotes that are to be listed again, for what was refused of them. */
+  readonly #owed = new Set<Remote>();
   /** Aborts when the cache was released: this process does not stand for election again. */
   readonly #retired = new AbortController();
   readonly #mirroring = new Set<Promise<void>>();
@@ -194,13 +196,17 @@ export class Mirror {
 
   /** What a remote was refused because another had claimed it may be its own now. */
   #judgeAgain(): void {
-    if (!this.#claims.takeFreed()) return;
-    for (const remote of this.#remotes.values()) remote.listAgain("foreign-address", "an address that another claimed is free");
+    if (this.#claims.takeFreed()) for (const remote of this.#remotes.values()) this.#owed.add(remote);
+    for (const remote of this.#owed) {
+      if (remote.listAgain("foreign-address", "an address that another claimed is free")) this.#owed.delete(remote);
+    }
   }
 
   /** Nothing of a removed remote is left. */
   #forget(name: string): void {
     this.#remotes.get(name)?.stop();
+    const gone = this.#remotes.get(name);
+    if (gone) this.#owed.delete(gone);
     this.#remotes.delete(name);
     this.#claims.release(name);
     this.#options.log.info({ remote: name }, "removed remote drained");

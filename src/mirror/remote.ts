@@ -176,12 +176,17 @@ export class Remote {
     return { ...this.record.status(clock.nowMs(), limits, this.#breaker), configured: this.isConfigured };
   }
 
-  /** What was refused for this reason may be right now: it is listed again. Not more often than it is audited: others must not keep it busy. */
-  listAgain(reason: string, because: string): void {
+  /**
+   * What was refused for this reason may be right now: it is listed again, but not more often than a link that flaps, so that others cannot keep it
+   * busy. False: not yet.
+   */
+  listAgain(reason: string, because: string): boolean {
+    if (!this.record.setAside().some((value) => value.reason === reason)) return true;
     const nowMs = this.#options.clock.nowMs();
-    if (nowMs < this.#listAgainFromMs || !this.record.setAside().some((value) => value.reason === reason)) return;
-    this.#listAgainFromMs = nowMs + this.#options.limits.auditIntervalMs;
-    this.#session?.restart(because);
+    if (nowMs < this.#listAgainFromMs || !this.#session) return false;
+    this.#listAgainFromMs = nowMs + this.#options.limits.redial.capMs;
+    this.#session.restart(because);
+    return true;
   }
 
   /** Whether a first try has ended, well or not. */

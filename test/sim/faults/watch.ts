@@ -244,6 +244,6 @@ export const WATCH_ROWS: readonly FaultRow[] = [
   row("W09", "reads are answered by a member that is behind", memberBehind),
   row("W15", "gaps between revisions", gaps),
   row("W16", "the stream breaks between fragments", brokenFragments),
-  row("W17", "one revision with more events than a transaction holds", wideRevision, 1),
+  row("W17", "one revision with more events than a transaction holds", wideRevision, 2),
   row("W18", "one key changes all the time", hotKey, 1),
 ];
