@@ -19,7 +19,8 @@ test(`${SEEDS} seeds that nobody ever ran`, async (t) => {
 test(`every row is drawn in at least two of the ${FIXED_SEEDS} fixed seeds`, () => {
   const drawn = new Map(DRAWN.map(({ id }) => [id, 0]));
   for (let seed = 1; seed <= FIXED_SEEDS; seed++) {
-    for (const { row } of draw(seed, DRAWN, 1)) drawn.set(row.id, (drawn.get(row.id) ?? 0) + 1);
+    for (const { row } of draw(seed + 2_000_003, ROWS, 1))
+      if (drawn.has(row.id)) drawn.set(row.id, (drawn.get(row.id) ?? 0) + 1);
   }
   assert.deepEqual(
     [...drawn].filter(([, times]) => times < 2),

@@ -14,7 +14,7 @@ export const KNOWN_FAILING: ReadonlyMap<string, string> = new Map([
   ],
   [
     "S07",
-    "an identity that came by other labels in place, through a restored backup, keeps them until it is deleted, though the remote has gone back to the old ones",
+    "an identity gets other labels by a listing of an etcd that was restored or whose witness was compacted, and keeps them until it is deleted",
   ],
   [
     "W09",

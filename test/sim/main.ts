@@ -33,7 +33,7 @@ function flags() {
   return {
     seeds: wholeNumber("seeds", values.seeds),
     first: wholeNumber("seed", values.seed),
-    rows: values.faults === undefined ? DRAWN : rowsOf(values.faults),
+    rows: values.faults === undefined ? undefined : rowsOf(values.faults),
     trace: values.trace,
     list: values.list,
   };
@@ -49,11 +49,11 @@ function list(): number {
 
 async function run({ seeds, first, rows, trace }: ReturnType<typeof flags>): Promise<number> {
   const started = performance.now();
-  const coverage = new Coverage(rows);
+  const coverage = new Coverage(rows ?? DRAWN);
   let failed = 0;
   let virtualMs = 0;
   for (let seed = first; seed < first + seeds; seed++) {
-    const outcome = await simulate(seed, { rows, ...(trace && { onLine: print }) });
+    const outcome = await simulate(seed, { ...(rows && { rows }), ...(trace && { onLine: print }) });
     const { hash, lines, violations, tail, virtualMs: took, faults } = outcome;
     virtualMs += took;
     coverage.add(outcome);
