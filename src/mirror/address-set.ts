@@ -25,66 +25,99 @@ export function hexOf(address: Uint8Array): string {
   return Buffer.from(address.buffer, address.byteOffset, address.length).toString("hex");
 }
 
+/** Two ranges of prefixes never overlap in part: one holds the other, or they are apart. */
 export class AddressSet {
   /** `first last` -> how often it was added. */
-  readonly #counts = new Map<string, { readonly range: AddressRange; count: number }>();
-  /** Disjoint, ascending; undefined: to be made again. */
-  #merged: readonly AddressRange[] | undefined;
+  readonly #counts = new Map<string, number>();
+  /** Ascending, the wider one first. */
+  #all: AddressRange[] = [];
+  /** Those that lie in no other, ascending: each change touches only what is near it, so that thousands of nodes that come and go cost little. */
+  #widest: AddressRange[] = [];
 
   get isEmpty(): boolean {
     return this.#counts.size === 0;
   }
 
   add(range: AddressRange): void {
-    const key = `${range.first} ${range.last}`;
-    const known = this.#counts.get(key);
-    if (known) known.count++;
-    else {
-      this.#counts.set(key, { range, count: 1 });
-      this.#merged = undefined;
-    }
+    const key = keyOf(range);
+    const count = this.#counts.get(key) ?? 0;
+    this.#counts.set(key, count + 1);
+    if (count > 0) return;
+    this.#all.splice(countBefore(this.#all, range), 0, range);
+    if (this.contains(range)) return;
+    const from = startingUpTo(this.#widest, range.first, false);
+    const to = startingUpTo(this.#widest, range.last, true);
+    this.#widest.splice(from, to - from, range);
   }
 
   delete(range: AddressRange): void {
-    const key = `${range.first} ${range.last}`;
-    const known = this.#counts.get(key);
-    if (known === undefined || --known.count > 0) return;
+    const key = keyOf(range);
+    const count = this.#counts.get(key);
+    if (count === undefined) return;
+    if (count > 1) {
+      this.#counts.set(key, count - 1);
+      return;
+    }
     this.#counts.delete(key);
-    this.#merged = undefined;
+    const from = countBefore(this.#all, range);
+    this.#all.splice(from, 1);
+    const at = startingUpTo(this.#widest, range.first, true) - 1;
+    if (this.#widest[at]?.last !== range.last || this.#widest[at]?.first !== range.first) return;
+    const bared = this.#widestInside(range, from);
+    if (bared.length === 0) this.#widest.splice(at, 1);
+    else this.#widest = [...this.#widest.slice(0, at), ...bared, ...this.#widest.slice(at + 1)];
   }
 
-  /** Whether all of `range` is inside one range, or several that touch. */
+  /** Whether one of the ranges holds all of `range`. */
   contains({ first, last }: AddressRange): boolean {
-    const found = this.#lastStartingUpTo(first);
+    const found = this.#widest[startingUpTo(this.#widest, first, true) - 1];
     return found !== undefined && found.last >= last;
   }
 
   overlaps({ first, last }: AddressRange): boolean {
-    const found = this.#lastStartingUpTo(last);
+    const found = this.#widest[startingUpTo(this.#widest, last, true) - 1];
     return found !== undefined && found.last >= first;
   }
 
-  #lastStartingUpTo(point: string): AddressRange | undefined {
-    this.#merged ??= this.#merge();
-    let low = 0;
-    let high = this.#merged.length;
-    while (low < high) {
-      const middle = (low + high) >> 1;
-      if ((this.#merged[middle]?.first ?? "") <= point) low = middle + 1;
-      else high = middle;
-    }
-    return this.#merged[low - 1];
+  /** The ranges, ascending. */
+  ranges(): readonly AddressRange[] {
+    return this.#all;
   }
 
-  #merge(): readonly AddressRange[] {
-    const ranges = [...this.#counts.values()].map(({ range }) => range);
-    ranges.sort((left, right) => (left.first < right.first ? -1 : 1));
-    const merged: AddressRange[] = [];
-    for (const range of ranges) {
-      const before = merged.at(-1);
-      if (before === undefined || before.last < range.first) merged.push(range);
-      else if (before.last < range.last) merged[merged.length - 1] = { first: before.first, last: range.last };
+  /** @param from index in `#all` of the first that may lie inside. */
+  #widestInside({ last }: AddressRange, from: number): readonly AddressRange[] {
+    const found: AddressRange[] = [];
+    for (let index = from; index < this.#all.length; index++) {
+      const next = this.#all[index] as AddressRange;
+      if (next.first > last) break;
+      const before = found.at(-1);
+      if (before === undefined || before.last < next.first) found.push(next);
     }
-    return merged;
+    return found;
   }
+}
+
+function keyOf({ first, last }: AddressRange): string {
+  return `${first} ${last}`;
+}
+
+/** How many of ascending `ranges` start before `point`, or at it if `including`. */
+function startingUpTo(ranges: readonly AddressRange[], point: string, including: boolean): number {
+  return partition(ranges, ({ first }) => first < point || (including && first === point));
+}
+
+function countBefore(ranges: readonly AddressRange[], { first, last }: AddressRange): number {
+  return partition(ranges, (range) => range.first < first || (range.first === first && range.last > last));
+}
+
+/** How many of `ranges` there are before the first that `isBefore` denies. */
+function partition(ranges: readonly AddressRange[], isBefore: (range: AddressRange) => boolean): number {
+  let low = 0;
+  let high = ranges.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (isBefore(ranges[middle] as AddressRange)) low = middle + 1;
+    else high = middle;
+  }
+  return low;
 }

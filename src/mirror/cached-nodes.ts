@@ -1,7 +1,6 @@
-/** Nodes in the local etcd: of remotes in the cache, where they are the claims of those remotes, and of the own cluster. */
-
+/** Nodes of remotes in the local etcd's cache, where they are the claims of those remotes. */
 import { list, prefixRange } from "../follow/list.ts";
-import { type KvClient, KvError } from "../kv/client.ts";
+import type { KvClient } from "../kv/client.ts";
 import type { Cluster } from "../model/cluster.ts";
 import type { Node } from "../model/resource.ts";
 import type { Clock } from "../runtime/clock.ts";
@@ -15,7 +14,7 @@ export interface NodeReading {
 }
 
 /** Values that cannot be read are left out. Rejects with a KvError. */
-async function nodesBelow(prefix: string, cluster: Cluster, options: NodeReading): Promise<readonly Node[]> {
+export async function nodesBelow(prefix: string, cluster: Cluster, options: NodeReading): Promise<readonly Node[]> {
   const { ranges } = await list(options.local, [prefixRange(prefix)], options);
   return (ranges[0] ?? []).flatMap(({ key, value }) => {
     const judged = judge("nodes", cluster, key.slice(prefix.length), value);
@@ -25,14 +24,4 @@ async function nodesBelow(prefix: string, cluster: Cluster, options: NodeReading
 
 export function cachedNodes(remote: Cluster, options: NodeReading): Promise<readonly Node[]> {
   return nodesBelow(resource("nodes").cachePrefix(remote.name), remote, options);
-}
-
-/** Undefined when we are not allowed to read them. */
-export async function ownNodes(own: Cluster, options: NodeReading): Promise<readonly Node[] | undefined> {
-  try {
-    return await nodesBelow(resource("nodes").statePrefix(own.name), own, options);
-  } catch (error) {
-    if (error instanceof KvError && error.code === "denied") return undefined;
-    throw error;
-  }
 }

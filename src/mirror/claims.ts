@@ -8,6 +8,7 @@ import { RESERVED_IDENTITIES } from "../model/identity.ts";
 import type { ClusterEndpointSlice, ClusterService, IpEntry, Node } from "../model/resource.ts";
 import type { ResourceKind, ResourceValue } from "../wire/resources.ts";
 import { type AddressRange, AddressSet } from "./address-set.ts";
+import type { OwnRanges } from "./own-ranges.ts";
 import type { Ownership, Verdict } from "./ownership.ts";
 import { rangeOfText, Territory } from "./territory.ts";
 
@@ -15,20 +16,28 @@ import { rangeOfText, Territory } from "./territory.ts";
 const SHORTEST_V4 = 8;
 const SHORTEST_V6 = 16;
 
+/** Ranges and addresses that one node declares, and all nodes of one remote: a registry in memory must have an end. */
+export const MAX_NODE_RANGES = 256;
+export const MAX_REMOTE_RANGES = 100_000;
+
 const ACCEPTED: Verdict = { kind: "accepted" };
 const PARKED: Verdict = { kind: "parked" };
 
-function rejected(reason: "foreign-address" | "not-allowed" | "too-wide", detail: string): Verdict {
+type Reason = "foreign-address" | "not-allowed" | "too-wide" | "too-many-ranges";
+
+function rejected(reason: Reason, detail: string): Verdict {
   return { kind: "rejected", reason, detail };
 }
 
 export class Claims {
   readonly #own: Cluster;
-  readonly #ownCidrs: readonly string[];
   #idOf = new Map<string, number>();
   /** By cluster name, the own one's among them. */
   readonly #territories = new Map<string, Territory>();
-  /** Where an operator says that a remote's addresses lie. */
+  /** Frontends of our services, canonical addresses. A remote that held one before it was ours keeps it. */
+  #ownFrontends: ReadonlySet<string> = new Set();
+  readonly #frontends = new AddressSet();
+  /** Where an operator says that a remote's addresses lie: stronger than who came first. */
   readonly #allowed = new Map<string, AddressSet>();
 
   #freed = false;
@@ -36,8 +45,7 @@ export class Claims {
   /** @param ownCidrs ranges of ours that no node declares, such as that of services. */
   constructor(own: Cluster, ownCidrs: readonly string[] = []) {
     this.#own = own;
-    this.#ownCidrs = ownCidrs;
-    this.setOwn([]);
+    for (const range of ownCidrs.flatMap(rangeOfText)) this.#territory(own.name).addRange(range);
   }
 
   /** Replaces what is known of ids by what the local cache holds: name -> id. */
@@ -51,21 +59,53 @@ export class Claims {
     for (const node of nodes) this.#territory(remote).set(node.name, node);
   }
 
-  /** Replaces what is known of the own cluster. */
-  setOwn(nodes: Iterable<Node>): void {
-    const own = new Territory();
-    for (const node of nodes) own.set(node.name, node);
-    for (const range of this.#ownCidrs.flatMap(rangeOfText)) own.addRange(range);
-    this.#territories.set(this.#own.name, own);
+  /** Replaces what is known of the own cluster. What could not be read stays as it was. */
+  setOwn({ nodes, frontends }: Omit<OwnRanges, "denied">): void {
+    if (nodes) this.#setOwnNodes(nodes);
+    if (frontends) this.#setOwnFrontends(new Set(frontends));
+  }
+
+  #setOwnNodes(nodes: readonly Node[]): void {
+    const own = this.#territory(this.#own.name);
+    const names = new Set(nodes.map(({ name }) => name));
+    for (const name of [...own.names()]) if (!names.has(name)) this.#gone(own, name);
+    for (const node of nodes) this.#came(own, node.name, node);
+  }
+
+  #setOwnFrontends(after: ReadonlySet<string>): void {
+    const before = this.#ownFrontends;
+    this.#ownFrontends = after;
+    const gone = [...before].filter((address) => !after.has(address));
+    for (const range of gone.flatMap(rangeOfText)) this.#frontends.delete(range);
+    for (const address of after)
+      if (!before.has(address)) for (const range of rangeOfText(address)) this.#frontends.add(range);
+    if (gone.length > 0) this.#freed = true;
   }
 
   /** @param cidrs undefined: no operator said anything. */
   allow(remote: string, cidrs: readonly string[] | undefined): void {
+    // Of others: what only he held back, or what he now takes from them.
+    this.#freed = true;
     this.#allowed.delete(remote);
     if (cidrs === undefined) return;
     const allowed = new AddressSet();
     for (const range of cidrs.flatMap(rangeOfText)) allowed.add(range);
     this.#allowed.set(remote, allowed);
+  }
+
+  /** One line for each two remotes that an operator lets have the same addresses: there, the first to claim wins. */
+  problems(): readonly string[] {
+    const lines: string[] = [];
+    const known = [...this.#allowed].sort(([left], [right]) => (left < right ? -1 : 1));
+    for (const [index, [left, ranges]] of known.entries()) {
+      for (const [right, others] of known.slice(index + 1)) {
+        if (!ranges.ranges().some((range) => others.overlaps(range))) continue;
+        lines.push(
+          `bulkhead-allowed-cidrs of ${left} and ${right} overlap: the first to claim an address there has it; make them disjoint`,
+        );
+      }
+    }
+    return lines;
   }
 
   /** Names that hold an id. */
@@ -82,6 +122,7 @@ export class Claims {
     this.#freed = true;
     this.#idOf.delete(name);
     this.#territories.delete(name);
+    this.#allowed.delete(name);
   }
 
   /** Takes `id` for `name`, or says in one line why not. */
@@ -112,15 +153,22 @@ export class Claims {
   ownership(remote: string): Ownership {
     return {
       judge: (kind, value) => this.#judge(remote, kind, value),
-      came: (kind, suffix, value) => {
-        if (kind === "nodes") this.#territory(remote).set(suffix, value as Node);
-      },
+      came: (kind, suffix, value) => kind === "nodes" && this.#came(this.#territory(remote), suffix, value as Node),
       gone: (kind, suffix) => {
-        if (kind !== "nodes") return;
-        this.#territory(remote).delete(suffix);
-        this.#freed = true;
+        if (kind === "nodes") this.#gone(this.#territory(remote), suffix);
       },
     };
+  }
+
+  #came(territory: Territory, name: string, node: Node): boolean {
+    const wasKnown = territory.has(name);
+    const changed = territory.set(name, node);
+    if (wasKnown && changed) this.#freed = true;
+    return changed;
+  }
+
+  #gone(territory: Territory, name: string): void {
+    if (territory.delete(name)) this.#freed = true;
   }
 
   #territory(name: string): Territory {
@@ -145,10 +193,18 @@ export class Claims {
     return ACCEPTED;
   }
 
-  /** Whose part of the range is, other than the remote's. */
+  /** Whose part of the range is, other than the remote's: ours, then an operator's word, then the first who claimed it. */
   #otherHolder(remote: string, range: AddressRange): string | undefined {
+    const own = this.#own.name;
+    if (this.#territories.get(own)?.overlaps(range)) return `${own} (our own)`;
+    if (this.#frontends.overlaps(range) && !this.#territory(remote).contains(range)) return `${own} (our own service)`;
+    const isMeant = this.#allowed.get(remote)?.contains(range) === true;
+    for (const [name, allowed] of isMeant ? [] : this.#allowed) {
+      if (name !== remote && allowed.overlaps(range)) return `${name} (its bulkhead-allowed-cidrs)`;
+    }
     for (const [name, territory] of this.#territories) {
-      if (name !== remote && territory.overlaps(range)) return name === this.#own.name ? `${name} (our own)` : name;
+      if (name === remote || name === own || !territory.overlaps(range)) continue;
+      if (!isMeant || this.#allowed.get(name)?.overlaps(range)) return name;
     }
     return undefined;
   }
@@ -163,6 +219,19 @@ export class Claims {
   }
 
   #judgeNode(remote: string, node: Node): Verdict {
+    const size = node.podCidrs.length + node.addresses.length + node.reservedAddresses.length;
+    if (size > MAX_NODE_RANGES) {
+      return rejected(
+        "too-many-ranges",
+        `${size} ranges and addresses are more than one node may declare (${MAX_NODE_RANGES})`,
+      );
+    }
+    if (this.#territory(remote).sizeWithout(node.name) + size > MAX_REMOTE_RANGES) {
+      return rejected(
+        "too-many-ranges",
+        `the nodes of ${remote} may declare ${MAX_REMOTE_RANGES} ranges and addresses in all`,
+      );
+    }
     for (const text of node.podCidrs) {
       const cidr = parseCidr(text);
       if (cidr && cidr.bits < (isV4(cidr.address) ? SHORTEST_V4 : SHORTEST_V6)) {
@@ -198,10 +267,9 @@ export class Claims {
 
   /** A backend may be an address that nobody claims, such as one outside of every cluster; not one of ours or of a third cluster. */
   #judgeBackends(remote: string, addresses: Iterable<string>): Verdict {
-    const own = this.#territory(remote);
     for (const address of addresses) {
       const [range] = rangeOfText(address);
-      if (range === undefined || own.contains(range)) continue;
+      if (range === undefined) continue;
       const holder = this.#otherHolder(remote, range);
       if (holder !== undefined) return rejected("foreign-address", `backend ${address} belongs to ${holder}`);
     }

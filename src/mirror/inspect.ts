@@ -10,7 +10,8 @@ import { messageOf } from "../runtime/user-error.ts";
 import { judgeClusterConfig } from "../wire/cluster-config.ts";
 import { CLUSTER_CONFIG_PREFIX, canaryKey, clusterOfConfigKey } from "../wire/keys.ts";
 import { RESOURCES } from "../wire/resources.ts";
-import { cachedNodes, ownNodes } from "./cached-nodes.ts";
+import { cachedNodes } from "./cached-nodes.ts";
+import { type OwnRanges, ownRanges } from "./own-ranges.ts";
 import type { RemoteRecord } from "./record.ts";
 import { type Remembered, readRemembered } from "./remembered.ts";
 import type { MirrorLimits, Writing } from "./remote.ts";
@@ -51,13 +52,13 @@ export async function inspectCache(writing: Writing, options: InspectOptions): P
   return ids;
 }
 
-/** Nodes of every remote in the cache, and of the own cluster; those of the own one are undefined when we may not read them. */
+/** Nodes of every remote in the cache, and what is ours; undefined when the term ended before that was read. */
 export async function inspectNodes(
   writing: Writing,
   own: Cluster,
   cached: ReadonlyMap<string, number>,
   options: InspectOptions,
-): Promise<{ readonly own: readonly Node[] | undefined; readonly cached: ReadonlyMap<string, readonly Node[]> }> {
+): Promise<{ readonly own: OwnRanges | undefined; readonly cached: ReadonlyMap<string, readonly Node[]> }> {
   const { local, signal } = writing;
   const reading = { local, signal, clock: options.clock, pageSize: options.limits.pageSize };
   const nodes = new Map<string, readonly Node[]>();
@@ -66,7 +67,7 @@ export async function inspectNodes(
     const found = await patiently(writing, options, () => cachedNodes({ name, id }, reading));
     nodes.set(name, found ?? []);
   }
-  return { own: await patiently(writing, options, () => ownNodes(own, reading)), cached: nodes };
+  return { own: await patiently(writing, options, () => ownRanges(own, reading)), cached: nodes };
 }
 
 /** Counts what is cached of a remote, so that the status is right before, and without, any contact; and reads what was remembered of it. */

@@ -6,7 +6,6 @@ import type { Term } from "../elect/elect.ts";
 import { elect } from "../elect/elect.ts";
 import type { ConnectEtcd, KvClient } from "../kv/client.ts";
 import type { Cluster } from "../model/cluster.ts";
-import type { Node } from "../model/resource.ts";
 import type { MirrorStatus, SetAside } from "../model/status.ts";
 import { Publisher } from "../publish/publisher.ts";
 import { type Clock, every } from "../runtime/clock.ts";
@@ -15,11 +14,11 @@ import type { Metrics } from "../runtime/metrics.ts";
 import type { Random } from "../runtime/random.ts";
 import { messageOf, UserError } from "../runtime/user-error.ts";
 import { KVSTOREMESH_LOCK_PREFIX } from "../wire/keys.ts";
-import { ownNodes } from "./cached-nodes.ts";
 import { Claims } from "./claims.ts";
 import { MirrorGauges } from "./gauges.ts";
 import { inspectCache, inspectNodes, inspectRemote } from "./inspect.ts";
 import { ListGate } from "./list-gate.ts";
+import { type OwnRanges, ownRanges } from "./own-ranges.ts";
 import { leaseCache, type Released } from "./release.ts";
 import { type MirrorLimits, type NewBreaker, Remote, removedBy, type Writing } from "./remote.ts";
 import { readRemoteFile } from "./remote-files.ts";
@@ -52,7 +51,7 @@ const FREED_INTERVAL_MS = 1_000;
 /** Our own nodes change seldom, and are only asked to know what remotes may not claim. */
 const OWN_NODES_INTERVAL_MS = 30_000;
 const OWN_UNREAD =
-  "cilium/state/nodes/ of the own cluster cannot be read: remotes may claim its addresses; grant it, or name them in --own-cidrs";
+  "nodes or services of the own cluster cannot be read: remotes may claim their addresses; grant cilium/state/ and bulkhead/v1/services/, or name the ranges in --own-cidrs";
 const RELEASED =
   "the cache was released: nothing is mirrored, and it runs out unless a successor writes it again; restart to take over";
 const ALL_GONE = "all configuration files vanished at once: its state stays as it is and ages (nothing is withdrawn)";
@@ -69,7 +68,7 @@ export class Mirror {
   #directoryProblems: readonly string[] = [];
   /** Refused files that name no remote: file -> line. */
   readonly #misnamed = new Map<string, string>();
-  /** We are not allowed to read our own nodes. */
+  /** We are not allowed to read our own nodes or services. */
   #ownUnread = false;
   #leader: boolean | undefined;
   /** For the length of a term. */
@@ -251,9 +250,9 @@ export class Mirror {
     for (const outcome of outcomes) if (outcome.status === "rejected") throw outcome.reason;
   }
 
-  #learnOwn(nodes: readonly Node[] | undefined): void {
-    this.#ownUnread = nodes === undefined;
-    if (nodes) this.#claims.setOwn(nodes);
+  #learnOwn(own: OwnRanges | undefined): void {
+    this.#ownUnread = own?.denied ?? true;
+    if (own) this.#claims.setOwn(own);
   }
 
   async #handOverCache(term: Term, release: PromiseWithResolvers<Released>): Promise<void> {
@@ -297,7 +296,7 @@ export class Mirror {
     this.#learnOwn(nodes.own);
     every(clock, OWN_NODES_INTERVAL_MS, writing.signal, () => {
       // Tried again at the next interval: what is known of us stays.
-      ownNodes(this.#options.own, reading).then(
+      ownRanges(this.#options.own, reading).then(
         (own) => this.#learnOwn(own),
         () => undefined,
       );

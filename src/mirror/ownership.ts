@@ -10,7 +10,10 @@ export type Verdict =
 /** Of one remote. */
 export interface Ownership {
   judge(kind: ResourceKind, value: ResourceValue): Verdict;
-  /** A value of these kinds counts from now on, or does not any more. `suffix` is its key below the prefix. */
-  came(kind: ResourceKind, suffix: string, value: ResourceValue): void;
+  /**
+   * A value of these kinds counts from now on, or does not any more. `suffix` is its key below the prefix. Returns whether what waits for the
+   * remote's nodes may be judged otherwise now.
+   */
+  came(kind: ResourceKind, suffix: string, value: ResourceValue): boolean;
   gone(kind: ResourceKind, suffix: string): void;
 }

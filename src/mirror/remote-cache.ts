@@ -429,9 +429,9 @@ export class RemoteCache {
   /** What waited for this value is judged again. */
   #ownerCame(kind: ResourceKind, suffix: string, value: ResourceValue): void {
     const { ownership, record } = this.#options;
-    ownership.came(kind, suffix, value);
+    const moved = ownership.came(kind, suffix, value);
     if (kind === "nodes") this.#nodeCame(cacheKey(kind, this.#name, suffix), value as Node);
-    if (record.parked.size === 0 || (kind !== "nodes" && kind !== "identities")) return;
+    if (record.parked.size === 0 || (kind === "nodes" ? !moved : kind !== "identities")) return;
     for (const parked of record.parked.take(kind === "nodes" ? NODES : identityName(suffix))) {
       const key = cacheKey(parked.kind, this.#name, parked.suffix);
       this.#receive(parked, key, record.index.get(parked.kind, key));

@@ -20,38 +20,56 @@ export class Territory {
   /** Address -> number of nodes that have it. */
   readonly #addresses = new Map<string, number>();
   readonly #reserved = new Map<string, number>();
+  #size = 0;
 
   get declaresPods(): boolean {
     return !this.#pods.isEmpty;
   }
 
-  set(name: string, node: Node): void {
-    this.delete(name);
+  /** Whether that changed anything: nodes are written again for other reasons too. */
+  set(name: string, node: Node): boolean {
     const declared = declaredBy(node);
+    if (textOf(this.#nodes.get(name)) === textOf(declared)) return false;
+    this.delete(name);
     this.#nodes.set(name, declared);
     for (const range of declared.pods) this.#pods.add(range);
     for (const range of declared.points) this.#points.add(range);
     for (const address of declared.addresses) count(this.#addresses, address, 1);
     for (const address of declared.reserved) count(this.#reserved, address, 1);
+    this.#size += sizeOf(declared);
+    return true;
   }
 
-  delete(name: string): void {
+  /** Whether it was there. */
+  delete(name: string): boolean {
     const declared = this.#nodes.get(name);
-    if (declared === undefined) return;
+    if (declared === undefined) return false;
     this.#nodes.delete(name);
     for (const range of declared.pods) this.#pods.delete(range);
     for (const range of declared.points) this.#points.delete(range);
     for (const address of declared.addresses) count(this.#addresses, address, -1);
     for (const address of declared.reserved) count(this.#reserved, address, -1);
+    this.#size -= sizeOf(declared);
+    return true;
+  }
+
+  names(): IterableIterator<string> {
+    return this.#nodes.keys();
+  }
+
+  has(name: string): boolean {
+    return this.#nodes.has(name);
+  }
+
+  /** Ranges and addresses that nodes other than this one declare. */
+  sizeWithout(name: string): number {
+    const declared = this.#nodes.get(name);
+    return declared === undefined ? this.#size : this.#size - sizeOf(declared);
   }
 
   /** A range that no node declares, such as that of services. */
   addRange(range: AddressRange): void {
     this.#pods.add(range);
-  }
-
-  names(): IterableIterator<string> {
-    return this.#nodes.keys();
   }
 
   /** Canonical text. */
@@ -77,6 +95,16 @@ function count(counts: Map<string, number>, address: string, by: number): void {
   const next = (counts.get(address) ?? 0) + by;
   if (next > 0) counts.set(address, next);
   else counts.delete(address);
+}
+
+function sizeOf({ pods, points }: Declared): number {
+  return pods.length + points.length;
+}
+
+function textOf(declared: Declared | undefined): string {
+  if (declared === undefined) return "";
+  const { pods, addresses, reserved } = declared;
+  return [pods.map(({ first, last }) => `${first}-${last}`), addresses, reserved].map((part) => part.join()).join(";");
 }
 
 function declaredBy({ podCidrs, addresses, reservedAddresses }: Node): Declared {

@@ -155,7 +155,8 @@ export function prefixBits(cidr: Cidr): number {
   return isV4(cidr.address) ? cidr.bits + 96 : cidr.bits;
 }
 
-function bitsEqual(left: Uint8Array, right: Uint8Array, bits: number): boolean {
+/** Whether the first `bits` of the 16 bytes are the same. */
+export function bitsEqual(left: Uint8Array, right: Uint8Array, bits: number): boolean {
   const whole = bits >> 3;
   for (let index = 0; index < whole; index++) if (left[index] !== right[index]) return false;
   const rest = bits & 7;

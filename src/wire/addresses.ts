@@ -1,5 +1,5 @@
 /** Addresses and prefixes inside values: canonical text, netmasks in base64, and what no cluster may ever claim. */
-import { type Cidr, cidrContains, formatAddress, isV4, parseAddress, parseCidr } from "../model/address.ts";
+import { bitsEqual, type Cidr, cidrContains, formatAddress, isV4, parseAddress, parseCidr } from "../model/address.ts";
 import type { Fields } from "./fields.ts";
 import { type Path, quote, Refusal } from "./refusal.ts";
 
@@ -26,8 +26,16 @@ export function cidrOf(text: string): Cidr {
 
 const FORBIDDEN_CIDRS = FORBIDDEN.map(([text, meaning]) => ({ cidr: cidrOf(text), meaning }));
 
+/** Where IPv4 lies among IPv6 addresses: a v6 prefix that holds this address holds all of IPv4, in every table whose keys have 16 bytes. */
+const MAPPED = Uint8Array.of(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 255, 255, 0, 0, 0, 0);
+
+function holdsMapped({ address, bits }: Cidr): boolean {
+  return !isV4(address) && bitsEqual(address, MAPPED, bits);
+}
+
 /** Why no cluster may claim any part of `cidr`, or undefined when one may. */
 export function forbiddenRange(cidr: Cidr): string | undefined {
+  if (holdsMapped(cidr)) return "mapped IPv4";
   for (const forbidden of FORBIDDEN_CIDRS) {
     if (cidrContains(forbidden.cidr, cidr.address) || cidrContains(cidr, forbidden.cidr.address)) {
       return forbidden.meaning;

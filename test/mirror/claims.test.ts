@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { beforeEach, test } from "node:test";
 import fc from "fast-check";
-import { Claims } from "../../src/mirror/claims.ts";
+import { Claims, MAX_NODE_RANGES, MAX_REMOTE_RANGES } from "../../src/mirror/claims.ts";
 import type { Verdict } from "../../src/mirror/ownership.ts";
 import { cidrContains, parseAddress, parseCidr } from "../../src/model/address.ts";
 import { identityRange } from "../../src/model/cluster.ts";
@@ -14,7 +14,10 @@ type Name = keyof typeof IDS;
 let claims: Claims;
 beforeEach(() => {
   claims = new Claims({ name: "amsterdam", id: 1 }, ["10.96.0.0/12"]);
-  claims.setOwn([node("amsterdam", { podCidrs: ["10.1.0.0/16"], addresses: ["172.16.1.1"] })]);
+  claims.setOwn({
+    nodes: [node("amsterdam", { podCidrs: ["10.1.0.0/16"], addresses: ["172.16.1.1"] })],
+    frontends: [],
+  });
 });
 
 interface Declared {
@@ -151,6 +154,77 @@ test("an operator's ranges bind nodes and addresses, and stand for the nodes' ow
   assert.equal(judgeIp("osaka", "10.1.0.1"), "foreign-address", "ours all the same");
   claims.allow("osaka", undefined);
   assert.equal(judgeIp("osaka", "10.2.200.1"), "parked");
+});
+
+test("S05: an operator's ranges beat who came first; where two overlap the incumbent stays and a line says so", () => {
+  assert.equal(add("virginia", { podCidrs: ["10.2.7.0/24"], addresses: ["10.2.8.1"] }), "accepted", "it squats");
+  assert.equal(add("osaka", { podCidrs: ["10.2.0.0/16"] }), "foreign-address");
+  claims.allow("osaka", ["10.2.0.0/16"]);
+  assert.equal(add("osaka", { podCidrs: ["10.2.0.0/16"] }), "accepted");
+  assert.equal(judgeIp("osaka", "10.2.7.1"), "accepted");
+  assert.equal(judgeIp("virginia", "10.2.7.1"), "foreign-address", "claimed first, meant for another");
+  assert.equal(judgeBackends("virginia", "10.2.7.1"), "foreign-address");
+  assert.equal(add("virginia", { name: "n2", podCidrs: ["10.3.0.0/16"] }), "accepted");
+  assert.deepEqual(claims.problems(), []);
+  claims.allow("virginia", ["10.2.7.0/24", "10.3.0.0/16"]);
+  assert.equal(judgeIp("osaka", "10.2.7.1"), "foreign-address", "both are meant: virginia has it");
+  assert.equal(judgeIp("osaka", "10.2.9.1"), "accepted");
+  assert.deepEqual(claims.problems(), [
+    "bulkhead-allowed-cidrs of osaka and virginia overlap: the first to claim an address there has it; make them disjoint",
+  ]);
+  claims.allow("osaka", undefined);
+  assert.deepEqual(claims.problems(), []);
+});
+
+test("S05: our services' frontends are ours, but for a remote that held the range before", () => {
+  assert.equal(add("virginia", { podCidrs: ["10.3.0.0/16"] }), "accepted");
+  claims.setOwn({ nodes: undefined, frontends: ["203.0.113.5", "10.3.0.5"] });
+  assert.equal(judgeIp("osaka", "203.0.113.5"), "foreign-address");
+  assert.equal(judgeBackends("osaka", "203.0.113.5"), "foreign-address");
+  assert.equal(add("osaka", { podCidrs: ["203.0.113.0/24"] }), "foreign-address");
+  assert.equal(judgeIp("osaka", "172.16.1.1"), "foreign-address", "nodes that could not be read stay as known");
+  assert.equal(judgeIp("virginia", "10.3.0.5"), "accepted");
+  assert.equal(add("virginia", { podCidrs: ["10.3.0.0/16"] }), "accepted", "written again");
+  claims.setOwn({ nodes: undefined, frontends: [] });
+  assert.equal(add("osaka", { podCidrs: ["203.0.113.0/24"] }), "accepted");
+});
+
+test("I7: neither a node nor all nodes of a remote may declare without end", () => {
+  const many = (count: number, of = 0): readonly string[] =>
+    Array.from({ length: count }, (_, n) => `20.${of >> 8}.${of & 0xff}.${n}`);
+  assert.equal(add("osaka", { name: "big", addresses: many(MAX_NODE_RANGES) }), "accepted");
+  assert.equal(add("osaka", { name: "bigger", addresses: [...many(MAX_NODE_RANGES), "20.1.0.1"] }), "too-many-ranges");
+  const nodes = Math.floor(MAX_REMOTE_RANGES / MAX_NODE_RANGES);
+  claims.loadNodes(
+    "osaka",
+    Array.from({ length: nodes }, (_, n) => node("osaka", { name: `n${n}`, addresses: many(MAX_NODE_RANGES, n) })),
+  );
+  assert.equal(add("osaka", { name: "n0", addresses: many(MAX_NODE_RANGES) }), "accepted", "in place of itself");
+  assert.equal(add("osaka", { name: "more", addresses: many(MAX_NODE_RANGES, nodes) }), "too-many-ranges");
+  assert.equal(add("virginia", { addresses: many(MAX_NODE_RANGES, nodes) }), "accepted", "another's bound is its own");
+});
+
+test("what is freed is told once: a node gone, a node that declares less, a frontend gone, an operator's word; a node written again is none", () => {
+  const osaka = claims.ownership("osaka");
+  const first = node("osaka", { podCidrs: ["10.2.0.0/16"] });
+  assert.equal(osaka.came("nodes", "n1", first), true);
+  claims.takeFreed();
+  assert.equal(osaka.came("nodes", "n1", { ...first, labels: new Map([["a", "b"]]) }), false, "no address changed");
+  osaka.gone("nodes", "unknown");
+  assert.equal(claims.takeFreed(), false);
+  assert.equal(osaka.came("nodes", "n1", node("osaka", { podCidrs: ["10.4.0.0/16"] })), true);
+  assert.equal(claims.takeFreed(), true);
+  assert.equal(claims.takeFreed(), false);
+  osaka.gone("nodes", "n1");
+  assert.equal(claims.takeFreed(), true);
+  claims.setOwn({ nodes: undefined, frontends: ["203.0.113.5"] });
+  assert.equal(claims.takeFreed(), false);
+  claims.setOwn({ nodes: undefined, frontends: [] });
+  assert.equal(claims.takeFreed(), true);
+  claims.setOwn({ nodes: [], frontends: undefined });
+  assert.equal(claims.takeFreed(), true, "our own node went");
+  claims.allow("osaka", ["10.2.0.0/16"]);
+  assert.equal(claims.takeFreed(), true);
 });
 
 test("what was cached before a restart is claimed", () => {

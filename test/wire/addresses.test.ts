@@ -36,6 +36,8 @@ test("a prefix is forbidden when any address in it is, and only then", () => {
     "2001:db8::/32",
     "fd01::/16",
     "8.8.8.8/32",
+    "::fffe:0:0/96",
+    "::fffc:0:0/95",
   ];
   const forbidden = [
     "0.0.0.0/0",
@@ -53,6 +55,8 @@ test("a prefix is forbidden when any address in it is, and only then", () => {
     "fd00:ec2::254/128",
     "fd00:ec2::/32",
     "8000::/1",
+    "::fffe:0:0/95",
+    "::ff00:0:0/88",
   ];
   for (const text of allowed) assert.equal(forbiddenRange(cidr(text)), undefined, text);
   for (const text of forbidden) assert.notEqual(forbiddenRange(cidr(text)), undefined, text);

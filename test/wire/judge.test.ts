@@ -68,6 +68,13 @@ const REFUSED: readonly Case[] = [
   ["forbidden-address", PREFIX, "////////AAAAAAAAAAAAAA==", "AAAAAAAAAAAAAAAAAAAAAA==", "2001:db8:31::/0"],
   ["forbidden-address", PREFIX, '"2001:db8:31::","Mask":"////////AAAAAAAAAAAAAA=="', '"0.0.0.0","Mask":"AAAAAA=="'],
   ["forbidden-address", PREFIX, '"2001:db8:31::","Mask":"////////AAAAAAAAAAAAAA=="', '"128.0.0.0","Mask":"gAAAAA=="'],
+  [
+    "forbidden-address",
+    PREFIX,
+    '"2001:db8:31::","Mask":"////////AAAAAAAAAAAAAA=="',
+    '"::fffe:0:0","Mask":"///////////////+AAAAAA=="',
+    "::fffe:0:0/95",
+  ],
   ["malformed", PREFIX, "////////AAAAAAAAAAAAAA==", "//8A/wAAAAAAAAAAAAAAAA=="],
   ["malformed", PREFIX, "////////AAAAAAAAAAAAAA==", "////AA=="],
   ["malformed", PREFIX, "2001:db8:31::", "2001:db8:31::1", "2001:db8:31::1/48"],
