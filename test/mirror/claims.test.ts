@@ -162,6 +162,8 @@ test("S05: an operator's ranges beat who came first; where two overlap the incum
   claims.allow("osaka", ["10.2.0.0/16"]);
   assert.equal(add("osaka", { podCidrs: ["10.2.0.0/16"] }), "accepted");
   assert.equal(judgeIp("osaka", "10.2.7.1"), "accepted");
+  claims.allow("osaka", ["10.2.0.0/16", "10.8.0.0/16"]);
+  assert.equal(add("virginia", { name: "n2", podCidrs: ["10.8.1.0/24"] }), "foreign-address", "meant, not claimed yet");
   assert.equal(judgeIp("virginia", "10.2.7.1"), "foreign-address", "claimed first, meant for another");
   assert.equal(judgeBackends("virginia", "10.2.7.1"), "foreign-address");
   assert.equal(add("virginia", { name: "n2", podCidrs: ["10.3.0.0/16"] }), "accepted");
@@ -202,6 +204,8 @@ test("I7: neither a node nor all nodes of a remote may declare without end", () 
   assert.equal(add("osaka", { name: "n0", addresses: many(MAX_NODE_RANGES) }), "accepted", "in place of itself");
   assert.equal(add("osaka", { name: "more", addresses: many(MAX_NODE_RANGES, nodes) }), "too-many-ranges");
   assert.equal(add("virginia", { addresses: many(MAX_NODE_RANGES, nodes) }), "accepted", "another's bound is its own");
+  claims.ownership("osaka").gone("nodes", "n0");
+  assert.equal(add("osaka", { name: "more", addresses: many(MAX_NODE_RANGES) }), "accepted", "there is room again");
 });
 
 test("what is freed is told once: a node gone, a node that declares less, a frontend gone, an operator's word; a node written again is none", () => {
