@@ -85,8 +85,7 @@ export class Claims {
   /** @param cidrs undefined: no operator said anything. */
   allow(remote: string, cidrs: readonly string[] | undefined): void {
     // Of others: what only he held back, or what he now takes from them.
-    this.#freed = true;
-    this.#allowed.delete(remote);
+    if (this.#allowed.delete(remote) || cidrs !== undefined) this.#freed = true;
     if (cidrs === undefined) return;
     const allowed = new AddressSet();
     for (const range of cidrs.flatMap(rangeOfText)) allowed.add(range);

@@ -15,6 +15,7 @@ export const REJECTION_REASONS = [
   "forbidden-address",
   "foreign-address",
   "not-allowed",
+  "too-many-ranges",
   "too-wide",
   "bad-port",
   "ambiguous-labels",

@@ -227,6 +227,8 @@ test("what is freed is told once: a node gone, a node that declares less, a fron
   assert.equal(claims.takeFreed(), true);
   claims.setOwn({ nodes: [], frontends: undefined });
   assert.equal(claims.takeFreed(), true, "our own node went");
+  claims.allow("osaka", undefined);
+  assert.equal(claims.takeFreed(), false, "nobody said anything, before and after");
   claims.allow("osaka", ["10.2.0.0/16"]);
   assert.equal(claims.takeFreed(), true);
 });
