@@ -87,7 +87,7 @@ export const HOSTILE_MUTANTS: readonly Mutant[] = [
   mutant(
     "identities of anybody",
     "I5",
-    9,
+    26,
     unjudged((text, previous) => idOf(text) >= 256 && idOf(text) !== idOf(previous ?? "")),
   ),
   mutant(

@@ -135,7 +135,7 @@ export const LOCAL_MUTANTS: readonly Mutant[] = [
   mutant(
     "a late write is taken for none",
     "I3",
-    43,
+    7,
     atLocal(() => certain),
   ),
   mutant(

@@ -44,11 +44,11 @@ export const SETTINGS_MUTANTS: readonly Mutant[] = [
   mutant("holds that end at once", "I2", 4, limits({ holdConfirmMs: 0 })),
   mutant("holds that never end", "I1", 4, limits({ holdConfirmMs: NEVER_MS })),
   mutant("no audit", "I12", 24, limits({ auditIntervalMs: NEVER_MS })),
-  mutant("a drain without grace", "I2", 63, limits({ drainGraceMs: 0 })),
+  mutant("a drain without grace", "I2", 64, limits({ drainGraceMs: 0 })),
   mutant("an age that is never suspect", "I12", 1, limits({ suspectAfterMs: NEVER_MS })),
   mutant("no breaker and no pauses", "I7", 1, {
     breaker: passThrough,
     limits: { backoff: { baseMs: 1, capMs: 2 }, redial: { baseMs: 1, capMs: 2 } },
   }),
-  mutant("an unreadable configuration taken for a removed one", "I2", 11, { disk: absentIsEmpty }),
+  mutant("an unreadable configuration taken for a removed one", "I2", 8, { disk: absentIsEmpty }),
 ];

@@ -1,3 +1,3 @@
 import { testSeeds } from "./seeds.ts";
 
-testSeeds(101, 100, 1);
+testSeeds(2, 100, 1);
