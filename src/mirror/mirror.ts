@@ -197,7 +197,7 @@ export class Mirror {
   #judgeAgain(): void {
     if (this.#claims.takeFreed()) for (const remote of this.#remotes.values()) this.#owed.add(remote);
     for (const remote of this.#owed) {
-      if (remote.listAgain("foreign-address", "an address that another claimed is free")) this.#owed.delete(remote);
+      if (remote.listAgain("an address that another claimed is free")) this.#owed.delete(remote);
     }
   }
 
@@ -328,6 +328,7 @@ export class Mirror {
       queued: this.#writing?.publisher.queued ?? 0,
       problems: [
         ...(this.#retired.signal.aborted ? [RELEASED] : []),
+        ...this.#claims.problems(),
         ...(this.#ownUnread ? [OWN_UNREAD] : []),
         ...this.#directoryProblems,
         ...this.#misnamed.values(),

@@ -91,6 +91,9 @@ export interface Writing {
   readonly signal: AbortSignal;
 }
 
+/** Refusals that may end without a word of the remote. */
+const OWED_REASONS: ReadonlySet<string> = new Set(["foreign-address", "not-allowed"]);
+
 export class Remote {
   readonly name: string;
   readonly record: RemoteRecord;
@@ -177,11 +180,11 @@ export class Remote {
   }
 
   /**
-   * What was refused for this reason may be right now: it is listed again, but not more often than a link that flaps, so that others cannot keep it
+   * What was refused because of others or of an operator may be right now: it is listed again, but not more often than a link that flaps, so that others cannot keep it
    * busy. False: not yet.
    */
-  listAgain(reason: string, because: string): boolean {
-    if (!this.record.setAside().some((value) => value.reason === reason)) return true;
+  listAgain(because: string): boolean {
+    if (!this.record.setAside().some(({ reason }) => OWED_REASONS.has(reason))) return true;
     const nowMs = this.#options.clock.nowMs();
     if (nowMs < this.#listAgainFromMs || !this.#session) return false;
     this.#listAgainFromMs = nowMs + this.#options.limits.redial.capMs;

@@ -1,6 +1,10 @@
 /** Rows that the shipped code does not survive yet, and why. They are left out of the draw unless they are asked for by name; docs/TESTING.md names them. */
 export const KNOWN_FAILING: ReadonlyMap<string, string> = new Map([
   [
+    "L11",
+    "agents believe a local etcd that was restored from a backup, and a mirror that lists after it may take the backup's older values for what stands (seeds 447 and 641 of the draw of November 2026)",
+  ],
+  [
     "L11b",
     "a mirror whose lock is in the backup does not notice the restore once the etcd has passed the revision that it knew",
   ],
