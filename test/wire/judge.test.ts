@@ -299,3 +299,19 @@ test("a rejection names the key and tells a person in one printable line", () =>
   assert.equal(judged.rejection.key, "cilium/state/nodes/v1/bergen/n\u202e1\n");
   assert.equal(judged.rejection.detail, 'the value is of bgo-n1.example, the key of "n\\u202e1\\u000a"');
 });
+
+test("the line of a rejection is bounded, however much of what it quotes has to be escaped", () => {
+  for (const letter of ["x", "\u00e9", '\\"', "\\u0001"]) {
+    const cluster = JSON.stringify("\u202e").slice(1, -1) + letter.repeat(2000);
+    const judged = judge(
+      "services",
+      BERGEN,
+      "shop/cart",
+      bytes(text("service").replace('"bergen"', () => `"${cluster}"`)),
+    );
+    assert(!judged.ok);
+    assert.equal(judged.rejection.reason, "foreign-cluster");
+    assert.match(judged.rejection.detail, /^the value says it is of cluster "\\u202e[ -~]+\.\.\."$/);
+    assert(judged.rejection.detail.length < 150, judged.rejection.detail);
+  }
+});
