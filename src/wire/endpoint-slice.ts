@@ -14,6 +14,10 @@ import { expandZstd } from "./zstd.ts";
 
 /** A slice that is longer than this is refused, however short its frame is. */
 export const MAX_EXPANDED_BYTES = 4 * 1024 * 1024;
+/** Kubernetes' own limit: more endpoints make another slice. */
+export const MAX_ENDPOINTS = 1000;
+/** Of all endpoints together. Kubernetes uses the first address of each only. */
+export const MAX_ADDRESSES = 4096;
 
 const SLICE = {
   cluster: 1,
@@ -39,7 +43,8 @@ function readEndpoint(message: Message, type: AddressType): SliceEndpoint {
   const hints = message.message(ENDPOINT.hints);
   const addresses = message.texts(ENDPOINT.addresses).map((text) => {
     const address = readAddress(text, ["endpoints", "addresses"]);
-    if (address.includes(".") === (type === "IPv4")) return address;
+    // Neither family owns an IPv4 address in IPv6 clothes.
+    if (type === "IPv4" ? !text.includes(":") : !address.includes(".")) return address;
     throw new Refusal("malformed", `${quote(text)} is no ${type} address`, ["endpoints", "addresses"]);
   });
   return {
@@ -52,6 +57,19 @@ function readEndpoint(message: Message, type: AddressType): SliceEndpoint {
     zone: message.text(ENDPOINT.zone),
     forZones: hints?.messages(FIRST).map((zone) => zone.text(FIRST)) ?? [],
   };
+}
+
+function limitCount(what: string, count: number, most: number): void {
+  if (count > most) throw new Refusal("too-large", `has ${count} ${what}; the limit is ${most}`);
+}
+
+/** Counts before it reads: what is small in a frame may be long outside of it. */
+function readEndpoints(slice: Message, type: AddressType): readonly SliceEndpoint[] {
+  limitCount("endpoints", slice.count(SLICE.endpoints), MAX_ENDPOINTS);
+  const endpoints = slice.messages(SLICE.endpoints);
+  const addresses = endpoints.reduce((sum, endpoint) => sum + endpoint.count(ENDPOINT.addresses), 0);
+  limitCount("addresses", addresses, MAX_ADDRESSES);
+  return endpoints.map((endpoint) => readEndpoint(endpoint, type));
 }
 
 function readPort(message: Message): SlicePort {
@@ -87,7 +105,7 @@ export function decodeEndpointSlice(cluster: Cluster, suffix: string, value: Uin
     labels: message.textMap(SLICE.labels),
     annotations: message.textMap(SLICE.annotations),
     addressType,
-    endpoints: message.messages(SLICE.endpoints).map((endpoint) => readEndpoint(endpoint, addressType)),
+    endpoints: readEndpoints(message, addressType),
     ports: message.messages(SLICE.ports).map(readPort),
   };
 }

@@ -2,6 +2,7 @@
 import type { Tree } from "./json.ts";
 import { type Path, quote, Refusal } from "./refusal.ts";
 
+export const MAX_INT32 = 2 ** 31 - 1;
 export const MAX_UINT32 = 2 ** 32 - 1;
 
 /** What Go's case folding makes equal to an ASCII letter: its other case, the long s and the Kelvin sign. */

@@ -1,6 +1,6 @@
 /**
  * Protocol buffers (proto2 wire format) as Go's generated code reads them, but strictly: a field that is there once only must not be there twice,
- * and groups are refused. Unknown fields are passed over.
+ * and groups are refused. Unknown fields are passed over. Messages nest as deep as the caller asks, and share one allowance of fields.
  */
 import { decodeText } from "./json.ts";
 import { Refusal } from "./refusal.ts";
@@ -10,7 +10,13 @@ const FIXED64 = 1;
 const BYTES = 2;
 const FIXED32 = 5;
 
-type Value = number | Uint8Array;
+/** Nothing that we read is of fixed width. */
+const FIXED = "fixed";
+
+type Value = number | Uint8Array | typeof FIXED;
+
+/** Fields of a message and of all within it. The thousand endpoints that a slice may have take some thirteen each. */
+export const MAX_FIELDS = 24 * 1024;
 
 function fault(what: string): Refusal {
   return new Refusal("malformed", `protobuf ${what}`);
@@ -49,32 +55,61 @@ class Reader {
   value(wireType: number): Value {
     if (wireType === VARINT) return this.varint();
     if (wireType === BYTES) return this.take(this.varint());
-    if (wireType === FIXED64) return this.take(8);
-    if (wireType === FIXED32) return this.take(4);
+    if (wireType === FIXED64) return this.#fixed(8);
+    if (wireType === FIXED32) return this.#fixed(4);
     throw fault(`has a field of wire type ${wireType}`);
+  }
+
+  #fixed(count: number): typeof FIXED {
+    this.take(count);
+    return FIXED;
   }
 }
 
-/** The fields of one message, by number. */
-export class Message {
-  readonly #fields = new Map<number, Value[]>();
+/** How many fields may still come. */
+class Allowance {
+  #left = MAX_FIELDS;
 
-  constructor(bytes: Uint8Array) {
+  spend(): void {
+    if (this.#left-- === 0) throw new Refusal("too-large", `protobuf has more than ${MAX_FIELDS} fields`);
+  }
+}
+
+/** The fields of one message. Throws a Refusal. */
+export class Message {
+  readonly #numbers: number[] = [];
+  readonly #values: Value[] = [];
+  readonly #allowance: Allowance;
+
+  /** @param allowance that of the message around it. */
+  constructor(bytes: Uint8Array, allowance = new Allowance()) {
+    this.#allowance = allowance;
     const reader = new Reader(bytes);
     while (!reader.atEnd) {
+      allowance.spend();
       const tag = reader.varint();
       const field = Math.floor(tag / 8);
       if (field < 1 || field > 0x1fffffff) throw fault(`has a field ${field}`);
-      const values = this.#fields.get(field) ?? [];
-      values.push(reader.value(tag % 8));
-      this.#fields.set(field, values);
+      this.#values.push(reader.value(tag % 8));
+      this.#numbers.push(field);
     }
   }
 
+  /** How often the field occurs. */
+  count(field: number): number {
+    return this.#all(field).length;
+  }
+
+  #all(field: number): readonly Value[] {
+    return this.#values.filter((_, index) => this.#numbers[index] === field);
+  }
+
   #once(field: number): Value | undefined {
-    const values = this.#fields.get(field) ?? [];
-    if (values.length > 1) throw new Refusal("duplicate-name", `protobuf field ${field} occurs twice`);
-    return values[0];
+    const index = this.#numbers.indexOf(field);
+    if (index >= 0 && this.#numbers.includes(field, index + 1)) {
+      throw new Refusal("duplicate-name", `protobuf field ${field} occurs twice`);
+    }
+    return this.#values[index];
   }
 
   /** Undefined when absent. */
@@ -92,22 +127,27 @@ export class Message {
 
   /** "" when absent. */
   text(field: number): string {
-    const value = this.#once(field) ?? new Uint8Array();
-    return textOf(value, field);
+    const value = this.#once(field);
+    return value === undefined ? "" : textOf(value, field);
   }
 
   texts(field: number): readonly string[] {
-    return (this.#fields.get(field) ?? []).map((value) => textOf(value, field));
+    return this.#all(field).map((value) => textOf(value, field));
   }
 
   /** Undefined when absent. */
   message(field: number): Message | undefined {
     const value = this.#once(field);
-    return value === undefined ? undefined : messageOf(value, field);
+    return value === undefined ? undefined : this.#within(value, field);
   }
 
   messages(field: number): readonly Message[] {
-    return (this.#fields.get(field) ?? []).map((value) => messageOf(value, field));
+    return this.#all(field).map((value) => this.#within(value, field));
+  }
+
+  #within(value: Value, field: number): Message {
+    if (!(value instanceof Uint8Array)) throw fault(`field ${field} is no message`);
+    return new Message(value, this.#allowance);
   }
 
   /** A map of strings. */
@@ -123,13 +163,8 @@ export class Message {
 }
 
 function textOf(value: Value, field: number): string {
-  if (typeof value === "number") throw fault(`field ${field} is no text`);
+  if (!(value instanceof Uint8Array)) throw fault(`field ${field} is no text`);
   return decodeText(value);
-}
-
-function messageOf(value: Value, field: number): Message {
-  if (typeof value === "number") throw fault(`field ${field} is no message`);
-  return new Message(value);
 }
 
 const encoder = new TextEncoder();

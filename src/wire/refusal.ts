@@ -66,30 +66,30 @@ const LONGEST_LINE = 300;
 
 /** Foreign text for a line that a person reads: bounded, in quotes, and nothing but printable ASCII. */
 export function quote(text: string): string {
-  const escaped = shorten(text, LONGEST_QUOTE).replaceAll("\\", "\\\\").replaceAll('"', '\\"');
-  return `"${printable(escaped)}"`;
+  const escaped = text
+    .slice(0, LONGEST_QUOTE + 1)
+    .replaceAll("\\", "\\\\")
+    .replaceAll('"', '\\"');
+  return `"${printable(escaped, LONGEST_QUOTE)}"`;
 }
 
 /** The first line of a message of others, bounded and printable. */
 export function oneLine(text: string): string {
-  return printable(shorten(text.split("\n", 1)[0] ?? "", LONGEST_LINE));
+  return printable(text.split("\n", 1)[0] ?? "", LONGEST_LINE);
 }
 
-function shorten(text: string, longest: number): string {
-  return text.length > longest ? `${text.slice(0, longest)}...` : text;
-}
-
-function printable(text: string): string {
+/** At most `longest` characters as they are printed, and three dots where there were more. */
+function printable(text: string, longest: number): string {
   let out = "";
-  for (let index = 0; index < text.length; index++) {
+  for (let index = 0; index < text.length && out.length <= longest; index++) {
     const unit = text.charCodeAt(index);
     out += unit >= 0x20 && unit < 0x7f ? text[index] : `\\u${unit.toString(16).padStart(4, "0")}`;
   }
-  return out;
+  return out.length > longest ? `${out.slice(0, longest)}...` : out;
 }
 
 /** `spec.ports[1].name`, bounded and printable. */
 function quotePath(path: Path): string {
   const steps = path.map((step, index) => (typeof step === "number" ? `[${step}]` : index === 0 ? step : `.${step}`));
-  return printable(shorten(steps.join(""), LONGEST_QUOTE));
+  return printable(steps.join(""), LONGEST_QUOTE);
 }

@@ -2,7 +2,7 @@
 import type { Cluster } from "../model/cluster.ts";
 import type { ExportPort, ServiceExport } from "../model/resource.ts";
 import { isPort, MAX_PORT } from "./address-ports.ts";
-import { Fields, MAX_UINT32, Shape } from "./fields.ts";
+import { Fields, MAX_INT32, MAX_UINT32, Shape } from "./fields.ts";
 import { encodeGoJson, sortedMap } from "./go-json.ts";
 import { parseJson } from "./json.ts";
 import { refuseForeignClusterName } from "./ownership.ts";
@@ -30,12 +30,30 @@ const SHAPE = new Shape([
 const PORT_SHAPE = new Shape(["name", "protocol", "appProtocol", "port"]);
 const CONFIG_SHAPE = new Shape(["clientIP"]);
 const CLIENT_SHAPE = new Shape(["timeoutSeconds"]);
-const TIMESTAMP = /^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?(Z|[+-][0-9]{2}:[0-9]{2})$/;
-const ZERO_TIME = "0001-01-01T00:00:00Z";
+const TIMESTAMP =
+  /^([0-9]{4})-([0-9]{2})-([0-9]{2})T([0-9]{2}):([0-9]{2}):([0-9]{2})(?:\.[0-9]{1,9})?(?:Z|[+-]([0-9]{2}):([0-9]{2}))$/;
+/** Go's zero time, which says that no time was set, is the first moment of this year, in some zones a moment of the year before. */
+const ZERO_YEAR = 1;
+
+function daysOf(year: number, month: number): number {
+  const leap = year % 4 === 0 && (year % 100 !== 0 || year % 400 === 0);
+  return [31, leap ? 29 : 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31][month - 1] ?? 0;
+}
+
+/** A moment of RFC 3339 that exists, and is not Go's zero time. */
+function isTimestamp(text: string): boolean {
+  const parts = TIMESTAMP.exec(text)
+    ?.slice(1)
+    .map((part) => Number(part ?? 0));
+  if (!parts) return false;
+  const [year = 0, month = 0, day = 0, hour = 0, minute = 0, second = 0, zoneHour = 0, zoneMinute = 0] = parts;
+  if (year <= ZERO_YEAR || day < 1 || day > daysOf(year, month)) return false;
+  return hour < 24 && minute < 60 && second < 60 && zoneHour < 24 && zoneMinute < 60;
+}
 
 function readTimestamp(fields: Fields): string {
   const text = fields.text("exportCreationTimestamp");
-  if (TIMESTAMP.test(text) && text !== ZERO_TIME) return text;
+  if (isTimestamp(text)) return text;
   throw fields.refusal("exportCreationTimestamp", `${quote(text)} is no time, such as 2026-03-02T10:11:12Z`);
 }
 
@@ -77,7 +95,7 @@ export function decodeServiceExport(cluster: Cluster, suffix: string, value: Uin
     ports: fields.objects("ports", PORT_SHAPE).map(readPort),
     type: readWord(fields, "type", ["ClusterSetIP", "Headless"]),
     sessionAffinity: readWord(fields, "sessionAffinity", ["ClientIP", "None"]),
-    timeoutSeconds: client.has("timeoutSeconds") ? client.whole("timeoutSeconds", MAX_UINT32) : undefined,
+    timeoutSeconds: client.has("timeoutSeconds") ? client.whole("timeoutSeconds", MAX_INT32) : undefined,
     ipFamilies: fields.texts("ipFamilies").filter((family) => family === "IPv4" || family === "IPv6"),
     internalTrafficPolicy: readWord(fields, "internalTrafficPolicy", ["Cluster", "Local"]),
     trafficDistribution: readWord(fields, "trafficDistribution", ["PreferClose", "PreferSameZone", "PreferSameNode"]),

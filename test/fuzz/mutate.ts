@@ -47,6 +47,20 @@ const TOKENS = [
   "AAAAAA==",
 ].map((token) => new TextEncoder().encode(token));
 
+/** The same for parsers of messages and frames. */
+const BINARY_TOKENS = [
+  [0x0b], // a group begins
+  [0x42, 0], // an empty endpoint
+  [0x42, 0xff, 0xff, 0xff, 0xff, 0x0f], // a length beyond the end
+  [0x09, 1, 2, 3, 4, 5, 6, 7, 8], // a fixed width
+  [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01], // the largest number
+  [0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80], // a number without end
+  [0x28, 0xb5, 0x2f, 0xfd], // a frame begins
+  [0x50, 0x2a, 0x4d, 0x18, 4, 0, 0, 0], // a frame to be skipped
+].map((token) => Uint8Array.from(token));
+
+const ALL_TOKENS = [...TOKENS, ...BINARY_TOKENS];
+
 function splice(bytes: Uint8Array, from: number, to: number, put: Uint8Array): Uint8Array {
   const out = new Uint8Array(from + put.length + bytes.length - to);
   out.set(bytes.subarray(0, from));
@@ -67,9 +81,9 @@ function mutateOnce(random: Random, bytes: Uint8Array, corpus: readonly Uint8Arr
     case 0:
       return bytes.map((byte, index) => (index === at ? byte ^ (1 << below(random, 8)) : byte));
     case 1:
-      return splice(bytes, at, at, pick(random, TOKENS, bytes));
+      return splice(bytes, at, at, pick(random, ALL_TOKENS, bytes));
     case 2:
-      return splice(bytes, at, end, pick(random, TOKENS, bytes));
+      return splice(bytes, at, end, pick(random, ALL_TOKENS, bytes));
     case 3:
       return splice(bytes, at, end, new Uint8Array());
     case 4:

@@ -7,25 +7,26 @@ import { zstdCompressSync, zstdDecompressSync } from "node:zlib";
 import { type Policy, policyName } from "../../src/model/policy.ts";
 import type { Judged } from "../../src/model/resource.ts";
 import { adaptClusterConfig, encodeClusterConfig, judgeClusterConfig } from "../../src/wire/cluster-config.ts";
-import { decodeEndpointSlice, encodeEndpointSlice } from "../../src/wire/endpoint-slice.ts";
-import { isEtcdConfig, parseEtcdConfig } from "../../src/wire/etcd-config.ts";
+import { decodeEndpointSlice, encodeEndpointSlice, MAX_ENDPOINTS } from "../../src/wire/endpoint-slice.ts";
+import { type EtcdConfig, parseEtcdConfig } from "../../src/wire/etcd-config.ts";
 import { Fields } from "../../src/wire/fields.ts";
 import { encodeIdentity } from "../../src/wire/identity.ts";
 import { encodeIp } from "../../src/wire/ip.ts";
-import { parseJson } from "../../src/wire/json.ts";
+import { JsonNumber, parseJson, type Tree } from "../../src/wire/json.ts";
 import { encodeLocalEndpoint, judgeLocalEndpoint } from "../../src/wire/local-endpoint.ts";
 import { encodeLocalService, judgeLocalService } from "../../src/wire/local-service.ts";
 import { encodeNode } from "../../src/wire/node.ts";
 import { parseManifests } from "../../src/wire/parse-manifests.ts";
 import { parsePolicyManifest } from "../../src/wire/parse-policy.ts";
 import { encodePolicy, judgePolicy } from "../../src/wire/policy.ts";
+import { MessageWriter } from "../../src/wire/protobuf.ts";
 import { judging, REJECTION_REASONS } from "../../src/wire/refusal.ts";
 import { judge } from "../../src/wire/resources.ts";
 import { encodeService } from "../../src/wire/service.ts";
 import { encodeServiceExport } from "../../src/wire/service-export.ts";
 import { validatePolicies } from "../../src/wire/validate-policies.ts";
 import { expandZstd } from "../../src/wire/zstd.ts";
-import { BERGEN, golden } from "../golden/values.ts";
+import { BERGEN, ENDPOINT_SLICE, golden } from "../golden/values.ts";
 
 export interface Target {
   readonly name: string;
@@ -104,27 +105,61 @@ cilium-host-aliases:
   ips: ["198.51.100.20"]
 `;
 
-function checkEtcdConfig(_: string, bytes: Uint8Array): boolean {
-  const text = new TextDecoder().decode(bytes);
-  const judged = parseEtcdConfig("osaka", text);
-  if (judged.ok) assert(isEtcdConfig(text) || judged.value.endpoints.length > 0);
-  else assert.match(judged.rejection.detail, /^[ -~]+$/);
-  return judged.ok;
+/** JSON is YAML: what was read, written down as that. */
+function etcdConfigText(config: EtcdConfig): string {
+  return JSON.stringify({
+    endpoints: config.endpoints,
+    "trusted-ca-file": config.caFile,
+    "cert-file": config.certFile,
+    "key-file": config.keyFile,
+    "cilium-host-aliases": config.hostAliases,
+    "bulkhead-allowed-cidrs": config.allowedCidrs,
+  });
 }
 
-/** What Go would read must be what we read: without two names that it takes for one, JavaScript's own parser reads the same. */
+/** What is accepted names at least one place to dial, and reads the same when it is written down. */
+function checkEtcdConfig(_: string, bytes: Uint8Array): boolean {
+  return holds(parseEtcdConfig("osaka", new TextDecoder().decode(bytes)), (config) => {
+    assert(config.endpoints.length > 0);
+    for (const endpoint of config.endpoints) assert.match(endpoint, /^https?:\/\/[^/]+:\d{1,5}$/);
+    const again = parseEtcdConfig("osaka", etcdConfigText(config));
+    return again.ok ? { ok: true, value: { ...again.value, ignored: config.ignored } } : again;
+  });
+}
+
+/** Names in all objects of a tree. */
+function namesIn(tree: Tree): number {
+  if (tree instanceof Map) return [...tree.values()].reduce((sum, member) => sum + namesIn(member), tree.size);
+  return Array.isArray(tree) ? tree.reduce((sum: number, item) => sum + namesIn(item), 0) : 0;
+}
+
+/** The tree as JavaScript's own parser would give it. */
+function plain(tree: Tree): unknown {
+  if (tree instanceof JsonNumber) return Number(tree.text);
+  if (Array.isArray(tree)) return tree.map(plain);
+  if (!(tree instanceof Map)) return tree;
+  return Object.fromEntries([...tree].map(([name, member]) => [name, plain(member)]));
+}
+
+/** What is accepted is what JavaScript's own parser reads, and every name that is written in it counts: outside of texts, a colon follows each. */
 function checkJson(_: string, bytes: Uint8Array): boolean {
   const judged = judging("json", () => parseJson(bytes));
-  if (judged.ok) JSON.parse(new TextDecoder().decode(bytes));
-  return judged.ok;
+  return holds(judged, (tree) => {
+    const text = new TextDecoder("utf-8", { ignoreBOM: true }).decode(bytes);
+    assert.deepEqual(plain(tree), JSON.parse(text));
+    assert.equal(namesIn(tree), text.replaceAll(/"(?:[^"\\]|\\.)*"/g, "").split(":").length - 1);
+    return judged;
+  });
 }
 
 const MOST_EXPANDED = 64 * 1024;
 
 function checkFrame(_: string, bytes: Uint8Array): boolean {
   const judged = judging("frame", () => expandZstd(bytes, MOST_EXPANDED));
-  assert(!judged.ok || judged.value.length <= MOST_EXPANDED);
-  return judged.ok;
+  return holds(judged, (expanded) => {
+    assert(expanded.length <= MOST_EXPANDED);
+    return judging("frame", () => expandZstd(zstdCompressSync(expanded), MOST_EXPANDED));
+  });
 }
 
 /** The message inside a frame is damaged, not the frame: else nothing gets past the checksum. */
@@ -133,6 +168,18 @@ function checkSliceMessage(suffix: string, bytes: Uint8Array): boolean {
   return holds(judged, (value) =>
     judging("slice", () => decodeEndpointSlice(BERGEN, suffix, encodeEndpointSlice(value))),
   );
+}
+
+const GOLDEN_MESSAGE = new Uint8Array(zstdDecompressSync(golden("endpoint-slice")));
+/** With the golden ones, as many endpoints as a slice may have. */
+const REPEATED = MAX_ENDPOINTS - ENDPOINT_SLICE.endpoints.length;
+
+/** The same damage very many times over, which costs a sender next to nothing: here the limit on time is what matters. */
+function checkRepeated(suffix: string, bytes: Uint8Array): boolean {
+  const piece = Buffer.from(bytes);
+  const frame = zstdCompressSync(Buffer.concat([GOLDEN_MESSAGE, Buffer.alloc(piece.length * REPEATED, piece)]));
+  const judged = judging("slice", () => decodeEndpointSlice(BERGEN, suffix, frame));
+  return holds(judged, () => judged);
 }
 
 const SLICE_NAME = "shop/cart-x7k2p";
@@ -157,9 +204,16 @@ export const TARGETS: readonly Target[] = [
   {
     name: "endpoint-slice-message",
     suffix: SLICE_NAME,
-    seed: new Uint8Array(zstdDecompressSync(golden("endpoint-slice"))),
+    seed: GOLDEN_MESSAGE,
     check: checkSliceMessage,
     cost: 4,
+  },
+  {
+    name: "endpoint-slice-repeated",
+    suffix: SLICE_NAME,
+    seed: new MessageWriter().bytes(8, new MessageWriter().text(1, "10.31.4.17").finish()).finish(),
+    check: checkRepeated,
+    cost: 16,
   },
   { name: "zstd-frame", suffix: "", seed: golden("endpoint-slice"), check: checkFrame },
   target(

@@ -2,6 +2,7 @@
 import type { Operation } from "../../src/kv/client.ts";
 import { MemoryEtcd } from "../../src/kv/memory.ts";
 import { type Cluster, identityRange } from "../../src/model/cluster.ts";
+import type { ClusterConfig } from "../../src/model/resource.ts";
 import type { Clock } from "../../src/runtime/clock.ts";
 import { encodeClusterConfig } from "../../src/wire/cluster-config.ts";
 import { CLUSTER_LABEL_KEY, encodeIdentity } from "../../src/wire/identity.ts";
@@ -45,7 +46,7 @@ export class FakeCluster implements Cluster {
     this.beat();
   }
 
-  putConfig(id: number): void {
+  putConfig(id: number, said: Partial<ClusterConfig> = {}): void {
     const config = {
       id,
       syncedCanaries: true,
@@ -53,6 +54,7 @@ export class FakeCluster implements Cluster {
       maxConnectedClusters: 255,
       serviceExportsEnabled: false,
       endpointSlicesExportMode: "",
+      ...said,
     };
     this.put(clusterConfigKey(this.name), encodeClusterConfig(config));
   }

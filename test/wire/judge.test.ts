@@ -122,6 +122,18 @@ const REFUSED: readonly Case[] = [
   ["bad-port", EXPORT, '"port":80', '"port":0'],
   ["malformed", EXPORT, "2026-03-02T10:11:12Z", "0001-01-01T00:00:00Z"],
   ["malformed", EXPORT, "2026-03-02T10:11:12Z", "yesterday"],
+  ["malformed", EXPORT, "2026-03-02T10:11:12Z", "0001-01-01T00:00:00.0Z"],
+  ["malformed", EXPORT, "2026-03-02T10:11:12Z", "0000-12-31T23:00:00-01:00"],
+  ["malformed", EXPORT, "2026-03-02T10:11:12Z", "2026-13-02T10:11:12Z"],
+  ["malformed", EXPORT, "2026-03-02T10:11:12Z", "2026-02-29T10:11:12Z"],
+  ["malformed", EXPORT, "2026-03-02T10:11:12Z", "2026-03-02T24:11:12Z"],
+  ["malformed", EXPORT, "2026-03-02T10:11:12Z", "2026-03-02T10:11:60Z"],
+  ["malformed", EXPORT, "2026-03-02T10:11:12Z", "2026-03-02T10:11:12+24:00"],
+  ["malformed", EXPORT, "10800", "2147483648"],
+  ["malformed", EXPORT, '"type":"ClusterSetIP"', '"type":1'],
+  ["folded-name", EXPORT, '"Labels":{', '"LABELS":{'],
+  ["folded-name", EXPORT, '"port":80', '"port":80,"Port":81'],
+  ["folded-name", EXPORT, '"timeoutSeconds":', '"TimeoutSeconds":1,"timeoutSeconds":'],
   ["wrong-key", SERVICE, "", "", "shop/cart/"],
   ["wrong-key", SERVICE, "", "", "shop/cart2"],
   ["malformed", SERVICE, '"name":"cart"', '"name":"a/b"', "shop/a/b"],
@@ -195,6 +207,36 @@ const ACCEPTED: readonly (readonly [string, Base, string, string, object, string
     { labels: new Map([["__proto__", "1"]]) },
   ],
   [
+    "a leap day",
+    EXPORT,
+    "2026-03-02T10:11:12Z",
+    "2028-02-29T10:11:12.5+05:30",
+    { createdAt: "2028-02-29T10:11:12.5+05:30" },
+  ],
+  ["a word of a newer peer", EXPORT, '"ClusterSetIP"', '"Anycast"', { type: undefined, sessionAffinity: "ClientIP" }],
+  [
+    "another word of a newer peer",
+    EXPORT,
+    '"Cluster"',
+    '"Nearby"',
+    { internalTrafficPolicy: undefined, type: "ClusterSetIP" },
+  ],
+  ["a family of a newer peer", EXPORT, '"IPv6"', '"IPv7"', { ipFamilies: ["IPv4"] }],
+  [
+    "the older labels beside empty ones",
+    EXPORT,
+    '"labels":{"tier":"gold"}',
+    '"labels":{}',
+    { labels: new Map([["tier", "gold"]]) },
+  ],
+  [
+    "labels that the older ones contradict",
+    EXPORT,
+    '"Labels":{"tier":"gold"}',
+    '"Labels":{"tier":"tin"}',
+    { labels: new Map([["tier", "gold"]]) },
+  ],
+  [
     "host names among a node's addresses",
     NODE,
     '{"Type":"InternalIP","IP":"192.0.2.21"},',
@@ -263,4 +305,20 @@ test("a rejection names the key and tells a person in one printable line", () =>
   assert(!judged.ok);
   assert.equal(judged.rejection.key, "cilium/state/nodes/v1/bergen/n\u202e1\n");
   assert.equal(judged.rejection.detail, 'the value is of bgo-n1.example, the key of "n\\u202e1\\u000a"');
+});
+
+test("the line of a rejection is bounded, however much of what it quotes has to be escaped", () => {
+  for (const letter of ["x", "\u00e9", '\\"', "\\u0001"]) {
+    const cluster = JSON.stringify("\u202e").slice(1, -1) + letter.repeat(2000);
+    const judged = judge(
+      "services",
+      BERGEN,
+      "shop/cart",
+      bytes(text("service").replace('"bergen"', () => `"${cluster}"`)),
+    );
+    assert(!judged.ok);
+    assert.equal(judged.rejection.reason, "foreign-cluster");
+    assert.match(judged.rejection.detail, /^the value says it is of cluster "\\u202e[ -~]+\.\.\."$/);
+    assert(judged.rejection.detail.length < 150, judged.rejection.detail);
+  }
 });

@@ -4,15 +4,17 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { formatAddress, formatCidr, isV4 } from "../../src/model/address.ts";
 import { clusterNameFault, identityRange } from "../../src/model/cluster.ts";
-import type { AddressPorts, Judged, Label } from "../../src/model/resource.ts";
+import type { AddressPorts, Judged, Label, ServiceExport } from "../../src/model/resource.ts";
 import { forbiddenRange, hostCidr, readCidr } from "../../src/wire/addresses.ts";
 import { encodeClusterConfig, judgeClusterConfig } from "../../src/wire/cluster-config.ts";
+import { encodeEndpointSlice } from "../../src/wire/endpoint-slice.ts";
 import { CLUSTER_LABEL_KEY, encodeIdentity, labelFault, labelString } from "../../src/wire/identity.ts";
 import { encodeIp, ipSuffix } from "../../src/wire/ip.ts";
 import { encodeLocalService, judgeLocalService } from "../../src/wire/local-service.ts";
 import { encodeNode } from "../../src/wire/node.ts";
 import { judge } from "../../src/wire/resources.ts";
 import { encodeService } from "../../src/wire/service.ts";
+import { encodeServiceExport } from "../../src/wire/service-export.ts";
 
 /** Records with the usual prototype, as our own values have it. */
 function record<T>(model: { readonly [K in keyof T]: fc.Arbitrary<T[K]> }): fc.Arbitrary<T> {
@@ -166,6 +168,69 @@ test("services", () => {
     fc.property(cluster, service, (owner, rest) => {
       const value = { cluster: owner.name, clusterId: owner.id, ...rest };
       same(judge("services", owner, `${rest.namespace}/${rest.name}`, encodeService(value)), value);
+    }),
+  );
+});
+
+test("endpoint slices", () => {
+  const maybe = fc.constantFrom(true, false, undefined);
+  const sliceOf = (type: "IPv4" | "IPv6") =>
+    record({
+      ...names,
+      name: subdomain,
+      labels: textMap,
+      annotations: textMap,
+      addressType: fc.constant(type),
+      endpoints: fc.array(
+        record({
+          addresses: fc.array(
+            address.filter((text) => text.includes(".") === (type === "IPv4")),
+            { maxLength: 3 },
+          ),
+          ready: maybe,
+          serving: maybe,
+          terminating: maybe,
+          hostname: words,
+          nodeName: words,
+          zone: words,
+          forZones: fc.array(words, { maxLength: 2 }),
+        }),
+        { maxLength: 3 },
+      ),
+      ports: fc.array(
+        record({ name: words, protocol, port: fc.option(port, { nil: undefined }), appProtocol: words }),
+        { maxLength: 3 },
+      ),
+    });
+  fc.assert(
+    fc.property(cluster, fc.oneof(sliceOf("IPv4"), sliceOf("IPv6")), (owner, rest) => {
+      const value = { cluster: owner.name, clusterId: owner.id, ...rest };
+      same(judge("endpointslices", owner, `${rest.namespace}/${rest.name}`, encodeEndpointSlice(value)), value);
+    }),
+  );
+});
+
+test("service exports", () => {
+  const oneOf = <const W extends string>(...known: readonly W[]) => fc.constantFrom(undefined, ...known);
+  const exported = record<Omit<ServiceExport, "cluster">>({
+    ...names,
+    labels: textMap,
+    annotations: textMap,
+    createdAt: fc
+      .date({ min: new Date("0002-01-01"), max: new Date("9999-12-31"), noInvalidDate: true })
+      .map((date) => date.toISOString()),
+    ports: fc.array(record({ name: words, protocol: words, appProtocol: words, port }), { maxLength: 3 }),
+    type: oneOf("ClusterSetIP", "Headless"),
+    sessionAffinity: oneOf("ClientIP", "None"),
+    timeoutSeconds: fc.option(fc.integer({ min: 0, max: 86_400 }), { nil: undefined }),
+    ipFamilies: fc.array(fc.constantFrom("IPv4", "IPv6"), { maxLength: 2 }),
+    internalTrafficPolicy: oneOf("Cluster", "Local"),
+    trafficDistribution: oneOf("PreferClose", "PreferSameZone", "PreferSameNode"),
+  });
+  fc.assert(
+    fc.property(cluster, exported, (owner, rest) => {
+      const value = { cluster: owner.name, ...rest };
+      same(judge("serviceexports", owner, `${rest.namespace}/${rest.name}`, encodeServiceExport(value)), value);
     }),
   );
 });
