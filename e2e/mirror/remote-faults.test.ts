@@ -87,15 +87,19 @@ test("W13, W10: back empty under the same cluster id, then refilled with less pa
   assert(performance.now() - refilledMs >= HOLD_CONFIRM_MS, "not before it was confirmed");
 });
 
-test("W14: 1,000 deletions at once are held and listed; an operator confirms them", async () => {
+test("W14: 1,000 deletions within a second: a fifth of all at most is believed, the rest held and listed; an operator confirms it", async () => {
   await mirrorDirectly();
-  const before = await stage.fingerprint(osaka);
   for (let number = 1; number <= 1_000; number++) osaka.remove(osaka.ipKey(number));
   await osaka.flush();
-  await until("they are held", async () =>
-    (await mirror.remote("osaka"))?.holds.some(({ keys }) => keys === 1_000) ? true : undefined,
-  );
-  assert.equal(await stage.fingerprint(osaka), before);
+  const gone = async (): Promise<number> => PODS + 3 - (await stage.cache(osaka)).size;
+  const held = async (): Promise<number> =>
+    (await mirror.remote("osaka"))?.holds.find(({ kind }) => kind === "ip")?.keys ?? 0;
+  // They come in ten revisions: what was told before it was too much is gone.
+  await until("the rest is held", async () => ((await held()) + (await gone()) === 1_000 ? true : undefined));
+  const believed = await gone();
+  assert(believed <= PODS / 5 && (await held()) >= 400, `${believed} were believed`);
+  await pause(1_000);
+  assert.equal(await gone(), believed, "and no more goes");
   await mirror.tell("/v1/holds/confirm", { remote: "osaka", kind: "ip" });
   await stage.mirrored(osaka, PODS - 1_000);
 });

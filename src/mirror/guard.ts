@@ -59,6 +59,8 @@ class Window {
   }
 }
 
+const NONE: ReadonlyMap<string, unknown> = new Map();
+
 export class Guard {
   readonly #clock: Clock;
   readonly #limits: GuardLimits;
@@ -92,8 +94,16 @@ export class Guard {
     return batch;
   }
 
-  /** The same for all that a complete listing lacks. What has been held for long enough is confirmed by lacking again. */
-  relist(kind: ResourceKind, batch: readonly Withdrawal[], standing: Standing): readonly Withdrawal[] {
+  /**
+   * The same for all that a listing lacks. What has been held for long enough is confirmed by lacking again. `unsaid`: keys of which the listing, not being
+   * complete, says nothing; what is held of them stays.
+   */
+  relist(
+    kind: ResourceKind,
+    batch: readonly Withdrawal[],
+    standing: Standing,
+    unsaid: ReadonlyMap<string, unknown> = NONE,
+  ): readonly Withdrawal[] {
     const nowMs = this.#clock.nowMs();
     const before = this.#holds.get(kind);
     const confirmed: Withdrawal[] = [];
@@ -105,6 +115,7 @@ export class Guard {
       else if (this.#isDue(before, held, nowMs)) confirmed.push(withdrawal);
       else waiting.set(withdrawal.key, { withdrawal, sinceMs: held.sinceMs });
     }
+    for (const [key, held] of before?.held ?? []) if (unsaid.has(key)) waiting.set(key, held);
     this.#holds.delete(kind);
     if (waiting.size > 0) this.#holds.set(kind, { held: waiting, discarded: before?.discarded === true });
     const weight = standing.weight - sumOf(confirmed);

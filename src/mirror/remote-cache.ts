@@ -36,6 +36,13 @@ type Outcome =
   | { readonly kind: "refused"; readonly rejection: Rejection }
   | { readonly kind: "parked"; readonly waitsFor: string };
 
+/** What a listing takes away: all of it, by shrinking or by lacking; what it lacks, whether that counts or not; and what is believed. */
+interface Withdrawals {
+  readonly all: ReadonlyMap<string, Withdrawal>;
+  readonly lacking: ReadonlyMap<string, Withdrawal>;
+  readonly believed: readonly Withdrawal[];
+}
+
 type Said = Pick<KeyValue, "value" | "modRevision">;
 
 /** How to find out what the cache holds below a prefix, where it differs from `desired`, leaving `keep` alone. */
@@ -263,7 +270,7 @@ export class RemoteCache {
     desired: ReadonlyMap<string, Uint8Array>,
     { puts, extra, unchanged }: Difference,
     complete: boolean,
-  ): Promise<{ readonly all: ReadonlyMap<string, Withdrawal>; readonly believed: readonly Withdrawal[] }> {
+  ): Promise<Withdrawals> {
     const slices = new Slices(this.#options.clock);
     const all = new Map<string, Withdrawal>();
     let standing = 0;
@@ -278,25 +285,30 @@ export class RemoteCache {
         all.set(key, { key, weight: lost, tag: "", left: { value: desired.get(key) as Uint8Array, weight: left } });
       await slices.rest();
     }
-    for (const [key, value] of complete ? extra : []) {
-      const before = value === undefined ? NOT_CACHED : this.#weighCached(kind, key, value);
-      standing += before.weight;
-      all.set(key, { key, weight: before.weight, tag: before.tag });
+    const lacking = new Map<string, Withdrawal>();
+    for (const [key, value] of extra) {
+      const { weight, tag } = value === undefined ? NOT_CACHED : this.#weighCached(kind, key, value);
+      standing += weight;
+      lacking.set(key, { key, weight, tag });
       await slices.rest();
     }
+    if (complete) for (const [key, withdrawal] of lacking) all.set(key, withdrawal);
     const batch = [...all.values()];
     const newWorld = this.#doubted.has(kind);
-    const believed = this.#draining ? batch : this.#options.guard.relist(kind, batch, { weight: standing, newWorld });
+    const unsaid = complete ? undefined : lacking;
+    const believed = this.#draining
+      ? batch
+      : this.#options.guard.relist(kind, batch, { weight: standing, newWorld }, unsaid);
     if (complete) this.#doubted.delete(kind);
-    return { all, believed };
+    return { all, lacking, believed };
   }
 
   async #settle(
     kind: ResourceKind,
     wanted: Map<string, Known>,
     desired: ReadonlyMap<string, Uint8Array>,
-    { puts, extra }: Difference,
-    { all, believed }: { readonly all: ReadonlyMap<string, Withdrawal>; readonly believed: readonly Withdrawal[] },
+    { puts }: Difference,
+    { all, lacking, believed }: Withdrawals,
   ): Promise<{ readonly written: number; readonly removed: number }> {
     const { record } = this.#options;
     const writer = this.#writing();
@@ -313,7 +325,7 @@ export class RemoteCache {
       }
       await slices.rest();
     }
-    for (const key of extra.keys()) wanted.set(key, { ...(all.get(key) ?? UNREADABLE), cached: true, modRevision: 0 });
+    for (const [key, { weight, tag }] of lacking) wanted.set(key, { weight, tag, cached: true, modRevision: 0 });
     record.index.replace(kind, wanted);
     for (const withdrawal of believed) {
       if (withdrawal.left) continue;
