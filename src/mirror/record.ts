@@ -77,6 +77,13 @@ export class RemoteRecord {
     this.#provenAtMs = Math.max(atMs, this.#provenAtMs ?? atMs);
   }
 
+  /** The cache is being emptied of the remote: whatever was proved of it holds no more. */
+  withdrawn(): void {
+    this.#provenAtMs = undefined;
+    this.synced = false;
+    this.audited = false;
+  }
+
   /** The heartbeat was read. One that was read before proves nothing, however often it is read again. */
   heartbeat(modRevision: number, atMs: number): void {
     if (this.#heartbeat?.modRevision !== modRevision) this.#heartbeat = { modRevision, atMs };

@@ -286,6 +286,7 @@ export class Remote {
   async #drain({ publisher, local }: Writing, signal: AbortSignal): Promise<boolean> {
     const { clock, random, limits, drained, log } = this.#options;
     this.record.phase = "draining";
+    this.record.withdrawn();
     this.record.lastError = `${this.#absence.line}: its state is taken out of the cache`;
     const { drainGraceMs: graceMs, pageSize, backoff } = limits;
     try {
