@@ -1,5 +1,6 @@
 /** The mirror of one cluster: elected in the local etcd, it keeps `cilium/cache/` equal to what the remotes say of themselves. */
 import { connectAs, type Timeouts } from "../access/etcd.ts";
+import { readRemoteFile } from "../access/remote-files.ts";
 import type { Disk } from "../disk/door.ts";
 import { watchDirectory } from "../disk/watch-directory.ts";
 import type { Term } from "../elect/elect.ts";
@@ -21,7 +22,6 @@ import { ListGate } from "./list-gate.ts";
 import { type OwnRanges, ownRanges } from "./own-ranges.ts";
 import { leaseCache, type Released } from "./release.ts";
 import { type MirrorLimits, type NewBreaker, Remote, removedBy, type Writing } from "./remote.ts";
-import { readRemoteFile } from "./remote-files.ts";
 import { WriteMetrics } from "./write-metrics.ts";
 
 export interface MirrorOptions {
