@@ -1,4 +1,4 @@
-/** Certificates of a configuration file: do they parse, fit together, and hold today. */
+/** Certificates of a configuration file: do they parse, fit together, and hold today. No key is ever told, only its path. */
 import { createPrivateKey, X509Certificate } from "node:crypto";
 import type { Disk } from "../disk/door.ts";
 import type { Clock } from "../runtime/clock.ts";
@@ -6,80 +6,173 @@ import { messageOf } from "../runtime/user-error.ts";
 import type { EtcdConfig } from "../wire/etcd-config.ts";
 import { Fault, type Steps } from "./steps.ts";
 
+/** PEM, as the file names it. */
 export interface Credentials {
   readonly ca?: Uint8Array;
   readonly cert?: Uint8Array;
   readonly key?: Uint8Array;
 }
 
-const DAY_MS = 86_400_000;
+interface Client extends Required<Omit<Credentials, "ca">> {
+  /** The leaf first. */
+  readonly chain: readonly X509Certificate[];
+}
 
-/** Throws a Fault when it does not hold now. */
-export function validity(certificate: Pick<X509Certificate, "validFrom" | "validTo">, clock: Clock): string {
+const DAY_MS = 86_400_000;
+const READABLE = "make the file readable to this user, or name another";
+const RENEW = "issue a new certificate and put it in place of this one";
+const PEM = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g;
+
+const oneLine = (name: string | undefined): string => name?.replaceAll("\n", ", ") || "no name";
+
+/** `CN=remote; DNS:remote, issued by CN=authority`. */
+export function named({ subject, subjectAltName, issuer }: X509Certificate): string {
+  const names = subjectAltName === undefined ? oneLine(subject) : `${oneLine(subject)}; ${subjectAltName}`;
+  return `${names}, issued by ${oneLine(issuer)}`;
+}
+
+const day = (ms: number): string => new Date(ms).toISOString().replace(/\.\d+Z$/, "Z");
+
+interface Dates {
+  readonly text: string;
+  /** It does not hold now. */
+  readonly mend?: string;
+}
+
+function datesOf(certificate: X509Certificate, clock: Clock, renew: string): Dates {
   const nowMs = clock.wallMs();
   const fromMs = Date.parse(certificate.validFrom);
   const toMs = Date.parse(certificate.validTo);
   if (nowMs < fromMs) {
-    throw new Fault(`not valid before ${certificate.validFrom}`, "check the clocks of both sides, or wait until then");
+    const mend = "set the clock that is wrong, here or where the certificate was issued; else wait until then";
+    return { text: `not valid before ${day(fromMs)}, and here it is ${day(nowMs)}`, mend };
   }
-  if (nowMs > toMs)
-    throw new Fault(`expired on ${certificate.validTo}`, "issue a new certificate and put it in place of this one");
-  return `valid until ${certificate.validTo} (${Math.floor((toMs - nowMs) / DAY_MS)} days)`;
+  if (nowMs > toMs) return { text: `expired on ${day(toMs)}, and here it is ${day(nowMs)}`, mend: renew };
+  return { text: `valid from ${day(fromMs)} to ${day(toMs)} (${Math.floor((toMs - nowMs) / DAY_MS)} days left)` };
 }
 
-function named(certificate: X509Certificate): string {
-  const name = certificate.subject.replaceAll("\n", ", ");
-  return certificate.subjectAltName === undefined ? name : `${name}; ${certificate.subjectAltName}`;
+function hold({ text, mend }: Dates): string {
+  if (mend !== undefined) throw new Fault(text, mend);
+  return text;
 }
 
-function read(path: string, bytes: Uint8Array): X509Certificate {
+/** From when to when it holds. Throws a Fault when that is not now; `renew` says how to mend an expired one. */
+export function validity(certificate: X509Certificate, clock: Clock, renew: string): string {
+  return hold(datesOf(certificate, clock, renew));
+}
+
+/** One that holds is enough: while authorities are exchanged, the old one may run out in the bundle. */
+function bundleValidity(bundle: readonly X509Certificate[], clock: Clock): string {
+  const all = bundle.map((certificate) => datesOf(certificate, clock, RENEW));
+  const [first, ...others] = all.map(({ text }, index) => `${oneLine(bundle[index]?.subject)} ${text}`);
+  const text = others.length === 0 ? (all[0]?.text ?? "") : [first, ...others].join("; ");
+  const mend = all.every((dates) => dates.mend !== undefined) ? all[0]?.mend : undefined;
+  return hold({ text, ...(mend !== undefined && { mend }) });
+}
+
+/** Every certificate of a PEM file; at least one. */
+function read(path: string, bytes: Uint8Array): readonly [X509Certificate, ...X509Certificate[]] {
   try {
-    return new X509Certificate(bytes);
+    const [first, ...others] = new TextDecoder().decode(bytes).match(PEM) ?? [];
+    if (first === undefined) throw new Error("there is none in it");
+    return [new X509Certificate(first), ...others.map((text) => new X509Certificate(text))];
   } catch (error) {
     throw new Fault(`${path} is no certificate: ${messageOf(error)}`, "put a certificate in PEM there");
   }
 }
 
-/** Undefined when something that is needed for TLS is missing or wrong. */
+function checkKey(certFile: string, leaf: X509Certificate, keyFile: string, key: Uint8Array): void {
+  let fits: boolean;
+  try {
+    fits = leaf.checkPrivateKey(createPrivateKey(Buffer.from(key)));
+  } catch {
+    throw new Fault(`${keyFile} is no private key`, "put the certificate's key in PEM there, without a passphrase");
+  }
+  if (!fits) throw new Fault(`${keyFile} is not the key of ${certFile}`, "put the key of this certificate there");
+}
+
+async function checkAuthorities(path: string, disk: Disk, clock: Clock, steps: Steps) {
+  const found = await steps.run(
+    `authority ${path}`,
+    READABLE,
+    async () => {
+      const pem = await disk.readBytes(path);
+      return { pem, bundle: read(path, pem) };
+    },
+    ({ bundle }) => bundle.map(({ subject }) => oneLine(subject)).join("; "),
+  );
+  if (found) {
+    const dates = (): string => bundleValidity(found.bundle, clock);
+    await steps.run(`dates of ${path}`, RENEW, dates, (text) => text);
+  }
+  return found;
+}
+
+async function checkClient(
+  certFile: string,
+  keyFile: string,
+  disk: Disk,
+  clock: Clock,
+  steps: Steps,
+): Promise<Client | undefined> {
+  const found = await steps.run(
+    `client certificate ${certFile}`,
+    READABLE,
+    async (): Promise<Client> => {
+      const [cert, key] = [await disk.readBytes(certFile), await disk.readBytes(keyFile)];
+      const chain = read(certFile, cert);
+      checkKey(certFile, chain[0], keyFile, key);
+      return { cert, key, chain };
+    },
+    ({ chain }) => `${chain.slice(0, 1).map(named)}; ${keyFile} is its key`,
+  );
+  const leaf = found?.chain[0];
+  if (leaf)
+    await steps.run(
+      `dates of ${certFile}`,
+      RENEW,
+      () => validity(leaf, clock, RENEW),
+      (text) => text,
+    );
+  return found;
+}
+
+function signs(issuer: X509Certificate, subject: X509Certificate): boolean {
+  return subject.checkIssued(issuer) && subject.verify(issuer.publicKey);
+}
+
+/** Whether one of `bundle` signed the leaf, directly or by way of the others of its file. */
+function chains([leaf, ...others]: readonly X509Certificate[], bundle: readonly X509Certificate[]): boolean {
+  let at = leaf;
+  // Each round goes one certificate up; there are no more rounds than certificates.
+  for (const _ of [leaf, ...others]) {
+    if (at === undefined) return false;
+    const below = at;
+    if (bundle.some((authority) => signs(authority, below))) return true;
+    at = others.find((other) => other !== below && signs(other, below));
+  }
+  return false;
+}
+
+/**
+ * Undefined when what TLS needs is missing or no certificate. One that has run out is a failed step, and is still tried: what the
+ * server says of it is worth knowing.
+ */
 export async function checkCertificates(
-  config: EtcdConfig,
+  { caFile, certFile, keyFile }: EtcdConfig,
   disk: Disk,
   clock: Clock,
   steps: Steps,
 ): Promise<Credentials | undefined> {
-  const { caFile, certFile, keyFile } = config;
-  const bytes = (path: string) => disk.readBytes(path);
-  const readable = "make the file readable to this user, or name another";
-  const ca =
-    caFile &&
-    (await steps.run(
-      `authority ${caFile}`,
-      readable,
-      async () => {
-        const found = await bytes(caFile);
-        return { found, text: `${named(read(caFile, found))}, ${validity(read(caFile, found), clock)}` };
-      },
-      ({ text }) => text,
-    ));
-  const client =
-    certFile &&
-    keyFile &&
-    (await steps.run(
-      `client certificate ${certFile}`,
-      readable,
-      async () => {
-        const [cert, key] = [await bytes(certFile), await bytes(keyFile)];
-        const certificate = read(certFile, cert);
-        if (!certificate.checkPrivateKey(createPrivateKey(Buffer.from(key)))) {
-          throw new Fault(
-            `${keyFile} is not the key of ${certFile}`,
-            "put the key in place that belongs to the certificate",
-          );
-        }
-        return { cert, key, text: `${named(certificate)}, ${validity(certificate, clock)}` };
-      },
-      ({ text }) => text,
-    ));
-  if ((caFile && !ca) || (certFile && !client)) return undefined;
-  return { ...(ca && { ca: ca.found }), ...(client && { cert: client.cert, key: client.key }) };
+  const ca = caFile === undefined ? undefined : await checkAuthorities(caFile, disk, clock, steps);
+  const named = certFile !== undefined && keyFile !== undefined;
+  const client = named ? await checkClient(certFile, keyFile, disk, clock, steps) : undefined;
+  if ((caFile !== undefined && !ca) || (named && !client)) return undefined;
+  if (ca && client) {
+    const seen = chains(client.chain, ca.bundle)
+      ? `signed by ${caFile}`
+      : `not signed by ${caFile}: fine when the remote trusts another authority with clients than it shows itself`;
+    steps.note(`signature of ${certFile}`, seen);
+  }
+  return { ...(ca && { ca: ca.pem }), ...(client && { cert: client.cert, key: client.key }) };
 }

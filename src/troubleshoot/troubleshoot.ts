@@ -1,16 +1,18 @@
 /** The way from this machine to the etcds of a configuration directory, tried step by step. Reads only; needs no running program. */
-import { connectAs } from "../access/etcd.ts";
+import { readRemoteFile } from "../access/remote-files.ts";
 import type { Disk } from "../disk/door.ts";
-import type { ConnectEtcd } from "../kv/client.ts";
-import { type Cluster, clusterNameFault } from "../model/cluster.ts";
+import type { ConnectEtcd, KvClient, RangeResponse } from "../kv/client.ts";
+import { clusterNameFault } from "../model/cluster.ts";
 import type { Findings } from "../model/troubleshoot.ts";
 import type { Clock } from "../runtime/clock.ts";
-import { UserError } from "../runtime/user-error.ts";
-import { type EtcdConfig, isEtcdConfig, parseEtcdConfig } from "../wire/etcd-config.ts";
+import { messageOf, UserError } from "../runtime/user-error.ts";
+import { type EtcdConfig, parseEtcdConfig } from "../wire/etcd-config.ts";
 import { type Credentials, checkCertificates } from "./certificates.ts";
-import { askEtcd, type SeenIds } from "./etcd.ts";
+import { type Door, type Endpoint, endpointOf, reachTcp, resolveDoors } from "./connect.ts";
+import { checkCanaries, checkConfig, checkHeartbeat, checkState, greet } from "./etcd.ts";
+import { type Identified, judgeIds, judgeOwnId } from "./ids.ts";
 import { Fault, Steps } from "./steps.ts";
-import { endpointOf, reachTcp, resolveHost, shakeTls } from "./wire.ts";
+import { shakeTls } from "./tls.ts";
 
 export interface TroubleshootOptions {
   readonly disk: Disk;
@@ -18,108 +20,198 @@ export interface TroubleshootOptions {
   readonly clock: Clock;
   /** Of each step. */
   readonly timeoutMs: number;
-  readonly own?: Cluster;
+  /** How long to wait until a heartbeat moves; absent: not at all. */
+  readonly heartbeatWaitMs?: number;
+  /** The own cluster's name and id, as far as they are known: no remote may have its id. */
+  readonly own?: { readonly name?: string; readonly id?: number };
 }
 
-/** File name -> path of every cluster's file. A UserError when the directory cannot be read. */
+/** What to look at. */
+export interface Places {
+  /** File of the local etcd. */
+  readonly local?: string;
+  /** Cluster -> path of its file. */
+  readonly remotes: ReadonlyMap<string, string>;
+}
+
+interface Answer {
+  readonly kv: KvClient;
+  readonly heartbeat: RangeResponse;
+}
+
+const CONTENT = ["heartbeat", "cluster config", "canaries", "state"];
+
+/** File name -> path of every remote's file, also of those that cannot be used. A UserError when the directory cannot be read. */
 export async function remoteFiles(
   disk: Disk,
   directory: string,
   own: string | undefined,
 ): Promise<ReadonlyMap<string, string>> {
-  const files = new Map<string, string>();
   try {
-    const { files: found, unreadable } = await disk.list(directory);
-    for (const { name, bytes } of found) {
-      if (name !== own && isEtcdConfig(new TextDecoder().decode(bytes))) files.set(name, `${directory}/${name}`);
-    }
-    for (const { name } of unreadable)
-      if (clusterNameFault(name) === undefined) files.set(name, `${directory}/${name}`);
-    return files;
+    const { files, unreadable } = await disk.list(directory);
+    const path = (name: string): string => `${directory.replace(/\/+$/, "")}/${name}`;
+    const remotes = files.filter(({ name, bytes }) => readRemoteFile(own ?? "", name, name, bytes).kind !== "ignored");
+    const unread = unreadable.filter(({ name }) => name !== own && clusterNameFault(name) === undefined);
+    const names = [...remotes, ...unread].map(({ name }) => name).sort();
+    return new Map(names.map((name) => [name, path(name)]));
   } catch (error) {
-    throw new UserError(
-      `--config-dir ${error instanceof Error ? error.message : error}; name the directory of the remotes' files`,
-    );
+    throw new UserError(`--config-dir ${messageOf(error)}; name the directory of the remotes' files`);
   }
 }
 
-/** @param cluster undefined: the local etcd, of which no cluster config is expected under a name that we know. */
+/** Looks at all places at the same time; findings in their order, `local` first. */
 export async function troubleshoot(
+  { local, remotes }: Places,
+  options: TroubleshootOptions,
+): Promise<readonly Findings[]> {
+  const { own } = options;
+  const [atHome, found] = await Promise.all([
+    local === undefined ? undefined : lookAt("local", local, own?.name, options),
+    Promise.all([...remotes].map(([name, path]) => lookAt(name, path, name, options))),
+  ]);
+  if (atHome) judgeOwnId(atHome, own?.id);
+  judgeIds(found, { name: own?.name ?? "the own cluster", id: own?.id ?? atHome?.id });
+  return [...(atHome ? [atHome] : []), ...found].map(({ name, steps }) => ({ remote: name, steps: steps.list }));
+}
+
+/** @param cluster whose etcd it should be; undefined: of the local etcd, when nobody said whose it is. */
+async function lookAt(
   name: string,
   path: string,
   cluster: string | undefined,
-  seen: SeenIds,
   options: TroubleshootOptions,
-): Promise<Findings> {
+): Promise<Identified> {
   const steps = new Steps();
-  const { disk, clock } = options;
-  const file = await steps.run(
+  const config = await steps.run(
     `file ${path}`,
     "make the file readable to this user",
-    () => readConfig(disk, path, cluster),
-    ({ config }) => config.endpoints.join(", "),
+    () => readConfig(options.disk, path, cluster),
+    ({ endpoints, ignored }) =>
+      `${endpoints.join(", ")}${ignored.length === 0 ? "" : `; without effect: ${ignored.join(", ")}`}`,
   );
-  const later = "certificates, connection, etcd";
-  if (!file) steps.notRun(later, "the file says how to get there");
-  else {
-    const credentials = await checkCertificates(file.config, disk, clock, steps);
-    if (!credentials) steps.notRun("connection, etcd", "its certificates cannot be used");
-    else if (!(await reachAny(file.config, credentials, steps, options)))
-      steps.notRun("etcd", "no endpoint can be reached");
-    else await ask(path, file.text, cluster, seen, steps, options);
+  if (!config) {
+    steps.notRun(["certificates", "connection", "etcd", ...CONTENT], "the file does not say how to get there");
+    return { name, id: undefined, steps };
   }
-  return { remote: name, steps: steps.list };
+  const answers = await knock(config, steps, options);
+  try {
+    const id = await readContent(answers, cluster, steps, options);
+    return { name, id, steps };
+  } finally {
+    for (const { kv } of answers) kv.close();
+  }
 }
 
-async function readConfig(
-  disk: Disk,
-  path: string,
-  cluster: string | undefined,
-): Promise<{ readonly text: string; readonly config: EtcdConfig }> {
+async function readConfig(disk: Disk, path: string, cluster: string | undefined): Promise<EtcdConfig> {
   const fault = cluster === undefined ? undefined : clusterNameFault(cluster);
-  if (fault !== undefined)
-    throw new Fault(`${cluster} is no cluster name: it ${fault}`, "name the file as the cluster is named");
-  const text = await disk.readText(path);
-  const judged = parseEtcdConfig(path, text);
-  if (!judged.ok)
-    throw new Fault(
-      judged.rejection.detail,
-      "write it as etcd client YAML: endpoints, trusted-ca-file, cert-file, key-file",
-    );
-  return { text, config: judged.value };
+  if (fault !== undefined) {
+    throw new Fault(`${cluster} is no cluster's name: it ${fault}`, "name the file as the cluster is named");
+  }
+  const judged = parseEtcdConfig(path, await disk.readText(path));
+  if (judged.ok) return judged.value;
+  const mend = "write it as etcd client YAML: endpoints, trusted-ca-file, cert-file, key-file";
+  throw new Fault(judged.rejection.detail, mend);
 }
 
-/** Tries every endpoint; whether one of them at least can be talked to. */
-async function reachAny(
+/** Tries every address of every endpoint, and asks each etcd that is there. The clients are the caller's to close. */
+async function knock(config: EtcdConfig, steps: Steps, options: TroubleshootOptions): Promise<readonly Answer[]> {
+  const credentials = await checkCertificates(config, options.disk, options.clock, steps);
+  const tried = config.endpoints.map(endpointOf).map(async (endpoint) => {
+    const own = new Steps();
+    return { own, answers: await knockAt(endpoint, config, credentials, own, options) };
+  });
+  const all = await Promise.all(tried);
+  for (const { own } of all) steps.append(own);
+  return all.flatMap(({ answers }) => answers);
+}
+
+async function knockAt(
+  endpoint: Endpoint,
   config: EtcdConfig,
-  credentials: Credentials,
+  credentials: Credentials | undefined,
   steps: Steps,
   options: TroubleshootOptions,
-): Promise<boolean> {
-  let reached = false;
-  for (const endpoint of config.endpoints.map(endpointOf)) {
-    for (const address of await resolveHost(endpoint, config, steps)) {
-      if (!(await reachTcp(address, endpoint, options.timeoutMs, steps))) continue;
-      if (!endpoint.secure) reached = true;
-      else if (await shakeTls(address, endpoint, credentials, { ...options, steps })) reached = true;
-    }
+): Promise<readonly Answer[]> {
+  const doors = await resolveDoors(endpoint, config, options, steps);
+  const layers = endpoint.secure ? ["TLS", "etcd"] : ["etcd"];
+  if (doors.length === 0) {
+    steps.notRun(
+      ["TCP", ...layers].map((layer) => `${layer} ${endpoint.host}:${endpoint.port}`),
+      "its name has no address",
+    );
   }
-  return reached;
+  const answers: Answer[] = [];
+  for (const door of doors) {
+    const later = layers.map((layer) => `${layer} ${door.label}`);
+    if (!(await reachTcp(door, options, steps))) steps.notRun(later, "there is no connection");
+    else if (!credentials) steps.notRun(later, "the certificates cannot be used");
+    else if (endpoint.secure && !(await shakeTls(door, credentials, options, steps))) {
+      steps.notRun(later.slice(1), "TLS failed");
+    } else answers.push(...(await ask(door, credentials, steps, options)));
+  }
+  return answers;
 }
 
+/** The etcd behind one door. A client of its own, so that an answer is this one's and no other member's. */
 async function ask(
-  path: string,
-  text: string,
-  cluster: string | undefined,
-  seen: SeenIds,
+  door: Door,
+  credentials: Credentials,
   steps: Steps,
-  { disk, connect, timeoutMs, own }: TroubleshootOptions,
-): Promise<void> {
-  const timeouts = { timeoutMs, keepaliveMs: 10_000, keepaliveTimeoutMs: timeoutMs };
-  const kv = await connectAs({ disk, connect }, path, text, timeouts);
-  try {
-    await askEtcd(kv, cluster, own, seen, steps);
-  } finally {
-    kv.close();
+  { connect, timeoutMs }: TroubleshootOptions,
+): Promise<readonly Answer[]> {
+  const { endpoint, address } = door;
+  const kv = connect({
+    endpoints: [endpoint.url],
+    ...(endpoint.host !== address && { hostAliases: [{ hostname: endpoint.host, ips: [address] }] }),
+    ...credentials,
+    timeoutMs,
+    keepaliveMs: 10_000,
+    keepaliveTimeoutMs: timeoutMs,
+  });
+  const heartbeat = await greet(kv, door, steps);
+  if (heartbeat) return [{ kv, heartbeat }];
+  kv.close();
+  return [];
+}
+
+/** Once for every etcd: the members of one hold the same. Resolves to the cluster's id, of the first one. */
+async function readContent(
+  answers: readonly Answer[],
+  cluster: string | undefined,
+  steps: Steps,
+  options: TroubleshootOptions,
+): Promise<number | undefined> {
+  const etcds = [...new Map(answers.toReversed().map((one) => [one.heartbeat.clusterId, one])).values()].reverse();
+  if (etcds.length === 0) steps.notRun(CONTENT, "no etcd lets us read");
+  if (etcds.length > 1) {
+    const ids = etcds.map(({ heartbeat }) => heartbeat.clusterId.toString(16)).join(", ");
+    steps.note(
+      "etcd clusters",
+      `${ids}: its endpoints are ${etcds.length} etcds apart from each other, looked at in this order`,
+    );
   }
+  const ids: (number | undefined)[] = [];
+  for (const answer of etcds) ids.push(await readOne(answer, cluster, steps, options));
+  return ids.find((id) => id !== undefined);
+}
+
+async function readOne(
+  { kv, heartbeat }: Answer,
+  cluster: string | undefined,
+  steps: Steps,
+  { clock, heartbeatWaitMs }: TroubleshootOptions,
+): Promise<number | undefined> {
+  await checkHeartbeat(kv, heartbeat, { clock, waitMs: heartbeatWaitMs }, steps);
+  if (cluster === undefined) {
+    steps.notRun(CONTENT.slice(1), "--cluster does not say whose etcd it is");
+    return undefined;
+  }
+  const config = await checkConfig(kv, cluster, steps);
+  if (!config) {
+    steps.notRun(CONTENT.slice(2), "without a cluster config nothing is mirrored");
+    return undefined;
+  }
+  await checkCanaries(kv, cluster, config, steps);
+  await checkState(kv, cluster, config, steps);
+  return config.id;
 }

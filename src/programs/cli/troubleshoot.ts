@@ -2,11 +2,12 @@
 import { Command } from "commander";
 import { systemDisk } from "../../disk/system.ts";
 import { connectEtcd } from "../../kv/etcd.ts";
-import type { Findings } from "../../model/troubleshoot.ts";
+import { clusterNameFault, MAX_CLUSTER_ID } from "../../model/cluster.ts";
+import { safeText } from "../../report/text.ts";
 import { troubleshootText } from "../../report/troubleshoot.ts";
 import { systemClock } from "../../runtime/clock.ts";
 import { UserError } from "../../runtime/user-error.ts";
-import { remoteFiles, type TroubleshootOptions, troubleshoot } from "../../troubleshoot/troubleshoot.ts";
+import { remoteFiles, troubleshoot } from "../../troubleshoot/troubleshoot.ts";
 import { wholeNumber, writeLine } from "./output.ts";
 
 interface Options {
@@ -15,10 +16,13 @@ interface Options {
   readonly cluster?: string;
   readonly clusterId?: number;
   readonly timeoutMs: number;
+  readonly watchHeartbeat: boolean;
   readonly json: boolean;
 }
 
 const DEFAULT_TIMEOUT_MS = 5_000;
+/** Cilium's exporter writes its heartbeat every 60 s, ours more often. */
+const HEARTBEAT_WAIT_MS = 90_000;
 
 export function troubleshootVerb(): Command {
   return new Command("troubleshoot")
@@ -28,32 +32,52 @@ export function troubleshootVerb(): Command {
     .argument("[remote...]", "these only")
     .requiredOption("--config-dir <folder>", "folder of the remotes' files, as kvstoremesh has it")
     .option("--etcd-config <file>", "also the local etcd")
-    .option("--cluster <name>", "name of the own cluster: its file in the folder is left out")
-    .option("--cluster-id <number>", "id of the own cluster: no remote may have it", wholeNumber(1, 255))
+    .option(
+      "--cluster <name>",
+      "name of the own cluster: its file in the folder is left out, its state in the local etcd looked at",
+    )
+    .option(
+      "--cluster-id <number>",
+      "id of the own cluster, else the local etcd's word: no remote may have it",
+      wholeNumber(1, MAX_CLUSTER_ID),
+    )
     .option("--timeout-ms <number>", "of each step", wholeNumber(1, 600_000), DEFAULT_TIMEOUT_MS)
+    .option("--watch-heartbeat", `wait until every heartbeat moves, ${HEARTBEAT_WAIT_MS / 1000} s at most`, false)
     .option("--json", "print the steps as JSON", false)
     .addHelpText("after", "\nExit code: 0 when every step went well, 1 when one failed, 2 for bad input.")
     .action(run);
 }
 
-async function run(wanted: readonly string[], options: Options): Promise<void> {
-  const { configDir, etcdConfig, cluster, clusterId: id, timeoutMs, json } = options;
-  const own = cluster !== undefined && id !== undefined ? { own: { name: cluster, id } } : {};
-  const doors: TroubleshootOptions = { disk: systemDisk, connect: connectEtcd, clock: systemClock, timeoutMs, ...own };
+/** The files of `wanted`, or all. */
+async function chosen(
+  wanted: readonly string[],
+  { configDir, cluster }: Options,
+): Promise<ReadonlyMap<string, string>> {
+  const fault = cluster === undefined ? undefined : clusterNameFault(cluster);
+  if (fault !== undefined) throw new UserError(`--cluster ${safeText(cluster ?? "")}: a cluster's name ${fault}`);
   const files = await remoteFiles(systemDisk, configDir, cluster);
   const unknown = wanted.find((name) => !files.has(name));
   if (unknown !== undefined) {
-    throw new UserError(
-      `${unknown}: no such remote in ${configDir}; there are ${[...files.keys()].join(", ") || "none"}`,
-    );
+    const there = [...files.keys()].join(", ") || "none";
+    throw new UserError(safeText(`${unknown}: no such remote in ${configDir}; there are ${there}`));
   }
-  const findings: Findings[] = [];
-  const seen = new Map<string, number>();
-  if (etcdConfig !== undefined) findings.push(await troubleshoot("local", etcdConfig, undefined, seen, doors));
-  for (const [name, path] of files) {
-    if (wanted.length === 0 || wanted.includes(name)) findings.push(await troubleshoot(name, path, name, seen, doors));
-  }
+  return wanted.length === 0 ? files : new Map([...files].filter(([name]) => wanted.includes(name)));
+}
+
+async function run(wanted: readonly string[], options: Options): Promise<void> {
+  const { etcdConfig: local, cluster: name, clusterId: id, timeoutMs, watchHeartbeat, json } = options;
+  const remotes = await chosen(wanted, options);
+  const findings = await troubleshoot(
+    { remotes, ...(local !== undefined && { local }) },
+    {
+      disk: systemDisk,
+      connect: connectEtcd,
+      clock: systemClock,
+      timeoutMs,
+      ...(watchHeartbeat && { heartbeatWaitMs: HEARTBEAT_WAIT_MS }),
+      own: { ...(name !== undefined && { name }), ...(id !== undefined && { id }) },
+    },
+  );
   await writeLine(json ? JSON.stringify(findings, null, 2) : troubleshootText(findings));
-  const failed = findings.some(({ steps }) => steps.some(({ outcome }) => outcome === "failed"));
-  if (failed) process.exitCode = 1;
+  if (findings.some(({ steps }) => steps.some(({ outcome }) => outcome === "failed"))) process.exitCode = 1;
 }
