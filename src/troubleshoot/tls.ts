@@ -81,6 +81,8 @@ function open({ address, endpoint }: Door, { ca, cert, key }: Credentials): TLSS
 
 async function shake(door: Door, credentials: Credentials, patience: Patience): Promise<string> {
   const socket = open(door, credentials);
+  // What comes after the verdict is nobody's concern.
+  socket.on("error", () => undefined);
   const ended = once(socket, "end").then(() =>
     Promise.reject(new Fault("the server hung up after the handshake", NO_ETCD)),
   );

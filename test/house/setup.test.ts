@@ -70,7 +70,7 @@ const LINUX: Answers = { uname: uname("Linux", "x86_64"), id: "echo 1000" };
 const REFUSALS: readonly (readonly [title: string, answers: Answers, line: RegExp])[] = [
   ["another system", { uname: uname("Darwin", "arm64") }, /^setup: needs Linux \(this is Darwin\).*\n$/],
   ["another machine", { uname: uname("Linux", "riscv64") }, /^setup: needs an x86_64 or aarch64 machine.*\n$/],
-  ["another distribution", LINUX, /^setup: needs what these Debian 12 packages provide.*: clang .*\n$/],
+  ["another distribution", LINUX, /^setup: needs what these Debian 12 packages provide.*: clang .*openssl .*\n$/],
   ["no root", { ...LINUX, "apt-get": "exit 9" }, /^setup: needs (root|what these Debian).*clang .*\n$/],
 ];
 

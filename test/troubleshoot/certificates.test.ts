@@ -131,3 +131,13 @@ for (const [index, [what, validity, expected]] of SERVERS.entries()) {
     }
   });
 }
+
+test("a server that hangs before it shakes hands", async () => {
+  stage.secure.stop();
+  try {
+    const text = await stage.report({ osaka: file() }, { timeoutMs: 300 });
+    assert.match(text, /ok +TCP[\s\S]*FAILED +TLS .*: no answer within 300 ms\n +mend: is it an etcd with TLS/);
+  } finally {
+    stage.secure.cont();
+  }
+});

@@ -101,7 +101,7 @@ const FILES: readonly (readonly [string, () => string | Promise<string>, RegExp]
   [
     "a user without the role",
     () => at(stage.secure.endpoint, tls(stage.authority.ca, stage.nobody)),
-    /ok +TLS[\s\S]*FAILED +etcd .*: denied: .*\n +mend: its user may not read that: give it Cilium's role `remote`/,
+    /ok +TLS[\s\S]*FAILED +etcd .*: denied: .*\n +mend: its user may not read that: at a remote it needs Cilium's role `remote`/,
   ],
   [
     "a user who may read the heartbeat only",

@@ -21,7 +21,7 @@ interface Options {
 }
 
 const DEFAULT_TIMEOUT_MS = 5_000;
-/** Cilium's exporter writes its heartbeat every 60 s, ours more often. */
+/** Exporters write theirs every 60 s, Cilium's and ours. */
 const HEARTBEAT_WAIT_MS = 90_000;
 
 export function troubleshootVerb(): Command {
