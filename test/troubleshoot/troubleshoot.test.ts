@@ -238,6 +238,21 @@ test("a heartbeat is waited for only when that is asked for", async () => {
   assert.match(await report, /ok +heartbeat: there, .*, and again after 0 s/);
 });
 
+test("a heartbeat that vanishes while it is waited for has not moved", async () => {
+  const kv = stage.plain.connect();
+  let done = false;
+  const report = stage.report({ osaka: at(stage.plain.endpoint) }, { heartbeatWaitMs: 1_000 }).finally(() => {
+    done = true;
+  });
+  // After the first look at it, which is what tells these from the heartbeat that is missing from the start.
+  await new Promise((resolve) => setTimeout(resolve, 500));
+  assert.equal(done, false);
+  await kv.txn({ operations: [{ delete: { key: HEARTBEAT_KEY } }] });
+  assert.match(await report, /FAILED +heartbeat: no answer within 1000 ms/);
+  await fill(kv, "osaka", 2);
+  kv.close();
+});
+
 test("ids: ours, another remote's, and what the local etcd says of us", async () => {
   const osaka = at(stage.plain.endpoint);
   const ours = await stage.report({ osaka }, { own: { name: "amsterdam", id: 2 } });
