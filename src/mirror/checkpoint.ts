@@ -15,6 +15,11 @@ export interface Checkpoint {
   readonly witnesses: readonly Witness[];
 }
 
+/** The newest revision that was seen: what comes from there may be in the cache without having been acknowledged. */
+export function seenTo({ revision, witnesses }: Checkpoint): number {
+  return Math.max(revision, ...witnesses.map((one) => one.revision));
+}
+
 /** From where a watch may go on without a listing. */
 export interface ResumePoint extends Checkpoint {
   /** The cluster config as the remote wrote it. */
@@ -25,17 +30,65 @@ export interface ResumePoint extends Checkpoint {
   readonly draining: boolean;
 }
 
-/** `unknown`: nothing is remembered of it. An etcd that has forgotten what we remember of it is `other`: it cannot be told from one that never knew. */
-export type World = "same" | "other" | "unknown";
+/**
+ * What is known best of a remote: of the record in the local etcd, and what this process remembers. A process that led meanwhile came further; a local
+ * etcd that was restored has forgotten what we saw.
+ */
+export function furthest(recorded: Checkpoint | undefined, own: Checkpoint | undefined): Checkpoint | undefined {
+  if (!recorded || !own) return recorded ?? own;
+  return recorded.clusterId === own.clusterId && recorded.revision >= own.revision ? recorded : own;
+}
+
+/**
+ * `unknown`: nothing is remembered of it. `past`: what answers has not come as far as we followed it: its etcd was restored, or is a member that is behind.
+ * An etcd that has forgotten what we remember of it is `other`: it cannot be told from one that never knew.
+ */
+export type World = "same" | "other" | "past" | "unknown";
+
+/** Reads of one fact, of which each may be answered by another member. */
+const MAX_READS = 4;
 
 /** Rejects with a KvError when the remote cannot be asked. */
 export async function judgeWorld(kv: KvClient, clusterId: bigint, checkpoint: Checkpoint): Promise<World> {
   if (clusterId !== checkpoint.clusterId) return "other";
   try {
-    for (const witness of checkpoint.witnesses) if (!(await confirms(kv, witness))) return "other";
+    for (const witness of checkpoint.witnesses) if (!(await confirmsInTime(kv, witness))) return "other";
     return "same";
   } catch (error) {
-    if (error instanceof KvError && (error.code === "compacted" || error.code === "future-revision")) return "other";
+    if (!(error instanceof KvError)) throw error;
+    if (error.code === "compacted") return "other";
+    if (error.code === "future-revision") return "past";
     throw error;
+  }
+}
+
+async function confirmsInTime(kv: KvClient, fact: Witness): Promise<boolean> {
+  for (let reads = 1; ; reads++) {
+    try {
+      return await confirms(kv, fact);
+    } catch (error) {
+      if (!(error instanceof KvError && error.code === "future-revision") || reads === MAX_READS) throw error;
+    }
+  }
+}
+
+/** Tries in a row that must all be answered from the past, over `REWIND_MS`, before that is taken for the remote's etcd as it is now. */
+const REWIND_TRIES = 3;
+const REWIND_MS = 3_000;
+
+/** Of one remote: tells an etcd that went back in time from a member that will catch up. */
+export class Rewind {
+  #tries = 0;
+  #sinceMs = 0;
+
+  /** A try met `world`. Returns what to take it for; `past`: too early to say. */
+  met(world: World, nowMs: number): World {
+    if (world !== "past") {
+      this.#tries = 0;
+      return world;
+    }
+    if (this.#tries === 0) this.#sinceMs = nowMs;
+    this.#tries++;
+    return this.#tries >= REWIND_TRIES && nowMs - this.#sinceMs >= REWIND_MS ? "other" : "past";
   }
 }

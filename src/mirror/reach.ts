@@ -6,7 +6,7 @@ import type { Clock } from "../runtime/clock.ts";
 import { judgeClusterConfig } from "../wire/cluster-config.ts";
 import { cachedDrainKey, canaryKey, canaryPrefix, clusterConfigKey, drainKey, HEARTBEAT_KEY } from "../wire/keys.ts";
 import { RESOURCES, type Resource, type ResourceKind } from "../wire/resources.ts";
-import { type Checkpoint, judgeWorld, type ResumePoint, type World } from "./checkpoint.ts";
+import { type Checkpoint, judgeWorld, type ResumePoint, seenTo, type World } from "./checkpoint.ts";
 import type { ListGate } from "./list-gate.ts";
 import type { RemoteRecord } from "./record.ts";
 
@@ -62,6 +62,8 @@ export interface ReachOptions {
   readonly checkpoint: Checkpoint | undefined;
   /** From where a watch may go on: only while nobody else wrote into the cache. */
   readonly resume: ResumePoint | undefined;
+  /** What to take an answer of such a world for. */
+  readonly met: (world: World) => World;
   readonly gate: ListGate;
   readonly clock: Clock;
   readonly signal: AbortSignal;
@@ -85,7 +87,9 @@ export async function reach(options: ReachOptions): Promise<Reached> {
     const config = acceptConfig(options, kvs[0]?.value);
     options.record.connected = true;
     const { checkpoint, resume } = options;
-    const world = checkpoint ? await judgeWorld(kv, clusterId, checkpoint) : "unknown";
+    const world = options.met(checkpoint ? await judgeWorld(kv, clusterId, checkpoint) : "unknown");
+    if (world === "past")
+      throw new RemoteNotReadyError("its etcd answers from before what was seen of it: asked again");
     const followedTo = world === "same" ? (checkpoint?.revision ?? 0) : 0;
     if (
       world === "same" &&
@@ -97,7 +101,7 @@ export async function reach(options: ReachOptions): Promise<Reached> {
       return { ...frameOf(options.name, config), kv, config, configBytes, world, followedTo, from: { resume } };
     }
     const listed = await options.gate.run(() => listRemote(options, kv, config));
-    if (listed.from.listing.revision < followedTo) {
+    if (world === "same" && checkpoint && listed.from.listing.revision < seenTo(checkpoint)) {
       throw new RemoteNotReadyError("a member of its etcd answered from the past");
     }
     return { ...listed, world, followedTo };

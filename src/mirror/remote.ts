@@ -10,7 +10,7 @@ import type { Metrics } from "../runtime/metrics.ts";
 import type { Random } from "../runtime/random.ts";
 import { messageOf, UserError } from "../runtime/user-error.ts";
 import { RESOURCES, type ResourceKind } from "../wire/resources.ts";
-import type { Checkpoint, ResumePoint } from "./checkpoint.ts";
+import { type Checkpoint, furthest, type ResumePoint, Rewind } from "./checkpoint.ts";
 import { drain } from "./drain.ts";
 import { Guard, type GuardLimits } from "./guard.ts";
 import type { ListGate } from "./list-gate.ts";
@@ -114,6 +114,7 @@ export class Remote {
   #session: Session | undefined;
   #listAgainFromMs = 0;
   #checkpoint: Checkpoint | undefined;
+  readonly #rewind = new Rewind();
   #resume: ResumePoint | undefined;
   #checkpointWritten = { witnesses: "", atMs: Number.NEGATIVE_INFINITY };
   #holdsWritten = "";
@@ -251,7 +252,7 @@ export class Remote {
     this.#cache.open(publisher.scope(this.name));
     this.record.index.forget();
     this.#resume = undefined;
-    this.#checkpoint = checkpoint ?? this.#checkpoint;
+    this.#checkpoint = furthest(checkpoint, this.#checkpoint);
     this.#holdsWritten = "";
     this.#checkpointWritten = { witnesses: "", atMs: Number.NEGATIVE_INFINITY };
     for (const kind of discarded) this.#guard.discard(kind);
@@ -335,6 +336,7 @@ export class Remote {
       refuseId: (id) => refuseId(this.name, id),
       checkpoint: this.#checkpoint,
       resume: this.#resume,
+      met: (world) => this.#rewind.met(world, clock.nowMs()),
       gate,
       clock,
       signal: this.#attemptSignal,

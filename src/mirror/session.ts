@@ -9,7 +9,7 @@ import type { Writer } from "../publish/publisher.ts";
 import { compare } from "../publish/reconcile.ts";
 import type { BackoffSettings } from "../runtime/backoff.ts";
 import { retry } from "../runtime/backoff.ts";
-import type { Clock } from "../runtime/clock.ts";
+import { type Clock, Slices } from "../runtime/clock.ts";
 import type { Logger } from "../runtime/log.ts";
 import type { Random } from "../runtime/random.ts";
 import { messageOf } from "../runtime/user-error.ts";
@@ -67,6 +67,9 @@ interface Listed {
   readonly atMs: number;
 }
 
+/** Key at the remote -> what happened to it last. */
+type Missed = Map<string, { readonly kind: Resource; readonly event: WatchEvent }>;
+
 export class Session implements FollowSink {
   readonly #options: SessionOptions;
   readonly #name: string;
@@ -89,7 +92,13 @@ export class Session implements FollowSink {
   #proving = false;
   #draining = false;
   #watchedFromMs = 0;
-  /** Newest event applied. */
+  /**
+   * While a resumed watch catches up: the newest event of each key. Told one by one they would bring back for a moment what the cache lost already, for an
+   * acknowledgement may have got lost with the connection.
+   */
+  #missed: Missed | undefined;
+  #catchingUp = false;
+  /** Newest event received. */
   #applied: number;
   #lastSeen: WatchEvent | undefined;
   #heartbeat: KeyValue | undefined;
@@ -122,6 +131,7 @@ export class Session implements FollowSink {
       this.#canaries = new Map(resume.canaries);
       this.#complete = new Set(resume.complete);
       this.#draining = resume.draining;
+      this.#missed = new Map();
     }
     this.#applied = this.#fromRevision;
     record.introduced(remote.config, this.#clusterId);
@@ -265,15 +275,39 @@ export class Session implements FollowSink {
 
   #kindChanged(kind: Resource | undefined, events: readonly WatchEvent[]): void {
     if (!kind || this.#over.signal.aborted) return;
-    const { record, cache, maxRemoteKeys } = this.#options;
-    const from = this.#remotePrefix(kind).length;
+    const { record, maxRemoteKeys } = this.#options;
     for (const event of events) {
-      const suffix = eventKey(event).slice(from);
-      this.#auditor.touch(kind.kind, suffix);
-      if (event.type === "put") cache.put(kind.kind, suffix, event.kv);
-      else cache.delete(kind.kind, suffix, event.modRevision);
+      if (this.#missed) this.#missed.set(eventKey(event), { kind, event });
+      else this.#tell(kind, event);
     }
     if (record.size > maxRemoteKeys) this.restart(`its etcd holds more than ${maxRemoteKeys} keys`);
+  }
+
+  #tell(resource: Resource, event: WatchEvent): void {
+    const { cache } = this.#options;
+    const { kind } = resource;
+    const suffix = eventKey(event).slice(this.#remotePrefix(resource).length);
+    this.#auditor.touch(kind, suffix);
+    if (event.type === "put") cache.put(kind, suffix, event.kv);
+    else cache.delete(kind, suffix, event.modRevision);
+  }
+
+  /** Owners before what they own, as in a listing. What comes meanwhile waits behind it. */
+  async #catchUp(missed: Missed): Promise<void> {
+    if (this.#catchingUp) return;
+    this.#catchingUp = true;
+    const slices = new Slices(this.#options.clock);
+    while (missed.size > 0 && !this.#over.signal.aborted) {
+      for (const kind of this.#remote.kinds) {
+        for (const [key, one] of missed) {
+          if (one.kind !== kind) continue;
+          missed.delete(key);
+          this.#tell(kind, one.event);
+          await slices.rest();
+        }
+      }
+    }
+    this.#missed = undefined;
   }
 
   #configChanged(events: readonly WatchEvent[]): void {
@@ -332,6 +366,7 @@ export class Session implements FollowSink {
   progress(revision: number): void {
     const { clock, redial, lasted, judged, record, cache, guard } = this.#options;
     if (clock.nowMs() - this.#watchedFromMs >= redial.capMs) lasted();
+    if (this.#missed) return void this.#catchUp(this.#missed);
     cache.joint(this.#complete);
     judged();
     if (this.#canaryCame) this.restart("it has written more");

@@ -50,6 +50,8 @@ export class AuditedEtcd extends MemoryEtcd {
   readonly #own: Truth;
   /** Cache key -> version of the newest value it ever held. */
   readonly #newest = new Map<string, number>();
+  /** Backup -> what was said last when it was made. */
+  readonly #snapshots = new WeakMap<Snapshot, number>();
   /** Key -> when it was deleted last, by whomever. */
   readonly deletedMs = new Map<string, number>();
   /** The newest events, as a member that is behind may send them again. */
@@ -124,6 +126,12 @@ export class AuditedEtcd extends MemoryEtcd {
     return this.range({ key }).kvs[0];
   }
 
+  override snapshot(): Snapshot {
+    const snapshot = super.snapshot();
+    this.#snapshots.set(snapshot, this.#own.version);
+    return snapshot;
+  }
+
   override restore(snapshot: Snapshot, clusterId?: bigint): void {
     super.restore(snapshot, clusterId);
     this.resetMs = this.#options.clock.nowMs();
@@ -136,7 +144,7 @@ export class AuditedEtcd extends MemoryEtcd {
       this.#rewind(key, textOf(value));
     }
     this.#own.drain(this.#get(drainKey(this.#options.cluster)) !== undefined);
-    this.#own.restart(standing);
+    this.#own.restart(standing, this.#snapshots.get(snapshot) ?? 0);
     this.#noteComplete();
   }
 
@@ -216,12 +224,12 @@ export class AuditedEtcd extends MemoryEtcd {
   #auditPut(key: string, name: string, truth: Truth, text: string): void {
     const { cluster, trace, lag } = this.#options;
     if (truth.lies.has(text)) return;
-    const said = truth.said(name, text);
+    const newest = this.#newest.get(key) ?? 0;
+    const said = truth.saidSince(name, text, newest);
     if (said === undefined) {
       trace.violate("I3", `${cluster}: ${key} holds what ${truth.cluster} never said`);
       return;
     }
-    const newest = this.#newest.get(key) ?? 0;
     if (said.version < newest) trace.violate("I3", `${cluster}: ${key} went back from ${newest} to ${said.version}`);
     if (said.version > newest && !name.startsWith("services ")) lag(truth.cluster, said.atMs);
     this.#newest.set(key, Math.max(newest, said.version));

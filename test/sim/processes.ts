@@ -106,6 +106,8 @@ export class MirrorProcess extends SimProcess {
   onLate: () => void = () => {};
   /** `<remote> <kind>` -> when it was seen held last. */
   readonly #heldMs = new Map<string, number>();
+  /** Key -> when it was seen refused or parked last. */
+  readonly #setAsideMs = new Map<string, number>();
   /** What is wrong with its directory. */
   #diskFault: DiskFault | undefined;
 
@@ -177,11 +179,13 @@ export class MirrorProcess extends SimProcess {
     return this.alive ? this.#mirror?.status() : undefined;
   }
 
-  /** Notes what is held now; called often enough to miss none that lasts. */
-  noteHolds(): void {
+  /** Notes what is held, refused or parked now; called often enough to miss none that lasts. */
+  noteSilence(): void {
+    const nowMs = this.world.clock.nowMs();
     for (const { name, holds } of this.status()?.remotes ?? []) {
-      for (const { kind } of holds) this.#heldMs.set(`${name} ${kind}`, this.world.clock.nowMs());
+      for (const { kind } of holds) this.#heldMs.set(`${name} ${kind}`, nowMs);
     }
+    for (const { key } of this.#mirror?.setAside() ?? []) this.#setAsideMs.set(key, nowMs);
   }
 
   /** Whether a kind of a remote was held at some time since then. */
@@ -189,9 +193,9 @@ export class MirrorProcess extends SimProcess {
     return (this.#heldMs.get(`${remote} ${kind}`) ?? Number.NEGATIVE_INFINITY) >= sinceMs - HOLDS_INTERVAL_MS;
   }
 
-  /** Keys at a remote, or of the cache, that are refused or parked. */
-  setAside(remote: string): readonly string[] {
-    return (this.#mirror?.setAside(remote) ?? []).map(({ key }) => key);
+  /** Keys at remotes, or of the cache, that were refused or parked at some time since then. */
+  setAside(sinceMs: number): readonly string[] {
+    return [...this.#setAsideMs].flatMap(([key, atMs]) => (atMs >= sinceMs - HOLDS_INTERVAL_MS ? key : []));
   }
 
   protected run(signal: AbortSignal): Promise<void> {

@@ -232,6 +232,12 @@ export class SimCluster extends FakeCluster {
     return this.wants(this.nodeKey("node-2"));
   }
 
+  /** Numbers of the pods whose node stands. */
+  homedPods(): readonly number[] {
+    const pods = Array.from({ length: PODS }, (_, index) => index + 1);
+    return pods.filter((pod) => this.hostOf(pod) === 1 || this.hasNode2);
+  }
+
   override putIp(number: number): void {
     this.put(this.ipKey(number), this.ipValue(number));
   }

@@ -140,7 +140,7 @@ class Simulation {
     for (const cluster of clusters) cluster.begin(this.#clock, this.#over.signal);
     for (const process of [...mirrors, ...agents]) process.start();
     every(this.#clock, HOLDS_INTERVAL_MS, this.#over.signal, () => {
-      for (const mirror of mirrors) mirror.noteHolds();
+      for (const mirror of mirrors) mirror.noteSilence();
     });
     await this.#clock.advance(WARM_UP_MS);
     await this.#look();

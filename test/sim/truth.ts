@@ -36,6 +36,8 @@ export class Truth {
   readonly #nodesGone = new Map<string, number>();
   /** When the etcd last became another one. */
   restartedMs = Number.NEGATIVE_INFINITY;
+  /** Newest version at the end of each world. */
+  readonly #restarts: number[] = [];
   #version = 0;
 
   constructor(cluster: string, clock: Clock) {
@@ -64,13 +66,28 @@ export class Truth {
     this.#add(name, text === undefined ? {} : { text });
   }
 
-  /** The etcd is another one, or went back in time: this is what it holds. */
-  restart(standing: ReadonlyMap<string, string>): void {
+  /** Version of the newest saying. */
+  get version(): number {
+    return this.#version;
+  }
+
+  /** The etcd is another one, or went back in time, to what was said up to `version`: this is what it holds. */
+  restart(standing: ReadonlyMap<string, string>, version: number): void {
     this.restartedMs = this.#clock.nowMs();
+    this.#restarts.push(this.#version);
     for (const [name, text] of standing) this.say(name, text);
     for (const name of this.#history.keys()) {
-      if (!standing.has(name) && this.#last(name)?.text !== undefined) this.#add(name, { lost: true });
+      const text = this.#last(name)?.text;
+      if (standing.has(name) || text === undefined) continue;
+      this.#add(name, this.#withdrewUpTo(name, text, version) ? {} : { lost: true });
     }
+  }
+
+  /** Whether `text` had been withdrawn by then: whoever knows a still older backup of the same etcd sees just that. */
+  #withdrewUpTo(name: string, text: string, version: number): boolean {
+    const until = (this.#history.get(name) ?? []).filter((said) => said.version <= version);
+    const last = until.at(-1);
+    return last?.text === undefined && last?.lost !== true && until.at(-2)?.text === text;
   }
 
   #add(name: string, what: Pick<Said, "text" | "lost">): void {
@@ -111,6 +128,19 @@ export class Truth {
   /** When `text` was said last under `name`; undefined: never. */
   said(name: string, text: string): Said | undefined {
     return this.#history.get(name)?.findLast((said) => said.text === text);
+  }
+
+  /**
+   * The same text may have been said of several worlds: the newest saying in the first of them in which it is not older than `version`; else the newest of
+   * all.
+   */
+  saidSince(name: string, text: string, version: number): Said | undefined {
+    const said = (this.#history.get(name) ?? []).filter((one) => one.text === text);
+    for (const until of [...this.#restarts, Number.POSITIVE_INFINITY]) {
+      const newest = said.findLast((one) => one.version <= until);
+      if (newest && newest.version >= version) return newest;
+    }
+    return said.at(-1);
   }
 
   /** Everything that stood under the name at some time since then. */

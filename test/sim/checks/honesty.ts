@@ -19,7 +19,7 @@ export function checkHonesty(stage: Stage): void {
   for (const mirror of stage.mirrors) {
     const status = mirror.status();
     if (!status?.leader || mirror.isStopped) continue;
-    mirror.noteHolds();
+    mirror.noteSilence();
     for (const remote of status.remotes) {
       const cluster = stage.world.clusters.get(remote.name);
       if (cluster) checkRemote(stage, mirror, cluster, remote);
@@ -37,7 +37,7 @@ function checkRemote({ trace, world }: Stage, mirror: MirrorProcess, remote: Sim
   const provenMs = world.clock.nowMs() - ageMs;
   const { etcd } = mirror.own;
   if (provenMs < etcd.resetMs + RESET_MS || (KNOWN_HOLES.unnoticedReset && !etcd.isNoticed)) return;
-  const silent = new Set([...mirror.setAside(remote.name)].flatMap((key) => nameOf(remote, key) ?? []));
+  const silent = new Set(mirror.setAside(provenMs).flatMap((key) => nameOf(remote, key) ?? []));
   const cached = cacheOf(mirror.own, remote);
   for (const name of new Set([...remote.truth.names(), ...cached.keys()])) {
     if (silent.has(name) || mirror.wasHeld(remote.name, name.slice(0, name.indexOf(" ")), provenMs)) continue;

@@ -95,12 +95,11 @@ const withdrawn: FaultRow["begin"] = (scene) => {
     return unmark;
   }
   const keys = cluster.wanted(resource("ip").statePrefix(cluster.name));
-  const values = keys.map((key) => [key, cluster.wantedAt(key)] as const);
   cluster.edit(new Map(keys.map((key) => [key, undefined])));
   const back = chance(random, 2);
   return () => {
     unmark();
-    if (back) cluster.edit(new Map(values.filter(([, value]) => value !== undefined)));
+    if (back) cluster.edit(new Map(cluster.homedPods().map((pod) => [cluster.ipKey(pod), cluster.ipValue(pod)])));
   };
 };
 
