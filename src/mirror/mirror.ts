@@ -131,6 +131,7 @@ export class Mirror {
 
   #filesChanged(files: ReadonlyMap<string, Uint8Array>, unread: readonly string[]): void {
     this.#directoryRead = true;
+    const configured = [...this.#remotes.values()].filter(({ isConfigured }) => isConfigured);
     for (const [name, bytes] of files) {
       const before = this.#files.get(name);
       if (before === undefined || Buffer.compare(before, bytes) !== 0) this.#fileChanged(name, bytes);
@@ -138,19 +139,20 @@ export class Mirror {
     const isGone = (name: string): boolean => !files.has(name) && !unread.includes(name);
     for (const name of this.#misnamed.keys()) if (isGone(name)) this.#misnamed.delete(name);
     this.#files = files;
-    this.#filesGone([...this.#remotes.values()].filter(({ name, isConfigured }) => isConfigured && isGone(name)));
+    const gone = configured.filter(({ name }) => isGone(name));
+    this.#filesGone(gone, gone.length < configured.length);
   }
 
   /**
-   * One file that goes while others stay is meant: its remote is drained. All at once are more likely a volume that is not there: nothing is
-   * drained, not even what was about to be, and a person decides.
+   * One file that goes while others stay is meant: its remote is drained. All at once are more likely a volume that is not there, or another one: nothing
+   * is drained, not even what was about to be, and a person decides.
    */
-  #filesGone(gone: readonly Remote[]): void {
+  #filesGone(gone: readonly Remote[], othersStayed: boolean): void {
     if (gone.length === 0) return;
-    const remotes = [...this.#remotes.values()];
-    const some = remotes.some((remote) => remote.isConfigured && !gone.includes(remote));
-    if (some) for (const remote of gone) remote.unconfigure(removedBy("its configuration file was removed"));
-    else for (const remote of remotes) remote.unconfigure({ kind: "missing", line: ALL_GONE });
+    if (othersStayed) for (const remote of gone) remote.unconfigure(removedBy("its configuration file was removed"));
+    else
+      for (const remote of this.#remotes.values())
+        if (!this.#files.has(remote.name)) remote.unconfigure({ kind: "missing", line: ALL_GONE });
   }
 
   #fileChanged(name: string, bytes: Uint8Array): void {

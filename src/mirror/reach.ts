@@ -1,6 +1,7 @@
 /** From an address to one complete listing of a remote, or to where a watch may go on: connect, handshake, list. This is what the breaker guards. */
 import { type KeyRange, type Listing, list, prefixRange } from "../follow/list.ts";
 import type { KvClient } from "../kv/client.ts";
+import { monotonicKv } from "../kv/monotonic.ts";
 import type { ClusterConfig } from "../model/resource.ts";
 import type { Clock } from "../runtime/clock.ts";
 import { judgeClusterConfig } from "../wire/cluster-config.ts";
@@ -77,7 +78,7 @@ export interface ReachOptions {
 /** Rejects with a KvError, a DiskError, a ListingTooLargeError, a RemoteRefusedError or the signal's reason. The client is closed then. */
 export async function reach(options: ReachOptions): Promise<Reached> {
   options.record.phase = "connecting";
-  const kv = await options.connect();
+  const kv = monotonicKv(await options.connect());
   const close = (): void => kv.close();
   try {
     options.signal.throwIfAborted();

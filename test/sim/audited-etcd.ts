@@ -269,7 +269,7 @@ export class AuditedEtcd extends MemoryEtcd {
     };
     const fault = withdrawals.judge(withdrawal, truth, leader, standing, clock.nowMs());
     if (fault !== undefined) trace.violate("I2", `${cluster}: ${key} ${fault}`);
-    const gone = left === undefined ? truth.withdrawal(name, version) : undefined;
+    const gone = left === undefined ? truth.withdrawalSince(name, version) : undefined;
     if (gone) this.#newest.set(key, gone.version);
   }
 

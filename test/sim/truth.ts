@@ -136,18 +136,23 @@ export class Truth {
    */
   saidSince(name: string, text: string, version: number): Said | undefined {
     const said = (this.#history.get(name) ?? []).filter((one) => one.text === text);
+    return this.#inFirstWorld(said, version) ?? said.at(-1);
+  }
+
+  #inFirstWorld(said: readonly Said[], version: number): Said | undefined {
     for (const until of [...this.#restarts, Number.POSITIVE_INFINITY]) {
       const newest = said.findLast((one) => one.version <= until);
       if (newest && newest.version >= version) return newest;
     }
-    return said.at(-1);
+    return undefined;
   }
 
-  /** Everything that stood under the name at some time since then. */
+  /** Everything that stood under the name at some time since then, and that watches told of. */
   textsSince(name: string, sinceMs: number): readonly string[] {
     const said = this.#history.get(name) ?? [];
     const stood = said.filter((_, index) => (said[index + 1]?.atMs ?? Number.POSITIVE_INFINITY) > sinceMs);
-    return stood.flatMap(({ text }) => text ?? []);
+    const told = stood.filter(({ atMs }, index) => index === 0 || atMs > this.silentUntilMs);
+    return told.flatMap(({ text }) => text ?? []);
   }
 
   /** The first thing that was said of `name` after `version`. */
@@ -160,6 +165,12 @@ export class Truth {
     return this.#history
       .get(name)
       ?.findLast((said) => said.text === undefined && said.lost !== true && said.version > version);
+  }
+
+  /** The last withdrawal of `name` after `version` in the first world that has one. */
+  withdrawalSince(name: string, version: number): Said | undefined {
+    const withdrawn = (this.#history.get(name) ?? []).filter(({ text, lost }) => text === undefined && lost !== true);
+    return this.#inFirstWorld(withdrawn, version + 1);
   }
 
   silentUntil(untilMs: number): void {

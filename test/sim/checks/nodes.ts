@@ -11,6 +11,13 @@ import { readJson } from "./withdrawals.ts";
 /** How long after its etcd lost data an agent may still take out what the new listing lacked. */
 const RESET_MS = 60_000;
 
+/** Nodes that there may be -> their number. */
+const NODE_NAMES: ReadonlyMap<string, number> = new Map([
+  ["node-1", 1],
+  ["node-2", 2],
+  ["roamer", 8],
+]);
+
 /** Addresses that move between clusters: S06. */
 const ROAMING = "172.20.";
 
@@ -70,8 +77,8 @@ export class Nodes {
       const prefix = (kind: ResourceKind): string =>
         cluster === own ? resource(kind).statePrefix(own.name) : resource(kind).cachePrefix(cluster.name);
       const keys = [prefix("ip") + address];
-      for (const node of [1, 2])
-        if (cluster.nodeAddressOf(node) === address) keys.push(`${prefix("nodes")}node-${node}`);
+      for (const [name, node] of NODE_NAMES)
+        if (cluster.nodeAddressOf(node) === address) keys.push(`${prefix("nodes")}${name}`);
       if (keys.some((key) => etcd.deletedMs.has(key))) return true;
       // An agent that begins has no last good value of what its own exporter says wrongly.
       if (cluster === own && keys.some((key) => own.hasLied(key))) return true;
