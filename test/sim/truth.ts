@@ -63,7 +63,15 @@ export class Truth {
   say(name: string, text: string | undefined): void {
     if (text !== undefined && this.lies.has(text)) return;
     if (text === undefined && this.#last(name)?.text === undefined) return;
-    this.#add(name, text === undefined ? {} : { text });
+    if (text === undefined && this.#neverSeen(name)) this.#history.get(name)?.pop();
+    else this.#add(name, text === undefined ? {} : { text });
+  }
+
+  /** It was withdrawn, came back with the etcd's data, and is withdrawn again in the same moment. */
+  #neverSeen(name: string): boolean {
+    const [before, last] = this.#history.get(name)?.slice(-2) ?? [];
+    const isWithdrawn = before?.text === undefined && before?.lost !== true;
+    return isWithdrawn && last?.atMs === this.restartedMs && last.atMs === this.#clock.nowMs();
   }
 
   /** Version of the newest saying. */

@@ -149,8 +149,11 @@ export class Withdrawals {
     const superseded = truth.next(name, version);
     if (KNOWN_HOLES.growingHold && superseded && nowMs - superseded.atMs >= LIMITS.holdConfirmMs) return 0;
     const recent = truth.textsSince(name, nowMs - LIMITS.holdConfirmMs).map((one) => lossesOf(kind, one));
-    const fresh = [...lost].filter((one) => !kept.has(one) && recent.some((backends) => backends.has(one)));
-    return Math.min(fresh.length, Math.max(0, lost.size - kept.size));
+    const freshOf = (backends: ReadonlySet<string>): number => {
+      const fresh = [...backends].filter((one) => lost.has(one) && !kept.has(one));
+      return Math.min(fresh.length, backends.size - kept.size);
+    };
+    return Math.min(Math.max(0, ...recent.map(freshOf)), Math.max(0, lost.size - kept.size));
   }
 
   #count(kind: ResourceKind, counted: Counted, group: string, standing: number): string | undefined {
