@@ -7,14 +7,18 @@ import type { Fence } from "../model/fence.ts";
 import { Backoff } from "../runtime/backoff.ts";
 import { sleep } from "../runtime/clock.ts";
 import { messageOf } from "../runtime/user-error.ts";
-import { type ElectOptions, Lock } from "./lock.ts";
+import { type ElectOptions, Lock, renewIntervalMs } from "./lock.ts";
 
 export interface Term {
   readonly fence: Fence;
   /** Aborts when leadership is known to be lost, or the process stops. An unreachable etcd alone does not end a term. */
   readonly signal: AbortSignal;
-  /** Moves the fence, so that no write sent before can win any more. Rejects with a LeadershipLostError when the key is gone. */
+  /**
+   * Moves the fence, so that no write sent before can win any more. Rejects with a LeadershipLostError when the key is gone or older than we left it: to be
+   * called every `renewIntervalMs` too, or an etcd that was restored goes unnoticed.
+   */
   renewFence(): Promise<Fence>;
+  readonly renewIntervalMs: number;
 }
 
 /**
@@ -63,10 +67,17 @@ async function runTerm(
     options.leader?.(false);
     await lock.waitForTurn();
     if (lock.signal.aborted) throw lock.signal.reason;
+    // Moved once more: a backup of the time when we still waited is no proof that we lead.
+    await lock.renewFence();
     backoff.reset();
     options.log.info({ key: lock.fence.key }, "leading");
     options.leader?.(true);
-    await lead({ fence: lock.fence, signal: lock.signal, renewFence: () => lock.renewFence() });
+    await lead({
+      fence: lock.fence,
+      signal: lock.signal,
+      renewFence: () => lock.renewFence(),
+      renewIntervalMs: renewIntervalMs(options.leaseTtlSeconds),
+    });
     if (lock.signal.aborted) throw lock.signal.reason;
   } finally {
     lock.release();

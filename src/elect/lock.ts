@@ -27,9 +27,18 @@ export class LeadershipLostError extends Error {
   readonly retryable = false;
 }
 
-/** Renewals per lease length. */
+/** Renewals per lease length, of the lease and of the fence. */
 const RENEWALS = 3;
-const NO_VALUE = new Uint8Array();
+
+/** Of a lease and of what hangs on it. */
+export function renewIntervalMs(leaseTtlSeconds: number): number {
+  return (leaseTtlSeconds * 1000) / RENEWALS;
+}
+
+/** A new lock is empty, as Cilium's is. */
+function numberIn(value: Uint8Array): number {
+  return Number(new TextDecoder().decode(value));
+}
 
 export class Lock {
   readonly #options: ElectOptions;
@@ -39,8 +48,11 @@ export class Lock {
   readonly #intervalMs: number;
   #createRevision = 0;
   #modRevision = 0;
-  /** The store's, when we last looked. */
-  #revision = 0;
+  /** How often the lock was to be rewritten; the lock says by which of these it was. */
+  #asked = 0;
+  /** The newest that was acknowledged. */
+  #acknowledged = 0;
+  #rewritten: Promise<unknown> = Promise.resolve();
   #provenAtMs: number;
   #overdue = false;
   #leads = false;
@@ -52,7 +64,7 @@ export class Lock {
     this.#options = options;
     this.#leaseId = leaseId;
     this.#key = `${options.lockPrefix}/${leaseId.toString(16)}`;
-    this.#intervalMs = (options.leaseTtlSeconds * 1000) / RENEWALS;
+    this.#intervalMs = renewIntervalMs(options.leaseTtlSeconds);
     this.#provenAtMs = options.clock.nowMs();
     const stop = (): void => this.#over.abort(new LeadershipLostError("stopped"));
     if (options.signal.aborted) stop();
@@ -78,12 +90,11 @@ export class Lock {
   async stand(): Promise<void> {
     const answer = await this.#options.kv.txn({
       compare: [{ key: this.#key, target: "create", equal: 0 }],
-      operations: [{ put: { key: this.#key, value: NO_VALUE, leaseId: this.#leaseId } }],
+      operations: [{ put: { key: this.#key, value: new Uint8Array(), leaseId: this.#leaseId } }],
     });
     if (!answer.succeeded) throw new LeadershipLostError(`lock ${this.#key} exists already`);
     this.#createRevision = answer.revision;
     this.#modRevision = answer.revision;
-    this.#revision = answer.revision;
   }
 
   /** Resolves when no older lock is left, or when the signal aborts. */
@@ -92,7 +103,7 @@ export class Lock {
     const range = { key: prefix, rangeEnd: prefixEnd(prefix) };
     while (!this.#over.signal.aborted) {
       const { kvs, revision } = await this.#options.kv.range(range);
-      if (!kvs.some((kv) => kv.key === this.#key)) return this.#lose("the lock vanished while waiting");
+      if (!kvs.some((kv) => kv.key === this.#key)) return void this.#lose("the lock vanished while waiting");
       if (!kvs.some((kv) => this.#isOlder(kv))) {
         this.#leads = true;
         return;
@@ -133,21 +144,35 @@ export class Lock {
   }
 
   /**
-   * Compares create_revision, for a rewrite of unknown outcome may have moved mod_revision already; only this process writes the key.
-   * What was fenced by an older mod_revision cannot be applied after this.
+   * What was fenced by an older mod_revision cannot be applied after this. It also finds out whether the etcd went back in time, the lock with it: a backup
+   * has an older number in it. Rejects with a KvError, or a LeadershipLostError when the lock is not as we left it.
    */
-  async renewFence(): Promise<Fence> {
+  renewFence(): Promise<Fence> {
+    const rewritten = this.#rewritten.then(() => this.#rewrite());
+    this.#rewritten = rewritten.catch(() => undefined);
+    return rewritten;
+  }
+
+  async #rewrite(): Promise<Fence> {
+    const { kv } = this.#options;
     this.#over.signal.throwIfAborted();
-    const answer = await this.#options.kv.txn({
-      compare: [{ key: this.#key, target: "create", equal: this.#createRevision }],
-      operations: [{ put: { key: this.#key, value: NO_VALUE, leaseId: this.#leaseId } }],
-    });
-    if (!answer.succeeded) {
-      this.#lose("the lock is gone");
-      throw this.#over.signal.reason;
+    const [found] = (await kv.range({ key: this.#key })).kvs;
+    if (found?.createRevision !== this.#createRevision) throw this.#lose("the lock is gone");
+    const number = numberIn(found.value);
+    if (!(number >= this.#acknowledged && number <= this.#asked)) {
+      throw this.#lose(
+        `the lock says ${number} and was rewritten ${this.#acknowledged} times: the etcd went back in time`,
+      );
     }
+    const next = ++this.#asked;
+    const value = new TextEncoder().encode(`${next}`);
+    const answer = await kv.txn({
+      compare: [{ key: this.#key, target: "mod", equal: found.modRevision }],
+      operations: [{ put: { key: this.#key, value, leaseId: this.#leaseId } }],
+    });
+    if (!answer.succeeded) throw new KvError("unavailable", "the lock was rewritten by a call that had been given up");
+    this.#acknowledged = next;
     this.#modRevision = answer.revision;
-    this.#revision = Math.max(this.#revision, answer.revision);
     return this.fence;
   }
 
@@ -159,8 +184,7 @@ export class Lock {
     this.#renewing = true;
     try {
       const ttlSeconds = await kv.renewLease(this.#leaseId);
-      if (ttlSeconds <= 0) return this.#lose("the lease ran out");
-      if (this.#leads) await this.#confirm();
+      if (ttlSeconds <= 0) return void this.#lose("the lease ran out");
       this.#provenAtMs = askedAtMs;
       this.#said = false;
       this.#judgeOverdue(false);
@@ -170,18 +194,6 @@ export class Lock {
     } finally {
       this.#renewing = false;
     }
-  }
-
-  /**
-   * A lock that nobody writes with may be gone without a word: taken away, or its etcd was wiped, or restored from a backup that has lease and lock in
-   * it. Such an etcd has gone back in time.
-   */
-  async #confirm(): Promise<void> {
-    const known = this.#revision;
-    const { kvs, revision } = await this.#options.kv.range({ key: this.#key });
-    if (kvs[0]?.createRevision !== this.#createRevision) return this.#lose("the lock is gone");
-    if (revision < known) return this.#lose(`the etcd went back from revision ${known} to ${revision}`);
-    this.#revision = Math.max(this.#revision, revision);
   }
 
   #complain(error: unknown): void {
@@ -195,7 +207,9 @@ export class Lock {
     if (this.#leads) this.#options.leader?.(!overdue);
   }
 
-  #lose(detail: string): void {
-    this.#over.abort(new LeadershipLostError(detail));
+  #lose(detail: string): LeadershipLostError {
+    const error = new LeadershipLostError(detail);
+    this.#over.abort(error);
+    return error;
   }
 }

@@ -93,6 +93,7 @@ export class Exporter {
     const stop = new AbortController();
     const signal = AbortSignal.any([term.signal, stop.signal]);
     let { fence } = term;
+    const { renewIntervalMs } = term;
     const renewFence = async (): Promise<Fence> => {
       fence = await term.renewFence();
       return fence;
@@ -102,7 +103,7 @@ export class Exporter {
       readStored(kv, cluster, { pageSize, clock, signal }),
     );
     const book = new IdentityBook(cluster.id, stored.identities, this.#book?.entries());
-    const publisher = new Publisher({ kv, fence, renewFence, clock, random, log, metrics, backoff });
+    const publisher = new Publisher({ kv, fence, renewFence, renewIntervalMs, clock, random, log, metrics, backoff });
     this.#book = book;
     this.#publisher = publisher;
     const heartbeat = {

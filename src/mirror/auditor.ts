@@ -17,6 +17,8 @@ export interface AuditorOptions {
   readonly signal: AbortSignal;
   readonly pageSize: number;
   readonly auditIntervalMs: number;
+  /** The watch was taken up again: nothing was compared yet. */
+  readonly resumed: boolean;
   /** What is followed: kind and its prefix at the remote. */
   readonly ranges: readonly { readonly kind: Resource; readonly prefix: string }[];
 }
@@ -32,7 +34,7 @@ export class Auditor {
 
   constructor(options: AuditorOptions) {
     this.#options = options;
-    this.#nextMs = this.#later();
+    this.#nextMs = this.#later(options.resumed);
   }
 
   /** The key changed. */
@@ -47,6 +49,7 @@ export class Auditor {
     this.#touched = new Set();
     try {
       const found = await audit(kv, revision, this.#ranges(this.#touched), { ...this.#options, pauseMs: PAUSE_MS });
+      if (found === "same") record.audited = true;
       if (found === "same" || found === "aborted") return undefined;
       record.audited = false;
       log.warn({ remote: record.name, difference: found }, "an audit found what the watch had lost");
@@ -56,13 +59,15 @@ export class Auditor {
       return undefined;
     } finally {
       this.#touched = undefined;
-      this.#nextMs = this.#later();
+      this.#nextMs = this.#later(false);
     }
   }
 
-  #later(): number {
+  /** After half an interval to one and a half; `soon`: within half of one. */
+  #later(soon: boolean): number {
     const { clock, random, auditIntervalMs } = this.#options;
-    return clock.nowMs() + auditIntervalMs * (0.5 + random.next());
+    const share = soon ? random.next() / 2 : 0.5 + random.next();
+    return clock.nowMs() + auditIntervalMs * share;
   }
 
   #ranges(touched: ReadonlySet<string>) {

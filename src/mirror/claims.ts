@@ -8,6 +8,7 @@ import { RESERVED_IDENTITIES } from "../model/identity.ts";
 import type { ClusterEndpointSlice, ClusterService, IpEntry, Node } from "../model/resource.ts";
 import type { ResourceKind, ResourceValue } from "../wire/resources.ts";
 import { type AddressRange, AddressSet } from "./address-set.ts";
+import type { CachedNodes } from "./cached-nodes.ts";
 import type { OwnRanges } from "./own-ranges.ts";
 import type { Ownership, Verdict } from "./ownership.ts";
 import { rangeOfText, Territory } from "./territory.ts";
@@ -31,7 +32,7 @@ function rejected(reason: Reason, detail: string): Verdict {
 
 export class Claims {
   readonly #own: Cluster;
-  #idOf = new Map<string, number>();
+  readonly #idOf = new Map<string, number>();
   /** By cluster name, the own one's among them. */
   readonly #territories = new Map<string, Territory>();
   /** Frontends of our services, canonical addresses. A remote that held one before it was ours keeps it. */
@@ -48,28 +49,35 @@ export class Claims {
     for (const range of ownCidrs.flatMap(rangeOfText)) this.#territory(own.name).addRange(range);
   }
 
-  /** Replaces what is known of ids by what the local cache holds: name -> id. */
-  load(cached: ReadonlyMap<string, number>): void {
-    this.#idOf = new Map([...cached].filter(([name]) => name !== this.#own.name));
+  /**
+   * What the local cache holds, name -> id, is what counts. Of remotes that are configured and of which it holds nothing, as after it lost its data, what
+   * we knew stays.
+   */
+  load(cached: ReadonlyMap<string, number>, configured: ReadonlySet<string>): void {
+    for (const name of this.#idOf.keys()) {
+      if (cached.has(name) || configured.has(name)) continue;
+      this.#idOf.delete(name);
+      this.#territories.delete(name);
+    }
+    for (const [name, id] of cached) if (name !== this.#own.name) this.#idOf.set(name, id);
   }
 
-  /** Replaces what is known of a remote's nodes by what the local cache holds. */
-  loadNodes(remote: string, nodes: Iterable<Node>): void {
-    this.#territories.delete(remote);
+  /** What the local cache holds of a remote's nodes; `complete`: these are all. */
+  loadNodes(remote: string, { nodes, complete }: CachedNodes): void {
+    if (complete) this.#territories.delete(remote);
     for (const node of nodes) this.#territory(remote).set(node.name, node);
   }
 
-  /** Replaces what is known of the own cluster. What could not be read stays as it was. */
-  setOwn({ nodes, frontends }: Omit<OwnRanges, "denied">): void {
-    if (nodes) this.#setOwnNodes(nodes);
-    if (frontends) this.#setOwnFrontends(new Set(frontends));
+  /** What is known of the own cluster; `complete`: that is all. What could not be read stays as it was. */
+  setOwn({ nodes, frontends, complete }: Omit<OwnRanges, "denied">): void {
+    const own = this.#territory(this.#own.name);
+    for (const node of nodes ?? []) this.#came(own, node.name, node);
+    if (nodes && complete) this.#only(own, new Set(nodes.map(({ name }) => name)));
+    if (frontends) this.#setOwnFrontends(new Set(complete ? frontends : [...this.#ownFrontends, ...frontends]));
   }
 
-  #setOwnNodes(nodes: readonly Node[]): void {
-    const own = this.#territory(this.#own.name);
-    const names = new Set(nodes.map(({ name }) => name));
-    for (const name of [...own.names()]) if (!names.has(name)) this.#gone(own, name);
-    for (const node of nodes) this.#came(own, node.name, node);
+  #only(territory: Territory, names: ReadonlySet<string>): void {
+    for (const name of [...territory.names()]) if (!names.has(name)) this.#gone(territory, name);
   }
 
   #setOwnFrontends(after: ReadonlySet<string>): void {
@@ -155,6 +163,9 @@ export class Claims {
       came: (kind, suffix, value) => kind === "nodes" && this.#came(this.#territory(remote), suffix, value as Node),
       gone: (kind, suffix) => {
         if (kind === "nodes") this.#gone(this.#territory(remote), suffix);
+      },
+      only: (kind, suffixes) => {
+        if (kind === "nodes") this.#only(this.#territory(remote), suffixes);
       },
     };
   }

@@ -25,6 +25,8 @@ export interface Withdrawal extends Weight {
   readonly key: string;
   /** What the key holds afterwards; absent: the key goes. */
   readonly left?: { readonly value: Uint8Array; readonly weight: Weight };
+  /** Never believed at once, nor what comes with it. */
+  readonly doubtful?: true;
 }
 
 /** What a kind stands at, and whether the remote is the one that said so before. */
@@ -86,7 +88,8 @@ export class Guard {
     for (const { key } of free) this.#drop(kind, key);
     if (counted.length === 0) return batch;
     const weight = sumOf(counted);
-    if (standing.newWorld || this.#holds.has(kind) || this.#tooMany(kind, weight, standing, nowMs)) {
+    const doubtful = standing.newWorld || counted.some((one) => one.doubtful);
+    if (doubtful || this.#holds.has(kind) || this.#tooMany(kind, weight, standing, nowMs)) {
       this.#hold(kind, counted, nowMs);
       return free;
     }

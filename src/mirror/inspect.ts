@@ -1,7 +1,6 @@
 /** What the local cache holds already, read when a term begins: it outlives every process. */
 import { type KeyValue, prefixEnd } from "../kv/client.ts";
 import type { Cluster } from "../model/cluster.ts";
-import type { Node } from "../model/resource.ts";
 import { retry } from "../runtime/backoff.ts";
 import type { Clock } from "../runtime/clock.ts";
 import type { Logger } from "../runtime/log.ts";
@@ -10,7 +9,7 @@ import { messageOf } from "../runtime/user-error.ts";
 import { judgeClusterConfig } from "../wire/cluster-config.ts";
 import { CLUSTER_CONFIG_PREFIX, canaryKey, clusterOfConfigKey } from "../wire/keys.ts";
 import { RESOURCES } from "../wire/resources.ts";
-import { cachedNodes } from "./cached-nodes.ts";
+import { type CachedNodes, cachedNodes } from "./cached-nodes.ts";
 import { type OwnRanges, ownRanges } from "./own-ranges.ts";
 import type { RemoteRecord } from "./record.ts";
 import { type Remembered, readRemembered } from "./remembered.ts";
@@ -58,14 +57,14 @@ export async function inspectNodes(
   own: Cluster,
   cached: ReadonlyMap<string, number>,
   options: InspectOptions,
-): Promise<{ readonly own: OwnRanges | undefined; readonly cached: ReadonlyMap<string, readonly Node[]> }> {
+): Promise<{ readonly own: OwnRanges | undefined; readonly cached: ReadonlyMap<string, CachedNodes> }> {
   const { local, signal } = writing;
   const reading = { local, signal, clock: options.clock, pageSize: options.limits.pageSize };
-  const nodes = new Map<string, readonly Node[]>();
+  const nodes = new Map<string, CachedNodes>();
   for (const [name, id] of cached) {
     if (name === own.name) continue;
     const found = await patiently(writing, options, () => cachedNodes({ name, id }, reading));
-    nodes.set(name, found ?? []);
+    if (found) nodes.set(name, found);
   }
   return { own: await patiently(writing, options, () => ownRanges(own, reading)), cached: nodes };
 }

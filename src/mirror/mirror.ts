@@ -131,7 +131,7 @@ export class Mirror {
 
   #filesChanged(files: ReadonlyMap<string, Uint8Array>, unread: readonly string[]): void {
     this.#directoryRead = true;
-    const configured = [...this.#remotes.values()].filter(({ isConfigured }) => isConfigured);
+    const configured = this.#configured();
     for (const [name, bytes] of files) {
       const before = this.#files.get(name);
       if (before === undefined || Buffer.compare(before, bytes) !== 0) this.#fileChanged(name, bytes);
@@ -170,6 +170,10 @@ export class Mirror {
     this.#claims.allow(name, file.allowedCidrs);
     // Certificates are read anew for every connection.
     this.#remote(name).configure(() => connectAs({ disk, connect }, path, file.text, timeouts));
+  }
+
+  #configured(): readonly Remote[] {
+    return [...this.#remotes.values()].filter(({ isConfigured }) => isConfigured);
   }
 
   /** The remote of that name, made and set to work when it is new. */
@@ -231,6 +235,7 @@ export class Mirror {
       kv: local,
       fence: term.fence,
       renewFence: () => term.renewFence(),
+      renewIntervalMs: term.renewIntervalMs,
       clock,
       random,
       log,
@@ -290,7 +295,7 @@ export class Mirror {
     const { clock, random, log, limits } = this.#options;
     const cached = await inspectCache(writing, { clock, random, log, limits });
     if (writing.signal.aborted) return;
-    this.#claims.load(cached);
+    this.#claims.load(cached, new Set(this.#configured().map(({ name }) => name)));
     const reading = { local: writing.local, clock, signal: writing.signal, pageSize: limits.pageSize };
     const nodes = await inspectNodes(writing, this.#options.own, cached, { clock, random, log, limits });
     if (writing.signal.aborted) return;

@@ -4,16 +4,18 @@ import { KvError } from "../kv/client.ts";
 import type { Cluster } from "../model/cluster.ts";
 import type { Judged, Node } from "../model/resource.ts";
 import { Slices } from "../runtime/clock.ts";
-import { LOCAL_SERVICES_PREFIX } from "../wire/keys.ts";
+import { canaryKey, LOCAL_SERVICES_PREFIX } from "../wire/keys.ts";
 import { judgeLocalService } from "../wire/local-service.ts";
-import { judge, resource } from "../wire/resources.ts";
-import { type NodeReading, nodesBelow } from "./cached-nodes.ts";
+import { judge, type ResourceKind, resource } from "../wire/resources.ts";
+import { type NodeReading, nodesBelow, stands } from "./cached-nodes.ts";
 
 export interface OwnRanges {
   /** Undefined: we may not read them. */
   readonly nodes: readonly Node[] | undefined;
   /** Canonical addresses; undefined likewise. */
   readonly frontends: readonly string[] | undefined;
+  /** The own exporter vouches for it: what is missing is not ours any more. */
+  readonly complete: boolean;
   /** Something of it may not be read. */
   readonly denied: boolean;
 }
@@ -57,5 +59,8 @@ export async function ownRanges(own: Cluster, options: NodeReading): Promise<Own
   );
   const denied = nodes === undefined || ofLocal === undefined || ofShared === undefined;
   const frontends = ofLocal && ofShared && [...new Set([...ofLocal, ...ofShared])];
-  return { nodes, frontends, denied };
+  const canary = (of: ResourceKind): Promise<boolean> =>
+    stands(options.local, canaryKey(own.name, resource(of).stateCanary));
+  const complete = (await unlessDenied(canary("nodes"))) === true && (await unlessDenied(canary("services"))) === true;
+  return { nodes, frontends, complete, denied };
 }

@@ -16,4 +16,6 @@ export interface Ownership {
    */
   came(kind: ResourceKind, suffix: string, value: ResourceValue): boolean;
   gone(kind: ResourceKind, suffix: string): void;
+  /** Of a kind nothing but these counts. */
+  only(kind: ResourceKind, suffixes: ReadonlySet<string>): void;
 }

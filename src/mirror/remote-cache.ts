@@ -39,6 +39,8 @@ type Outcome =
 /** What a listing takes away: all of it, by shrinking or by lacking; what it lacks, whether that counts or not; and what is believed. */
 interface Withdrawals {
   readonly all: ReadonlyMap<string, Withdrawal>;
+  /** What the cache holds of those that have something left. */
+  readonly kept: ReadonlyMap<string, Weight>;
   readonly lacking: ReadonlyMap<string, Withdrawal>;
   readonly believed: readonly Withdrawal[];
 }
@@ -51,6 +53,11 @@ export type CompareCache = (
   desired: ReadonlyMap<string, Uint8Array>,
   keep: ReadonlySet<string>,
 ) => Promise<Difference>;
+
+/** An identity that stands for other labels is lost to those who knew it. */
+function isRelabelled(kind: ResourceKind, before: Weight, after: Weight): boolean {
+  return kind === "identities" && before.tag !== "" && before.tag !== after.tag;
+}
 
 const NOT_CACHED = { cached: false, weight: 0, tag: "" } as const;
 /** What a parked address waits for: any change of the remote's nodes, or one identity. */
@@ -244,7 +251,16 @@ export class RemoteCache {
         difference.kept.has(key) ? { ...UNREADABLE, cached: true, modRevision } : { ...NOT_CACHED, modRevision },
       );
     }
-    return this.#settle(kind, wanted, desired, difference, withdrawals);
+    const settled = await this.#settle(kind, wanted, desired, difference, withdrawals);
+    if (complete && kind === "nodes") this.#onlyCached(kind);
+    return settled;
+  }
+
+  /** What neither is said nor stands counts no more, wherever it was known from. */
+  #onlyCached(kind: ResourceKind): void {
+    const from = resource(kind).cachePrefix(this.#name).length;
+    const suffixes = new Set([...this.#options.record.index.cachedKeys(kind)].map((key) => key.slice(from)));
+    this.#options.ownership.only(kind, suffixes);
   }
 
   /** The same as while watching: an identity that was not deleted in between keeps its labels. */
@@ -273,16 +289,27 @@ export class RemoteCache {
   ): Promise<Withdrawals> {
     const slices = new Slices(this.#options.clock);
     const all = new Map<string, Withdrawal>();
+    const kept = new Map<string, Weight>();
+    // What was followed up to here and has other labels now was deleted in between.
+    const looksBack = SHRINKING.has(kind) || (kind === "identities" && this.#followedTo === 0);
     let standing = 0;
     for (const key of unchanged) standing += wanted.get(key)?.weight ?? 0;
     for (const [key, value] of puts) {
       const left = wanted.get(key) ?? NOT_CACHED;
-      const before =
-        value === undefined ? NOT_CACHED : SHRINKING.has(kind) ? this.#weighCached(kind, key, value) : left;
+      const before = value === undefined ? NOT_CACHED : looksBack ? this.#weighCached(kind, key, value) : left;
       standing += before.weight;
-      const lost = before.weight - left.weight;
-      if (lost > 0)
-        all.set(key, { key, weight: lost, tag: "", left: { value: desired.get(key) as Uint8Array, weight: left } });
+      const others = isRelabelled(kind, before, left);
+      const lost = others ? before.weight : before.weight - left.weight;
+      if (lost > 0) {
+        const withdrawal = {
+          key,
+          weight: lost,
+          tag: "",
+          left: { value: desired.get(key) as Uint8Array, weight: left },
+        };
+        all.set(key, others ? { ...withdrawal, doubtful: true } : withdrawal);
+        kept.set(key, before);
+      }
       await slices.rest();
     }
     const lacking = new Map<string, Withdrawal>();
@@ -300,7 +327,7 @@ export class RemoteCache {
       ? batch
       : this.#options.guard.relist(kind, batch, { weight: standing, newWorld }, unsaid);
     if (complete) this.#doubted.delete(kind);
-    return { all, lacking, believed };
+    return { all, kept, lacking, believed };
   }
 
   async #settle(
@@ -308,7 +335,7 @@ export class RemoteCache {
     wanted: Map<string, Known>,
     desired: ReadonlyMap<string, Uint8Array>,
     { puts }: Difference,
-    { all, lacking, believed }: Withdrawals,
+    { kept, lacking, believed }: Withdrawals,
   ): Promise<{ readonly written: number; readonly removed: number }> {
     const { record } = this.#options;
     const writer = this.#writing();
@@ -316,9 +343,9 @@ export class RemoteCache {
     const removing = new Set(believed.map(({ key }) => key));
     const counts = { written: 0, removed: 0 };
     for (const key of puts.keys()) {
-      const held = all.get(key);
+      const held = kept.get(key);
       const next = wanted.get(key);
-      if (held && !removing.has(key) && next) wanted.set(key, { ...next, weight: next.weight + held.weight });
+      if (held && !removing.has(key) && next) wanted.set(key, { ...next, ...held });
       else {
         writer.put(key, desired.get(key) as Uint8Array, "bulk");
         counts.written++;

@@ -38,6 +38,10 @@ class Keys {
     return this.#known.size;
   }
 
+  *cachedKeys(): Generator<string> {
+    for (const [key, { cached }] of this.#known) if (cached) yield key;
+  }
+
   #count({ modRevision, cached, weight }: Known, by: number): void {
     if (modRevision > 0) this.present += by;
     if (!cached) return;
@@ -90,6 +94,10 @@ export class RemoteIndex {
   /** Keys in the cache. */
   cached(kind: ResourceKind): number {
     return this.#keys.get(kind)?.cached ?? this.#counts.get(kind) ?? 0;
+  }
+
+  cachedKeys(kind: ResourceKind): Iterable<string> {
+    return this.#keys.get(kind)?.cachedKeys() ?? [];
   }
 
   weight(kind: ResourceKind): number {

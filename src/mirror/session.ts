@@ -132,12 +132,20 @@ export class Session implements FollowSink {
       this.#complete = new Set(resume.complete);
       this.#draining = resume.draining;
       this.#missed = new Map();
+      // The witnesses stand, but what came between them and here was taken from no listing.
+      record.audited = false;
     }
     this.#applied = this.#fromRevision;
     record.introduced(remote.config, this.#clusterId);
     record.readKinds = new Set(this.#complete);
     if (this.#heartbeat) record.heartbeat(this.#heartbeat.modRevision, clock.nowMs());
-    this.#auditor = new Auditor({ ...options, kv: remote.kv, signal: this.#over.signal, ranges: this.#audited() });
+    this.#auditor = new Auditor({
+      ...options,
+      kv: remote.kv,
+      signal: this.#over.signal,
+      ranges: this.#audited(),
+      resumed: "resume" in from,
+    });
   }
 
   /** The newest event that was received, as a fact: whoever lost it is not the etcd that we followed, however much we acknowledged. */

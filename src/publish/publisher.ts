@@ -7,7 +7,7 @@
 import { type KvClient, KvError, type TxnResponse } from "../kv/client.ts";
 import type { Fence } from "../model/fence.ts";
 import { Backoff, type BackoffSettings, retry } from "../runtime/backoff.ts";
-import { type Clock, sleep } from "../runtime/clock.ts";
+import { type Clock, every, sleep } from "../runtime/clock.ts";
 import type { Logger } from "../runtime/log.ts";
 import type { Counter, Gauge, Metrics } from "../runtime/metrics.ts";
 import type { Random } from "../runtime/random.ts";
@@ -25,6 +25,8 @@ export interface PublisherOptions {
   readonly fence: Fence;
   /** Moves the fence. An error whose `retryable` is false means that it is lost. */
   readonly renewFence: () => Promise<Fence>;
+  /** How often it is moved for no other reason than to find out whether it is still there. */
+  readonly renewIntervalMs: number;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Logger;
@@ -67,9 +69,9 @@ interface Waiter {
 }
 
 /** Why a round of sending ended. */
-type Ending = "stopped" | "no-space" | "retry" | "unknown-outcome" | "fence-moved";
+type Ending = "stopped" | "no-space" | "retry" | "renewal" | "unknown-outcome" | "fence-moved";
 /** Which of two endings decides what happens next. */
-const GRAVITY: readonly Ending[] = ["stopped", "no-space", "retry", "unknown-outcome", "fence-moved"];
+const GRAVITY: readonly Ending[] = ["stopped", "no-space", "retry", "renewal", "unknown-outcome", "fence-moved"];
 
 const DEFAULT_MAX_OPERATIONS = 100;
 const DEFAULT_MAX_BYTES = 1024 * 1024;
@@ -165,6 +167,7 @@ export class Publisher implements Writer {
   async run(signal: AbortSignal): Promise<void> {
     const wake = (): void => this.#wake();
     signal.addEventListener("abort", wake);
+    every(this.#options.clock, this.#options.renewIntervalMs, signal, () => this.#end("renewal"));
     try {
       while (!signal.aborted) await this.#recover(await this.#round(signal), signal);
     } finally {
@@ -282,6 +285,7 @@ export class Publisher implements Writer {
   async #recover(ending: Ending, signal: AbortSignal): Promise<void> {
     const { clock, log } = this.#options;
     if (ending === "unknown-outcome" || ending === "fence-moved") return this.#moveFence(signal);
+    if (ending === "renewal") return this.#renew(signal);
     if (ending === "retry") return sleep(clock, this.#backoff.nextMs(), signal);
     if (ending === "no-space" && this.#putsAllowed) {
       const delayMs = this.#backoff.nextMs();
@@ -295,6 +299,15 @@ export class Publisher implements Writer {
         this.#putsAllowed = true;
         this.#wake();
       });
+    }
+  }
+
+  /** Nothing is in doubt: where the fence cannot be moved now, as without space, it stays where it is. */
+  async #renew(signal: AbortSignal): Promise<void> {
+    try {
+      this.#fence = await this.#options.renewFence();
+    } catch (error) {
+      if (!(error instanceof KvError) || error.outcomeUnknown) await this.#moveFence(signal);
     }
   }
 

@@ -56,7 +56,11 @@ function node(
 
 function settledClaims(): Claims {
   const claims = new Claims(OWN, ["10.96.0.0/12"]);
-  claims.setOwn({ nodes: [node(OWN, ["10.1.0.0/16", "fd00:1::/48"], ["172.16.1.1"])], frontends: ["203.0.113.5"] });
+  claims.setOwn({
+    nodes: [node(OWN, ["10.1.0.0/16", "fd00:1::/48"], ["172.16.1.1"])],
+    frontends: ["203.0.113.5"],
+    complete: true,
+  });
   const virginia = node(VICTIM, ["10.3.0.0/16", "fd00:3::/48"], ["172.16.3.1"]);
   claims.ownership(VICTIM.name).came("nodes", "n1", virginia);
   return claims;

@@ -17,6 +17,7 @@ beforeEach(() => {
   claims.setOwn({
     nodes: [node("amsterdam", { podCidrs: ["10.1.0.0/16"], addresses: ["172.16.1.1"] })],
     frontends: [],
+    complete: true,
   });
 });
 
@@ -180,14 +181,14 @@ test("S05: an operator's ranges beat who came first; where two overlap the incum
 
 test("S05: our services' frontends are ours, but for a remote that held the range before", () => {
   assert.equal(add("virginia", { podCidrs: ["10.3.0.0/16"] }), "accepted");
-  claims.setOwn({ nodes: undefined, frontends: ["203.0.113.5", "10.3.0.5"] });
+  claims.setOwn({ nodes: undefined, frontends: ["203.0.113.5", "10.3.0.5"], complete: true });
   assert.equal(judgeIp("osaka", "203.0.113.5"), "foreign-address");
   assert.equal(judgeBackends("osaka", "203.0.113.5"), "foreign-address");
   assert.equal(add("osaka", { podCidrs: ["203.0.113.0/24"] }), "foreign-address");
   assert.equal(judgeIp("osaka", "172.16.1.1"), "foreign-address", "nodes that could not be read stay as known");
   assert.equal(judgeIp("virginia", "10.3.0.5"), "accepted");
   assert.equal(add("virginia", { podCidrs: ["10.3.0.0/16"] }), "accepted", "written again");
-  claims.setOwn({ nodes: undefined, frontends: [] });
+  claims.setOwn({ nodes: undefined, frontends: [], complete: true });
   assert.equal(add("osaka", { podCidrs: ["203.0.113.0/24"] }), "accepted");
 });
 
@@ -197,10 +198,10 @@ test("I7: neither a node nor all nodes of a remote may declare without end", () 
   assert.equal(add("osaka", { name: "big", addresses: many(MAX_NODE_RANGES) }), "accepted");
   assert.equal(add("osaka", { name: "bigger", addresses: [...many(MAX_NODE_RANGES), "20.1.0.1"] }), "too-many-ranges");
   const nodes = Math.floor(MAX_REMOTE_RANGES / MAX_NODE_RANGES);
-  claims.loadNodes(
-    "osaka",
-    Array.from({ length: nodes }, (_, n) => node("osaka", { name: `n${n}`, addresses: many(MAX_NODE_RANGES, n) })),
+  const full = Array.from({ length: nodes }, (_, n) =>
+    node("osaka", { name: `n${n}`, addresses: many(MAX_NODE_RANGES, n) }),
   );
+  claims.loadNodes("osaka", { nodes: full, complete: true });
   assert.equal(add("osaka", { name: "n0", addresses: many(MAX_NODE_RANGES) }), "accepted", "in place of itself");
   assert.equal(add("osaka", { name: "more", addresses: many(MAX_NODE_RANGES, nodes) }), "too-many-ranges");
   assert.equal(add("virginia", { addresses: many(MAX_NODE_RANGES, nodes) }), "accepted", "another's bound is its own");
@@ -221,11 +222,11 @@ test("what is freed is told once: a node gone, a node that declares less, a fron
   assert.equal(claims.takeFreed(), false);
   osaka.gone("nodes", "n1");
   assert.equal(claims.takeFreed(), true);
-  claims.setOwn({ nodes: undefined, frontends: ["203.0.113.5"] });
+  claims.setOwn({ nodes: undefined, frontends: ["203.0.113.5"], complete: true });
   assert.equal(claims.takeFreed(), false);
-  claims.setOwn({ nodes: undefined, frontends: [] });
+  claims.setOwn({ nodes: undefined, frontends: [], complete: true });
   assert.equal(claims.takeFreed(), true);
-  claims.setOwn({ nodes: [], frontends: undefined });
+  claims.setOwn({ nodes: [], frontends: undefined, complete: true });
   assert.equal(claims.takeFreed(), true, "our own node went");
   claims.allow("osaka", undefined);
   assert.equal(claims.takeFreed(), false, "nobody said anything, before and after");
@@ -234,10 +235,35 @@ test("what is freed is told once: a node gone, a node that declares less, a fron
 });
 
 test("what was cached before a restart is claimed", () => {
-  claims.loadNodes("osaka", [node("osaka", { podCidrs: ["10.2.0.0/16"] })]);
+  claims.loadNodes("osaka", { nodes: [node("osaka", { podCidrs: ["10.2.0.0/16"] })], complete: true });
   assert.equal(add("virginia", { podCidrs: ["10.2.0.0/16"] }), "foreign-address");
   claims.release("osaka");
   assert.equal(add("virginia", { podCidrs: ["10.2.0.0/16"] }), "accepted");
+});
+
+test("W13: what a local etcd that lost its data cannot tell stays claimed, until somebody vouches for less", () => {
+  const range = { podCidrs: ["10.2.0.0/16"] };
+  const osaka = node("osaka", range);
+  const own = node("amsterdam", { podCidrs: ["10.1.0.0/16"] });
+  claims.load(new Map([["osaka", 2]]), new Set(["osaka"]));
+  claims.loadNodes("osaka", { nodes: [osaka], complete: true });
+  claims.setOwn({ nodes: [own], frontends: ["203.0.113.5"], complete: true });
+
+  claims.load(new Map(), new Set(["osaka"]));
+  claims.loadNodes("osaka", { nodes: [], complete: false });
+  claims.setOwn({ nodes: [], frontends: [], complete: false });
+  assert.match(claims.take("virginia", 2) ?? "", /which osaka holds already/);
+  assert.equal(add("virginia", range), "foreign-address");
+  assert.equal(add("virginia", { podCidrs: ["10.1.0.0/16"] }), "foreign-address");
+  assert.equal(add("virginia", { podCidrs: ["203.0.113.5/32"] }), "foreign-address");
+
+  claims.ownership("osaka").only("nodes", new Set());
+  claims.setOwn({ nodes: [], frontends: [], complete: true });
+  for (const cidr of ["10.2.0.0/16", "10.1.0.0/16", "203.0.113.5/32"]) {
+    assert.equal(add("virginia", { podCidrs: [cidr] }), "accepted");
+  }
+  claims.load(new Map(), new Set());
+  assert.equal(claims.take("virginia", 2), undefined, "nobody configures osaka any more");
 });
 
 const NAMES = ["osaka", "virginia"] as const;

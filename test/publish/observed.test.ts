@@ -30,6 +30,7 @@ beforeEach(() => {
     kv: etcd.client({ timeoutMs: 500 }),
     fence,
     renewFence: async () => moveFence(),
+    renewIntervalMs: 60_000,
     clock,
     random: seededRandom(1),
     log: silentLogger,

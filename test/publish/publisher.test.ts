@@ -51,6 +51,7 @@ function newPublisher(given: Given = {}): Publisher {
     kv,
     fence,
     renewFence: () => renewThrough(kv),
+    renewIntervalMs: 60_000,
     clock,
     random: seededRandom(1),
     log: silentLogger,

@@ -24,6 +24,7 @@ import { FakeCluster } from "../mirror/fake-cluster.ts";
 import { AuditedEtcd, type AuditOptions } from "./audited-etcd.ts";
 import { RemovedFiles, Withdrawals } from "./checks/withdrawals.ts";
 import { KNOWN_FAILING, KNOWN_HOLES } from "./known-failing.ts";
+import { LEASE_TTL_SECONDS } from "./limits.ts";
 import { type Truth, textOf } from "./truth.ts";
 
 export const SERVICES = ["cart", "till"] as const;
@@ -38,6 +39,8 @@ const FIRST_POD_OF_NODE_2 = 9;
 const HEARTBEAT_MS = 10_000;
 const SNAPSHOT_MS = 5_000;
 const SNAPSHOTS = 4;
+/** Nobody restores a backup faster than a leader renews its lock. */
+const RESTORABLE_AFTER_MS = LEASE_TTL_SECONDS * 1_000;
 const LOCAL_PREFIXES = [
   LOCAL_SERVICES_PREFIX,
   POLICIES_PREFIX,
@@ -205,8 +208,11 @@ export class SimCluster extends FakeCluster {
   /** Backups of an etcd that is in order. */
   #snap(): void {
     if (this.mute || this.#lies.size > 0) return;
-    this.snapshots.push(this.etcd.snapshot());
-    if (this.snapshots.length > SNAPSHOTS) this.snapshots.shift();
+    const snapshot = this.etcd.snapshot();
+    this.#options.clock.after(RESTORABLE_AFTER_MS, () => {
+      this.snapshots.push(snapshot);
+      if (this.snapshots.length > SNAPSHOTS) this.snapshots.shift();
+    });
   }
 
   addNode(node: number): void {

@@ -175,6 +175,15 @@ export class Truth {
       ?.findLast((said) => said.text === undefined && said.lost !== true && said.version > version);
   }
 
+  /** The last loss of `name` after `version` that lasted until then. */
+  loss(name: string, version: number, untilMs: number): Said | undefined {
+    const said = this.#history.get(name) ?? [];
+    return said.findLast(
+      ({ lost, version: at }, index) =>
+        lost === true && at > version && (said[index + 1]?.atMs ?? Number.POSITIVE_INFINITY) >= untilMs,
+    );
+  }
+
   /** The last withdrawal of `name` after `version` in the first world that has one. */
   withdrawalSince(name: string, version: number): Said | undefined {
     const withdrawn = (this.#history.get(name) ?? []).filter(({ text, lost }) => text === undefined && lost !== true);

@@ -42,7 +42,7 @@ function checkRemote({ trace, world }: Stage, mirror: MirrorProcess, remote: Sim
   for (const name of new Set([...remote.truth.names(), ...cached.keys()])) {
     if (silent.has(name) || mirror.wasHeld(remote.name, name.slice(0, name.indexOf(" ")), provenMs)) continue;
     const behindMs = behind(remote.truth, name, cached.get(name), provenMs);
-    if (behindMs === undefined) continue;
+    if (behindMs === undefined || (!status.audited && behindMs <= AUDIT_BOUND_MS)) continue;
     trace.violate(
       "I12",
       `${who} that its state of ${ageMs} ms ago is in the cache, but ${name} is ${behindMs} ms older`,

@@ -7,6 +7,8 @@ import type { Truth } from "../truth.ts";
 
 /** Writes that were queued before a file was put back may still land this much later. */
 const LATE_MS = 20_000;
+/** A listing may be written down that much later than it was read: what came back meanwhile was not in it. */
+const RETURNED_MS = 5_000;
 /** The guard counts when it hears of a withdrawal: after it happened, before it is written. What is near by both times was counted together. */
 const WINDOW_MS = LIMITS.guardWindowMs / 2;
 
@@ -92,7 +94,7 @@ export class Withdrawals {
   judge(withdrawal: Withdrawal, truth: Truth, leader: string, standing: number, nowMs: number): string | undefined {
     const { kind, name, version, left } = withdrawal;
     if (left === undefined && this.files.mayDrain(truth.cluster, nowMs)) return undefined;
-    const said = left === undefined ? this.#gone(truth, name, version) : truth.said(name, left);
+    const said = left === undefined ? this.#gone(truth, name, version, nowMs) : truth.said(name, left);
     if (said === undefined) return `deleted though ${truth.cluster} never withdrew it`;
     if (this.#confirmed(kind, said, truth, nowMs)) return undefined;
     if (this.#excused(withdrawal, said.atMs, truth)) return undefined;
@@ -113,10 +115,11 @@ export class Withdrawals {
   }
 
   /** The withdrawal that allows it: of today, or of a while ago if the key came again. */
-  #gone(truth: Truth, name: string, version: number) {
+  #gone(truth: Truth, name: string, version: number, nowMs: number) {
     const absence = truth.absence(name);
     if (absence && absence.version > version && !absence.lost) return absence;
-    return truth.withdrawal(name, version) ?? (absence && absence.version > version ? absence : undefined);
+    if (absence && absence.version > version) return truth.withdrawal(name, version) ?? absence;
+    return truth.withdrawal(name, version) ?? truth.loss(name, version, nowMs - RETURNED_MS);
   }
 
   /** It has been gone for as long as a hold lasts, and the remote called its state complete since. */
