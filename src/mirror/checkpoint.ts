@@ -5,6 +5,7 @@
 import { confirms, type Witness } from "../follow/list.ts";
 import { type KvClient, KvError } from "../kv/client.ts";
 import type { ResourceKind } from "../wire/resources.ts";
+import type { Facts } from "./facts.ts";
 
 export interface Checkpoint {
   /** Of the remote's etcd. */
@@ -28,6 +29,8 @@ export interface ResumePoint extends Checkpoint {
   readonly canaries: ReadonlyMap<string, Uint8Array>;
   readonly complete: ReadonlySet<ResourceKind>;
   readonly draining: boolean;
+  /** To go on from. */
+  readonly facts: Facts;
 }
 
 /**

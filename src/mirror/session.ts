@@ -18,6 +18,7 @@ import { cachedDrainKey, canaryKey, clusterConfigKey } from "../wire/keys.ts";
 import { RESOURCES, type Resource, type ResourceKind } from "../wire/resources.ts";
 import { Auditor } from "./auditor.ts";
 import type { ResumePoint } from "./checkpoint.ts";
+import { Facts } from "./facts.ts";
 import type { Guard } from "./guard.ts";
 import {
   CANARY_RANGE,
@@ -101,9 +102,7 @@ export class Session implements FollowSink {
   /** Newest event received. */
   #applied: number;
   #lastSeen: WatchEvent | undefined;
-  #heartbeat: KeyValue | undefined;
-  /** The newest other key. */
-  #newest: KeyValue | undefined;
+  readonly #facts: Facts;
 
   constructor({ from, ...remote }: Reached, options: SessionOptions) {
     this.#options = options;
@@ -121,8 +120,9 @@ export class Session implements FollowSink {
       this.#complete = new Set(completeKinds(this.#name, remote.config, this.#canaries));
       this.#draining = (listing.ranges[DRAIN_RANGE]?.length ?? 0) > 0;
       this.#listed = { kinds: listing.ranges.slice(FIRST_KIND_RANGE), atMs: listedAtMs };
-      this.#heartbeat = listing.ranges[HEARTBEAT_RANGE]?.[0];
-      this.#newest = newestOf(listing.ranges.filter((_, index) => index !== HEARTBEAT_RANGE));
+      this.#facts = new Facts(remote.ranges[HEARTBEAT_RANGE]?.key ?? "");
+      this.#facts.listed(listing.ranges);
+      for (const { modRevision } of listing.ranges[HEARTBEAT_RANGE] ?? []) record.heartbeat(modRevision, clock.nowMs());
     } else {
       const { resume } = from;
       this.#fromRevision = resume.revision;
@@ -131,6 +131,7 @@ export class Session implements FollowSink {
       this.#canaries = new Map(resume.canaries);
       this.#complete = new Set(resume.complete);
       this.#draining = resume.draining;
+      this.#facts = resume.facts;
       this.#missed = new Map();
       // The witnesses stand, but what came between them and here was taken from no listing.
       record.audited = false;
@@ -138,7 +139,6 @@ export class Session implements FollowSink {
     this.#applied = this.#fromRevision;
     record.introduced(remote.config, this.#clusterId);
     record.readKinds = new Set(this.#complete);
-    if (this.#heartbeat) record.heartbeat(this.#heartbeat.modRevision, clock.nowMs());
     this.#auditor = new Auditor({
       ...options,
       kv: remote.kv,
@@ -273,7 +273,7 @@ export class Session implements FollowSink {
       this.#applied = revisionOf(last);
       this.#lastSeen = last;
     }
-    this.#witnessed(events);
+    this.#facts.happened(events);
     if (rangeIndex === CONFIG_RANGE) this.#configChanged(events);
     else if (rangeIndex === CANARY_RANGE) this.#canariesChanged(events);
     else if (rangeIndex === HEARTBEAT_RANGE) this.#heartbeatChanged(events);
@@ -354,23 +354,6 @@ export class Session implements FollowSink {
     else this.#options.publisher.delete(key, "live");
   }
 
-  /** Remembers what only this etcd can know: its newest heartbeat and its newest key. */
-  #witnessed(events: readonly WatchEvent[]): void {
-    for (const event of events) {
-      if (event.type === "put") {
-        if (event.kv.key === this.#heartbeat?.key || this.#isHeartbeat(event.kv.key)) this.#heartbeat = event.kv;
-        else this.#newest = event.kv;
-      } else {
-        if (event.key === this.#heartbeat?.key) this.#heartbeat = undefined;
-        if (event.key === this.#newest?.key) this.#newest = undefined;
-      }
-    }
-  }
-
-  #isHeartbeat(key: string): boolean {
-    return key === this.#remote.ranges[HEARTBEAT_RANGE]?.key;
-  }
-
   progress(revision: number): void {
     const { clock, redial, lasted, judged, record, cache, guard } = this.#options;
     if (clock.nowMs() - this.#watchedFromMs >= redial.capMs) lasted();
@@ -401,12 +384,13 @@ export class Session implements FollowSink {
   }
 
   #resumePoint(revision: number): ResumePoint | undefined {
-    const known = [this.#heartbeat, this.#newest].filter((kv) => kv !== undefined);
-    if (known.length === 0) return undefined;
+    const witnesses = this.#facts.at(revision);
+    if (witnesses.length === 0) return undefined;
     return {
       clusterId: this.#clusterId,
       revision,
-      witnesses: known.map((kv) => witness(revision, kv)),
+      witnesses,
+      facts: this.#facts,
       configBytes: this.#remote.configBytes,
       canaries: new Map(this.#canaries),
       complete: new Set(this.#complete),
@@ -421,10 +405,4 @@ export class Session implements FollowSink {
     this.#options.reached(undefined);
     this.#over.abort();
   }
-}
-
-function newestOf(ranges: readonly (readonly KeyValue[])[]): KeyValue | undefined {
-  let newest: KeyValue | undefined;
-  for (const kvs of ranges) for (const kv of kvs) if (kv.modRevision > (newest?.modRevision ?? 0)) newest = kv;
-  return newest;
 }

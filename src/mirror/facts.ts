@@ -1,0 +1,59 @@
+/** The newest things that a remote's etcd said: an etcd that took its place, from a backup too, does not have all of them just so. */
+import { absence, type Witness, witness } from "../follow/list.ts";
+import { eventKey, type KeyValue, type WatchEvent } from "../kv/client.ts";
+
+/** Beside the heartbeat. Each is one read when the connection is made anew. */
+const MAX_FACTS = 4;
+
+export class Facts {
+  readonly #heartbeatKey: string;
+  #heartbeat: KeyValue | undefined;
+  /** Key -> its value, or that it was deleted; the newest last. */
+  readonly #newest = new Map<string, KeyValue | undefined>();
+
+  constructor(heartbeatKey: string) {
+    this.#heartbeatKey = heartbeatKey;
+  }
+
+  /** All of it was listed. */
+  listed(ranges: readonly (readonly KeyValue[])[]): void {
+    /** Oldest first. */
+    const newest: KeyValue[] = [];
+    for (const kvs of ranges) {
+      for (const kv of kvs) {
+        if (kv.key === this.#heartbeatKey) this.#heartbeat = kv;
+        else if (newest.length < MAX_FACTS || kv.modRevision > (newest[0]?.modRevision ?? 0)) insert(newest, kv);
+      }
+    }
+    for (const kv of newest) this.#put(kv.key, kv);
+  }
+
+  happened(events: readonly WatchEvent[]): void {
+    for (const event of events.slice(-MAX_FACTS)) {
+      const kv = event.type === "put" ? event.kv : undefined;
+      if (eventKey(event) === this.#heartbeatKey) this.#heartbeat = kv;
+      else this.#put(eventKey(event), kv);
+    }
+  }
+
+  #put(key: string, kv: KeyValue | undefined): void {
+    this.#newest.delete(key);
+    // A copy: the value may be a view into a whole answer.
+    this.#newest.set(key, kv && { ...kv, value: kv.value.slice() });
+    const [oldest] = this.#newest.keys();
+    if (this.#newest.size > MAX_FACTS && oldest !== undefined) this.#newest.delete(oldest);
+  }
+
+  /** As they can be read at `revision`, up to which everything is known. */
+  at(revision: number): readonly Witness[] {
+    const known = [...this.#newest].map(([key, kv]) => (kv ? witness(revision, kv) : absence(revision, key)));
+    return this.#heartbeat ? [witness(revision, this.#heartbeat), ...known] : known;
+  }
+}
+
+/** One of many thousands: no sort. */
+function insert(newest: KeyValue[], kv: KeyValue): void {
+  const after = newest.findIndex(({ modRevision }) => modRevision > kv.modRevision);
+  newest.splice(after < 0 ? newest.length : after, 0, kv);
+  if (newest.length > MAX_FACTS) newest.shift();
+}
