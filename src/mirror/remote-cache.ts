@@ -244,13 +244,16 @@ export class RemoteCache {
     }
     const found = await compareCache(resource(kind).cachePrefix(this.#name), desired, new Set(keep.keys()));
     const difference = this.#withoutSecondLabels(found, old, wanted);
-    const withdrawals = await this.#withdrawals(kind, wanted, desired, difference, complete);
     for (const [key, modRevision] of keep) {
+      const value = difference.kept.get(key);
+      const weight = value === undefined ? UNREADABLE : this.#weighCached(kind, key, value);
       wanted.set(
         key,
-        difference.kept.has(key) ? { ...UNREADABLE, cached: true, modRevision } : { ...NOT_CACHED, modRevision },
+        difference.kept.has(key) ? { ...weight, cached: true, modRevision } : { ...NOT_CACHED, modRevision },
       );
+      await slices.rest();
     }
+    const withdrawals = await this.#withdrawals(kind, wanted, desired, difference, complete);
     const settled = await this.#settle(kind, wanted, desired, difference, withdrawals);
     if (complete && kind === "nodes") this.#onlyCached(kind);
     return settled;
@@ -284,7 +287,7 @@ export class RemoteCache {
     kind: ResourceKind,
     wanted: ReadonlyMap<string, Known>,
     desired: ReadonlyMap<string, Uint8Array>,
-    { puts, extra, unchanged }: Difference,
+    { puts, extra, kept: aside, unchanged }: Difference,
     complete: boolean,
   ): Promise<Withdrawals> {
     const slices = new Slices(this.#options.clock);
@@ -293,7 +296,7 @@ export class RemoteCache {
     // What was followed up to here and has other labels now was deleted in between.
     const looksBack = SHRINKING.has(kind) || (kind === "identities" && this.#followedTo === 0);
     let standing = 0;
-    for (const key of unchanged) standing += wanted.get(key)?.weight ?? 0;
+    for (const key of [...unchanged, ...aside.keys()]) standing += wanted.get(key)?.weight ?? 0;
     for (const [key, value] of puts) {
       const left = wanted.get(key) ?? NOT_CACHED;
       const before = value === undefined ? NOT_CACHED : looksBack ? this.#weighCached(kind, key, value) : left;

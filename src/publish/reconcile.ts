@@ -26,8 +26,9 @@ export interface Difference {
   readonly puts: ReadonlyMap<string, Uint8Array | undefined>;
   /** Key that is not desired -> the value there now, likewise. */
   readonly extra: ReadonlyMap<string, Uint8Array | undefined>;
-  /** Keys left as they are, by wish, and because they are right. */
-  readonly kept: ReadonlySet<string>;
+  /** Key that is left as it is by wish -> the value there, likewise. */
+  readonly kept: ReadonlyMap<string, Uint8Array | undefined>;
+  /** Keys that are right. */
   readonly unchanged: ReadonlySet<string>;
 }
 
@@ -53,11 +54,11 @@ export async function compare(
   const slices = new Slices(options.clock);
   const puts = new Map<string, Uint8Array | undefined>();
   const extra = new Map<string, Uint8Array | undefined>();
-  const kept = new Set<string>();
+  const kept = new Map<string, Uint8Array | undefined>();
   const unchanged = new Set<string>();
   const judge = (key: string, found: KeyValue | undefined): void => {
     const value = desired.get(key);
-    if (options.keep?.has(key)) kept.add(key);
+    if (options.keep?.has(key)) kept.set(key, found?.value);
     else if (value === undefined) extra.set(key, found?.value);
     else if (found && !moving.has(key) && found.leaseId === 0n && sameBytes(found.value, value)) unchanged.add(key);
     else puts.set(key, found?.value);

@@ -29,7 +29,8 @@ export class Truth {
   /** Values that were put into the etcd and that no mirror may write. */
   readonly lies = new Set<string>();
   /** Until when watches of this cluster may have lost something without a word: only an audit finds that. */
-  silentUntilMs = Number.NEGATIVE_INFINITY;
+  #silentUntilMs = Number.NEGATIVE_INFINITY;
+  #silences = 0;
   /** When the drain marker was put, and when it went. */
   readonly #drains: { readonly fromMs: number; untilMs: number }[] = [];
   /** Node address -> when it was withdrawn last. */
@@ -190,8 +191,21 @@ export class Truth {
     return this.#inFirstWorld(withdrawn, version + 1);
   }
 
+  get silentUntilMs(): number {
+    return this.#silences > 0 ? Number.POSITIVE_INFINITY : this.#silentUntilMs;
+  }
+
   silentUntil(untilMs: number): void {
-    this.silentUntilMs = Math.max(this.silentUntilMs, untilMs);
+    this.#silentUntilMs = Math.max(this.#silentUntilMs, untilMs);
+  }
+
+  /** From now on, until the function returned is called. */
+  silence(): () => void {
+    this.#silences++;
+    return () => {
+      this.#silences--;
+      this.silentUntil(this.#clock.nowMs());
+    };
   }
 
   drain(stands: boolean): void {

@@ -21,10 +21,15 @@ const NODE_NAMES: ReadonlyMap<string, number> = new Map([
 /** Addresses that move between clusters: S06. */
 const ROAMING = "172.20.";
 
+interface Look {
+  readonly view: KernelView;
+  readonly atMs: number;
+}
+
 export class Nodes {
   readonly #stage: Stage;
   /** By cluster: what its node knew at the last look. */
-  readonly #views = new Map<string, KernelView>();
+  readonly #views = new Map<string, Look>();
 
   constructor(stage: Stage) {
     this.#stage = stage;
@@ -35,7 +40,7 @@ export class Nodes {
     for (const { own, kernel, pinDirectory } of agents) {
       const view = await viewKernel(kernel, pinDirectory);
       const before = this.#views.get(own.name);
-      this.#views.set(own.name, view);
+      this.#views.set(own.name, { view, atMs: this.#stage.world.clock.nowMs() });
       trace.note(`${own.name} maps ${JSON.stringify([[...view.ipcache], [...view.services]])}`);
       for (const slot of view.dangling) trace.violate("P01", `${own.name}: ${slot} leads nowhere`);
       for (const [address, entry] of view.ipcache) this.#checkOwner(own, address, entry);
@@ -58,10 +63,10 @@ export class Nodes {
     }
   }
 
-  #compare(own: SimCluster, before: KernelView, view: KernelView): void {
+  #compare(own: SimCluster, { view: before, atMs: lookedMs }: Look, view: KernelView): void {
     const { trace } = this.#stage;
     for (const address of before.ipcache.keys()) {
-      if (view.ipcache.has(address) || own.selfHarm || this.#mayVanish(own, address)) continue;
+      if (view.ipcache.has(address) || own.selfHarm || this.#mayVanish(own, address, lookedMs)) continue;
       trace.violate("I2", `${own.name}: ${address} left the ipcache though the local etcd never gave it up`);
     }
     for (const frontend of before.services.keys()) {
@@ -70,7 +75,7 @@ export class Nodes {
   }
 
   /** Some key that may speak of the address was deleted in the local etcd, or is not in a state of it that is complete. */
-  #mayVanish(own: SimCluster, address: string): boolean {
+  #mayVanish(own: SimCluster, address: string, lookedMs: number): boolean {
     const nowMs = this.#stage.world.clock.nowMs();
     const { etcd } = own;
     for (const cluster of this.#stage.clusters) {
@@ -83,7 +88,8 @@ export class Nodes {
       // An agent that begins has no last good value of what its own exporter says wrongly.
       if (cluster === own && keys.some((key) => own.hasLied(key))) return true;
       const canary = canaryKey(cluster.name, cluster === own ? resource("ip").stateCanary : resource("ip").cacheCanary);
-      const complete = etcd.range({ key: canary }).count > 0;
+      // What it held between two losses that no look came between, nobody knows.
+      const complete = etcd.range({ key: canary }).count > 0 || etcd.resetMs > lookedMs;
       const owns = address.startsWith(`10.${cluster.id}.`) || address.startsWith(ROAMING);
       if (owns && complete && (etcd.resetMs > nowMs - RESET_MS || keys.every((key) => etcd.range({ key }).count === 0)))
         return true;
@@ -112,7 +118,7 @@ export class Nodes {
   }
 
   #checkMaps(local: SimCluster): void {
-    const view = this.#views.get(local.name);
+    const view = this.#views.get(local.name)?.view;
     if (!view) return;
     const ipcache = new Map<string, string>();
     for (const cluster of this.#stage.clusters) {

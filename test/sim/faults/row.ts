@@ -51,11 +51,11 @@ export function bendAll({ stage, cluster }: Scene, bend: Bend): () => void {
 }
 
 /** Watches lose things without a word from now on; only audits find what. */
-export function silently({ cluster, stage: { world } }: Scene, end: () => void): () => void {
-  cluster.truth.silentUntilMs = Number.POSITIVE_INFINITY;
+export function silently({ cluster }: Scene, end: () => void): () => void {
+  const over = cluster.truth.silence();
   return () => {
     end();
-    cluster.truth.silentUntilMs = world.clock.nowMs();
+    over();
   };
 }
 

@@ -76,14 +76,12 @@ const deletedAtCompaction: FaultRow["begin"] = (scene) => {
   const wanted = cluster.wanted(resource("ip").statePrefix(cluster.name));
   if (wanted.length === 0) return nothing;
   const ends = linksTo(stage, cluster).map((link) => link.refuse("connection refused"));
-  cluster.truth.silentUntilMs = Number.POSITIVE_INFINITY;
   cluster.remove(pick(random, wanted));
   cluster.compact();
   scene.hit();
-  return () => {
+  return silently(scene, () => {
     for (const end of ends) end();
-    cluster.truth.silentUntilMs = stage.world.clock.nowMs();
-  };
+  });
 };
 
 /** W05 */
