@@ -212,13 +212,20 @@ export class AuditedEtcd extends MemoryEtcd {
     const { cluster, trace, truths, ids } = this.#options;
     const judged = key.startsWith(CACHE_PREFIX) && !key.startsWith(`${CACHE_PREFIX}bulkhead/`);
     for (const truth of judged ? truths.values() : []) {
-      if (truth.lies.has(text)) trace.violate("I5", `${cluster}: ${key} holds a lie of ${truth.cluster}: ${text}`);
+      if (truth.lies.has(text) && !this.#isForgetful) trace.violate("I5", `${cluster}: ${key} holds a lie of ${truth.cluster}: ${text}`);
     }
     const of = clusterOfConfigKey(key);
     const id = of === undefined ? undefined : ids.get(of);
     if (id !== undefined && readJson(text)["id"] !== id) {
       trace.violate("I5", `${cluster}: ${key} says ${text}; its id is ${id}`);
     }
+  }
+
+  /** Its data is lost, and its exporter has not said again what is ours: a leader that is new may not know it (docs/OPERATING.md names the setting for that). */
+  get #isForgetful(): boolean {
+    const { cluster } = this.#options;
+    const said = this.#get(canaryKey(cluster, resource("nodes").stateCanary)) !== undefined;
+    return Number.isFinite(this.resetMs) && !said;
   }
 
   #auditPut(key: string, name: string, truth: Truth, text: string): void {

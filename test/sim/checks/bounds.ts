@@ -35,7 +35,8 @@ export class Bounds {
   /** A value came from one cluster's etcd to another's. */
   lag(local: SimCluster, remote: SimCluster, saidMs: number): void {
     const { world } = this.#stage();
-    if (isTroubled(local, saidMs) || isTroubled(remote, saidMs)) return;
+    // Who says that others' addresses are its own refuses them for a while after.
+    if (local.selfHarm || isTroubled(local, saidMs) || isTroubled(remote, saidMs)) return;
     this.#lags.push(world.clock.nowMs() - saidMs);
   }
 
