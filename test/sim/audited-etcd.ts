@@ -212,7 +212,8 @@ export class AuditedEtcd extends MemoryEtcd {
     const { cluster, trace, truths, ids } = this.#options;
     const judged = key.startsWith(CACHE_PREFIX) && !key.startsWith(`${CACHE_PREFIX}bulkhead/`);
     for (const truth of judged ? truths.values() : []) {
-      if (truth.lies.has(text) && !this.#isForgetful) trace.violate("I5", `${cluster}: ${key} holds a lie of ${truth.cluster}: ${text}`);
+      if (truth.lies.has(text) && !this.#isForgetful)
+        trace.violate("I5", `${cluster}: ${key} holds a lie of ${truth.cluster}: ${text}`);
     }
     const of = clusterOfConfigKey(key);
     const id = of === undefined ? undefined : ids.get(of);

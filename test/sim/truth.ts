@@ -13,6 +13,8 @@ export interface Said {
   readonly text?: string;
   /** Gone with the etcd's data: nobody withdrew it. */
   readonly lost?: true;
+  /** Back with the etcd's data: nobody said it. */
+  readonly restored?: true;
 }
 
 /** Bytes as text that can be compared. */
@@ -84,7 +86,7 @@ export class Truth {
   restart(standing: ReadonlyMap<string, string>, version: number): void {
     this.restartedMs = this.#clock.nowMs();
     this.#restarts.push(this.#version);
-    for (const [name, text] of standing) this.say(name, text);
+    for (const [name, text] of standing) if (!this.lies.has(text)) this.#add(name, { text, restored: true });
     for (const name of this.#history.keys()) {
       const text = this.#last(name)?.text;
       if (standing.has(name) || text === undefined) continue;
@@ -99,7 +101,7 @@ export class Truth {
     return last?.text === undefined && last?.lost !== true && until.at(-2)?.text === text;
   }
 
-  #add(name: string, what: Pick<Said, "text" | "lost">): void {
+  #add(name: string, what: Pick<Said, "text" | "lost" | "restored">): void {
     const said = this.#history.get(name) ?? [];
     this.#history.set(name, said);
     this.#version++;
@@ -156,12 +158,20 @@ export class Truth {
     return undefined;
   }
 
-  /** Everything that stood under the name at some time since then, and that watches told of. */
+  /** Everything that stood under the name at some time since then, and that watches told of: what a backup brought back for a while, few may have seen. */
   textsSince(name: string, sinceMs: number): readonly string[] {
     const said = this.#history.get(name) ?? [];
     const stood = said.filter((_, index) => (said[index + 1]?.atMs ?? Number.POSITIVE_INFINITY) > sinceMs);
-    const told = stood.filter(({ atMs }, index) => index === 0 || atMs > this.silentUntilMs);
+    const told = stood.filter(
+      ({ atMs, restored }, index) => index === 0 || (atMs > this.silentUntilMs && restored !== true),
+    );
     return told.flatMap(({ text }) => text ?? []);
+  }
+
+  /** What was said of `name` after `version`, up to then. */
+  textsAfter(name: string, version: number, untilMs: number): readonly string[] {
+    const said = this.#history.get(name) ?? [];
+    return said.flatMap(({ version: at, atMs, text }) => (at > version && atMs <= untilMs ? (text ?? []) : []));
   }
 
   /** The first thing that was said of `name` after `version`. */

@@ -151,6 +151,8 @@ export class Withdrawals {
     if (KNOWN_HOLES.forgottenWeight && truth.wasLost(name, version)) return 0;
     const superseded = truth.next(name, version);
     if (KNOWN_HOLES.growingHold && superseded && nowMs - superseded.atMs >= LIMITS.holdConfirmMs) return 0;
+    const old = truth.textsAfter(name, version, nowMs - LIMITS.holdConfirmMs);
+    if (old.some((one) => lossesOf(kind, one).size <= kept.size)) return 0;
     const recent = truth.textsSince(name, nowMs - LIMITS.holdConfirmMs).map((one) => lossesOf(kind, one));
     const freshOf = (backends: ReadonlySet<string>): number => {
       const fresh = [...backends].filter((one) => lost.has(one) && !kept.has(one));
