@@ -212,7 +212,7 @@ export class AuditedEtcd extends MemoryEtcd {
     const { cluster, trace, truths, ids } = this.#options;
     const judged = key.startsWith(CACHE_PREFIX) && !key.startsWith(`${CACHE_PREFIX}bulkhead/`);
     for (const truth of judged ? truths.values() : []) {
-      if (truth.lies.has(text) && !this.#isForgetful)
+      if (truth.lies.has(text) && !this.#isForgetful && !this.#isFree(text) && !this.hasLiar(truth.cluster))
         trace.violate("I5", `${cluster}: ${key} holds a lie of ${truth.cluster}: ${text}`);
     }
     const of = clusterOfConfigKey(key);
@@ -227,6 +227,18 @@ export class AuditedEtcd extends MemoryEtcd {
     const { cluster } = this.#options;
     const said = this.#get(canaryKey(cluster, resource("nodes").stateCanary)) !== undefined;
     return Number.isFinite(this.resetMs) && !said;
+  }
+
+  /** Whose address is claimed is not configured here, or was not a moment ago: what was drained is free for others. */
+  #isFree(text: string): boolean {
+    const { withdrawals, ids, clock } = this.#options;
+    return [...ids].some(([name, id]) => text.includes(`"10.${id}.`) && withdrawals.files.mayDrain(name, clock.nowMs()));
+  }
+
+  /** A node of the remote stands in the cache with what belongs to others: it came when that was free, and keeps it. */
+  hasLiar(remote: string): boolean {
+    const lies = this.#options.truths.get(remote)?.lies;
+    return this.entries(resource("nodes").cachePrefix(remote)).some(({ value }) => lies?.has(textOf(value)));
   }
 
   #auditPut(key: string, name: string, truth: Truth, text: string): void {
