@@ -120,10 +120,6 @@ export class Claims {
     return [...this.#idOf.keys()];
   }
 
-  idOf(name: string): number | undefined {
-    return this.#idOf.get(name);
-  }
-
   /** Nothing of the cluster is left. */
   release(name: string): void {
     this.#freed = true;
@@ -134,18 +130,30 @@ export class Claims {
 
   /** Takes `id` for `name`, or says in one line why not. */
   take(name: string, id: number): string | undefined {
-    if (id === this.#own.id) {
-      return `cluster ${name} has id ${id}, which is our own (${this.#own.name}); give one of the two another id`;
-    }
+    const refusal = this.#refuseId(name, id);
+    if (refusal !== undefined) return refusal;
     const before = this.#idOf.get(name);
     if (before !== undefined && before !== id) {
-      return `cluster ${name} changed its id from ${before} to ${id} while its state is cached under ${before}; give it back id ${before}`;
+      return `cluster ${name} changed its id from ${before} to ${id} while its state is cached under ${before}; give it back id ${before}, or see \`bulkhead holds\``;
+    }
+    this.#idOf.set(name, id);
+    return undefined;
+  }
+
+  /** The id that `name` had, when nothing else speaks against `id`. */
+  renumberedFrom(name: string, id: number): number | undefined {
+    const before = this.#idOf.get(name);
+    return before === id || this.#refuseId(name, id) !== undefined ? undefined : before;
+  }
+
+  #refuseId(name: string, id: number): string | undefined {
+    if (id === this.#own.id) {
+      return `cluster ${name} has id ${id}, which is our own (${this.#own.name}); give one of the two another id`;
     }
     for (const [holder, held] of this.#idOf) {
       if (held !== id || holder === name) continue;
       return `cluster ${name} has id ${id}, which ${holder} holds already; give one of the two another id`;
     }
-    this.#idOf.set(name, id);
     return undefined;
   }
 

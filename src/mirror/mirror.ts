@@ -191,6 +191,7 @@ export class Mirror {
       newBreaker,
       gate: this.#gate,
       refuseId,
+      renumberedFrom: (of, id) => this.#claims.renumberedFrom(of, id),
       ownership: this.#claims.ownership(name),
       drained: (of) => this.#forget(of),
     });
@@ -207,14 +208,16 @@ export class Mirror {
     }
   }
 
-  /** Nothing of a removed remote is left. */
+  /** Nothing is left of a remote that was removed, or that has another id: that one begins anew. */
   #forget(name: string): void {
-    this.#remotes.get(name)?.stop();
     const gone = this.#remotes.get(name);
+    gone?.stop();
     if (gone) this.#owed.delete(gone);
     this.#remotes.delete(name);
     this.#claims.release(name);
-    this.#options.log.info({ remote: name }, "removed remote drained");
+    this.#options.log.info({ remote: name }, "remote drained");
+    const bytes = this.#files.get(name);
+    if (bytes) this.#fileChanged(name, bytes);
   }
 
   #start(remote: Remote, writing: Writing): void {

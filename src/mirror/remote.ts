@@ -19,6 +19,7 @@ import { type Reached, RemoteRefusedError, reach } from "./reach.ts";
 import { type AgeLimits, type BreakerView, RemoteRecord } from "./record.ts";
 import { type Remembered, writeCheckpoint } from "./remembered.ts";
 import { RemoteCache } from "./remote-cache.ts";
+import { Renumbering } from "./renumbering.ts";
 import { Session } from "./session.ts";
 
 /** What src/runtime/breaker.ts gives: the part that is used here. */
@@ -64,6 +65,8 @@ export interface RemoteOptions {
   readonly newBreaker: NewBreaker;
   readonly gate: ListGate;
   readonly refuseId: (name: string, id: number) => string | undefined;
+  /** The id that the remote had, when nothing else speaks against this one. */
+  readonly renumberedFrom: (name: string, id: number) => number | undefined;
   readonly ownership: Ownership;
   /** Told once nothing of the remote is left in the cache. */
   readonly drained: (name: string) => void;
@@ -115,6 +118,7 @@ export class Remote {
   #listAgainFromMs = 0;
   #checkpoint: Checkpoint | undefined;
   readonly #rewind = new Rewind();
+  readonly #renumbering: Renumbering;
   #resume: ResumePoint | undefined;
   #checkpointWritten = { witnesses: "", atMs: Number.NEGATIVE_INFINITY };
   #holdsWritten = "";
@@ -126,6 +130,7 @@ export class Remote {
     this.record = new RemoteRecord(name);
     this.record.holds = () => this.#holds();
     this.#guard = new Guard(clock, limits);
+    this.#renumbering = new Renumbering(clock, limits.holdConfirmMs);
     this.#cache = new RemoteCache({
       ...options,
       record: this.record,
@@ -199,18 +204,24 @@ export class Remote {
   }
 
   #holds(): readonly HoldStatus[] {
-    const holds = this.#guard.holds();
     const keys = RESOURCES.reduce((sum, { kind }) => sum + this.record.index.cached(kind), 0);
-    if (this.#dial !== undefined || this.#absence.kind === "removed" || keys === 0) return holds;
+    const config = this.#dial === undefined ? this.#missing(keys) : this.#renumbering.hold(keys);
+    return config && keys > 0 ? [config, ...this.#guard.holds()] : this.#guard.holds();
+  }
+
+  /** Its configuration is gone, and nobody said that it is meant. */
+  #missing(keys: number): HoldStatus | undefined {
+    if (this.#absence.kind === "removed") return undefined;
     const ageMs = this.#options.clock.nowMs() - this.#absentSinceMs;
-    return [{ kind: "config", state: "held", keys, withdrawals: keys, ageMs, example: this.#absence.line }, ...holds];
+    return { kind: "config", state: "held", keys, withdrawals: keys, ageMs, example: this.#absence.line };
   }
 
   /** An operator believes what is held. Throws a UserError when there is nothing to confirm, or not here. */
   confirmHold(kind: string): void {
     this.#findHold(kind);
     if (!this.#cache.isOpen) throw new UserError("this kvstoremesh does not lead: confirm it where the leader runs");
-    if (kind === "config") this.unconfigure(removedBy("an operator confirmed that it was removed"));
+    if (kind === "config" && this.#dial !== undefined) this.#renumbering.confirm();
+    else if (kind === "config") this.unconfigure(removedBy("an operator confirmed that it was removed"));
     else {
       this.#cache.confirm(kind as ResourceKind);
       this.#rememberHolds();
@@ -220,9 +231,10 @@ export class Remote {
   /** An operator does not believe it: the cache stays as it is until the remote says otherwise, or someone confirms it after all. */
   discardHold(kind: string): void {
     this.#findHold(kind);
-    if (kind === "config")
+    if (kind === "config" && this.#dial === undefined)
       throw new UserError("a missing configuration file withdraws nothing by itself; put the file back");
-    this.#guard.discard(kind as ResourceKind);
+    if (kind === "config") this.#renumbering.discard();
+    else this.#guard.discard(kind as ResourceKind);
     this.#rememberHolds();
   }
 
@@ -237,11 +249,13 @@ export class Remote {
     while (!writing.signal.aborted) {
       const configured = this.#configured.signal;
       const signal = AbortSignal.any([writing.signal, configured]);
-      if (this.#dial !== undefined) await this.#attempt(writing, signal);
-      else if (this.#absence.kind === "removed") {
-        if (await this.#drain(writing, signal)) break;
-      } else await this.#idle(signal);
-      await this.#pause(signal);
+      const goes = this.#goes();
+      if (goes !== undefined) {
+        if (await this.#drain(goes, writing, signal)) break;
+      } else if (this.#dial !== undefined) await this.#attempt(writing, signal);
+      else await this.#idle(signal);
+      // What was confirmed just now is done at once: a moment later it may not be so any more.
+      if (this.#renumbering.confirmed === undefined) await this.#pause(signal);
     }
     this.#cache.close();
     this.record.phase = "idle";
@@ -283,12 +297,18 @@ export class Remote {
     await new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
   }
 
+  /** Why all of its state is to go, in one line. */
+  #goes(): string | undefined {
+    if (this.#dial !== undefined) return this.#renumbering.confirmed;
+    return this.#absence.kind === "removed" ? this.#absence.line : undefined;
+  }
+
   /** Resolves to whether nothing is left of the remote, and so nothing to do. */
-  async #drain({ publisher, local }: Writing, signal: AbortSignal): Promise<boolean> {
+  async #drain(why: string, { publisher, local }: Writing, signal: AbortSignal): Promise<boolean> {
     const { clock, random, limits, drained, log } = this.#options;
     this.record.phase = "draining";
     this.record.withdrawn();
-    this.record.lastError = `${this.#absence.line}: its state is taken out of the cache`;
+    this.record.lastError = `${why}: its state is taken out of the cache`;
     const { drainGraceMs: graceMs, pageSize, backoff } = limits;
     try {
       const writer = publisher.scope(this.name);
@@ -326,14 +346,14 @@ export class Remote {
   }
 
   #reach(): Promise<Reached> {
-    const { clock, gate, limits, refuseId } = this.#options;
+    const { clock, gate, limits } = this.#options;
     const dial = this.#dial;
     if (dial === undefined) return Promise.reject(new RemoteRefusedError(this.#absence.line));
     return reach({
       name: this.name,
       record: this.record,
       connect: dial,
-      refuseId: (id) => refuseId(this.name, id),
+      refuseId: (id) => this.#refuseId(id),
       checkpoint: this.#checkpoint,
       resume: this.#resume,
       met: (world) => this.#rewind.met(world, clock.nowMs()),
@@ -344,6 +364,14 @@ export class Remote {
       maxKeys: limits.maxRemoteKeys,
       maxBytes: limits.maxRemoteBytes,
     });
+  }
+
+  #refuseId(id: number): string | undefined {
+    const { refuseId, renumberedFrom } = this.#options;
+    const from = renumberedFrom(this.name, id);
+    if (from === undefined) this.#renumbering.over();
+    else this.#renumbering.said(from, id);
+    return refuseId(this.name, id);
   }
 
   #begun({ publisher, local }: Writing, reached: Reached): Session {

@@ -22,12 +22,15 @@ import {
 } from "../../src/wire/keys.ts";
 import { RESOURCES, type ResourceKind, resource } from "../../src/wire/resources.ts";
 import { readJson, type Withdrawals, weightOf } from "./checks/withdrawals.ts";
+import { LIMITS } from "./limits.ts";
 import type { Trace } from "./trace.ts";
 import { Truth, textOf } from "./truth.ts";
 
 /** Small, so that ordinary responses come in fragments and connections break between them. */
 const FRAGMENT_BYTES = 256;
 const REMEMBERED = 40;
+/** S02 adds this to a cluster's id. */
+export const OTHER_ID = 100;
 
 export interface AuditOptions {
   readonly cluster: string;
@@ -59,6 +62,8 @@ export class AuditedEtcd extends MemoryEtcd {
   /** When it last lost data, or went back in time. */
   resetMs = Number.NEGATIVE_INFINITY;
 
+  /** Key of a cluster config -> the id in it. */
+  readonly #cachedIds = new Map<string, number>();
   #writtenMs = Number.NEGATIVE_INFINITY;
 
   /** Whether a mirror wrote anything since it lost data: whoever does not write does not notice. */
@@ -110,7 +115,10 @@ export class AuditedEtcd extends MemoryEtcd {
     const name = this.#own.nameOfStateKey(key);
     if (name !== undefined) this.#own.say(name, text);
     else if (key === drainKey(cluster)) this.#own.drain(text !== undefined);
-    else this.#noteComplete();
+    else {
+      if (key === clusterConfigKey(cluster)) this.#own.sayId(text === undefined ? undefined : readJson(text)["id"]);
+      this.#noteComplete();
+    }
   }
 
   #noteComplete(): void {
@@ -137,8 +145,11 @@ export class AuditedEtcd extends MemoryEtcd {
     this.resetMs = this.#options.clock.nowMs();
     const standing = new Map<string, string>();
     this.#newest.clear();
+    this.#cachedIds.clear();
     this.past.length = 0;
     for (const { key, value } of this.entries()) {
+      const id = clusterOfConfigKey(key) === undefined ? undefined : readJson(textOf(value))["id"];
+      if (typeof id === "number") this.#cachedIds.set(key, id);
       const name = this.#own.nameOfStateKey(key);
       if (name !== undefined) standing.set(name, textOf(value));
       this.#rewind(key, textOf(value));
@@ -199,6 +210,8 @@ export class AuditedEtcd extends MemoryEtcd {
     }
     if ("put" in operation) this.#auditLie(key, textOf(operation.put.value));
     else this.deletedMs.set(key, this.#options.clock.nowMs());
+    const config = held.get(key);
+    if ("delete" in operation && config) this.#auditRenumbered(key, config);
     const cached = Truth.nameOfCacheKey(key);
     const truth = cached && truths.get(cached.cluster);
     if (!cached || !truth) return;
@@ -217,8 +230,21 @@ export class AuditedEtcd extends MemoryEtcd {
     }
     const of = clusterOfConfigKey(key);
     const id = of === undefined ? undefined : ids.get(of);
-    if (id !== undefined && readJson(text)["id"] !== id) {
-      trace.violate("I5", `${cluster}: ${key} says ${text}; its id is ${id}`);
+    if (id === undefined) return;
+    const said = readJson(text)["id"];
+    const isFresh = this.#cachedIds.get(key) === undefined && said === id + OTHER_ID;
+    if (said !== id && !isFresh) trace.violate("I5", `${cluster}: ${key} says ${text}; its id is ${id}`);
+    if (typeof said === "number") this.#cachedIds.set(key, said);
+  }
+
+  /** S02: what is cached under an id goes when the remote has said another one for as long as a hold lasts. */
+  #auditRenumbered(key: string, held: KeyValue): void {
+    const { truths, withdrawals, clock } = this.#options;
+    const of = clusterOfConfigKey(key);
+    const truth = of === undefined ? undefined : truths.get(of);
+    this.#cachedIds.delete(key);
+    if (truth && truth.saysOtherIdFor(readJson(textOf(held.value))["id"]) >= LIMITS.holdConfirmMs) {
+      withdrawals.renumbered(truth.cluster, clock.nowMs());
     }
   }
 
@@ -232,7 +258,9 @@ export class AuditedEtcd extends MemoryEtcd {
   /** Whose address is claimed is not configured here, or was not a moment ago: what was drained is free for others. */
   #isFree(text: string): boolean {
     const { withdrawals, ids, clock } = this.#options;
-    return [...ids].some(([name, id]) => text.includes(`"10.${id}.`) && withdrawals.files.mayDrain(name, clock.nowMs()));
+    return [...ids].some(
+      ([name, id]) => text.includes(`"10.${id}.`) && withdrawals.files.mayDrain(name, clock.nowMs()),
+    );
   }
 
   /** A node of the remote stands in the cache with what belongs to others: it came when that was free, and keeps it. */

@@ -35,6 +35,7 @@ export class Truth {
   #silences = 0;
   /** When the drain marker was put, and when it went. */
   readonly #drains: { readonly fromMs: number; untilMs: number }[] = [];
+  #id: { readonly id: unknown; readonly atMs: number } | undefined;
   /** Node address -> when it was withdrawn last. */
   readonly #nodesGone = new Map<string, number>();
   /** When the etcd last became another one. */
@@ -228,6 +229,18 @@ export class Truth {
   /** Whether what was withdrawn then was told to be meant, then or later. */
   drainedAt(atMs: number): boolean {
     return this.#drains.some(({ untilMs }) => untilMs >= atMs);
+  }
+
+  /** Its cluster config says so from now on. */
+  sayId(id: unknown): void {
+    if (id === this.#id?.id) return;
+    this.#id = { id, atMs: this.#clock.nowMs() };
+  }
+
+  /** For how long its config has said another id than this one, in ms. */
+  saysOtherIdFor(id: unknown): number {
+    const said = this.#id;
+    return said?.id === undefined || said.id === id ? 0 : this.#clock.nowMs() - said.atMs;
   }
 
   nodeWithdrawn(address: string): void {

@@ -77,11 +77,18 @@ export class Withdrawals {
   /** `<leader> <remote> <kind>` -> what was believed at once. */
   /** Remote -> when it was last written how far it was followed. */
   readonly #checkpoints = new Map<string, number>();
+  /** Remote -> when its old id was given up. */
+  readonly #renumbered = new Map<string, number>();
   readonly #leaders = new Map<string, number>();
   readonly #believed = new Map<string, Counted[]>();
 
   constructor(files: RemovedFiles) {
     this.files = files;
+  }
+
+  /** The remote has another id for good: what is cached under the old one goes. */
+  renumbered(remote: string, nowMs: number): void {
+    this.#renumbered.set(remote, nowMs);
   }
 
   /** A leader wrote something. */
@@ -93,7 +100,7 @@ export class Withdrawals {
   /** What is wrong with it, or undefined. `standing`: weight of all that was cached of the kind before. */
   judge(withdrawal: Withdrawal, truth: Truth, leader: string, standing: number, nowMs: number): string | undefined {
     const { kind, name, version, left } = withdrawal;
-    if (left === undefined && this.files.mayDrain(truth.cluster, nowMs)) return undefined;
+    if (left === undefined && this.#mayDrain(truth.cluster, nowMs)) return undefined;
     const said = left === undefined ? this.#gone(truth, name, version, nowMs) : truth.said(name, left);
     if (said === undefined) return `deleted though ${truth.cluster} never withdrew it`;
     if (this.#confirmed(kind, said, truth, nowMs)) return undefined;
@@ -105,6 +112,11 @@ export class Withdrawals {
     const weight = this.#weight(withdrawal, truth, nowMs);
     const counted = { saidMs: said.atMs, writtenMs: nowMs, weight };
     return this.#count(kind, counted, `${leader} ${truth.cluster} ${kind}`, standing);
+  }
+
+  #mayDrain(remote: string, nowMs: number): boolean {
+    const renumberedMs = this.#renumbered.get(remote) ?? Number.NEGATIVE_INFINITY;
+    return this.files.mayDrain(remote, nowMs) || nowMs - renumberedMs <= LIMITS.drainGraceMs + LATE_MS;
   }
 
   /** When a leader wrote first. */

@@ -2,6 +2,7 @@
 import { encodeClusterConfig } from "../../../src/wire/cluster-config.ts";
 import { CACHE_PREFIX, clusterConfigKey } from "../../../src/wire/keys.ts";
 import { stateKey } from "../../../src/wire/resources.ts";
+import { OTHER_ID } from "../audited-etcd.ts";
 import type { SimCluster } from "../sim-cluster.ts";
 import { below, chance, type FaultRow, linksTo, mirrorsOf, others, pick, row, type Scene } from "./row.ts";
 
@@ -196,7 +197,7 @@ export const HOSTILE_ROWS: readonly FaultRow[] = [
   row(
     "S02",
     "a remote changes its id",
-    otherId(({ cluster }) => cluster.id + 100),
+    otherId(({ cluster }) => cluster.id + OTHER_ID),
   ),
   row(
     "S03",
