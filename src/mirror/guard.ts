@@ -37,6 +37,14 @@ export interface Standing {
   readonly newWorld: boolean;
 }
 
+/** A listing, as far as it says something. */
+export interface Lacking {
+  /** When it was read: it confirms what was held for long enough then. */
+  readonly listedAtMs: number;
+  /** Keys of which it, not being complete, says nothing; what is held of them stays. */
+  readonly unsaid?: ReadonlyMap<string, unknown>;
+}
+
 interface Held {
   readonly withdrawal: Withdrawal;
   readonly sinceMs: number;
@@ -97,17 +105,13 @@ export class Guard {
     return batch;
   }
 
-  /**
-   * The same for all that a listing lacks. What has been held for long enough is confirmed by lacking again. `unsaid`: keys of which the listing, not being
-   * complete, says nothing; what is held of them stays.
-   */
+  /** The same for all that a listing lacks. What has been held for long enough is confirmed by lacking again. */
   relist(
     kind: ResourceKind,
     batch: readonly Withdrawal[],
     standing: Standing,
-    unsaid: ReadonlyMap<string, unknown> = NONE,
+    { listedAtMs, unsaid = NONE }: Lacking,
   ): readonly Withdrawal[] {
-    const nowMs = this.#clock.nowMs();
     const before = this.#holds.get(kind);
     const confirmed: Withdrawal[] = [];
     const waiting = new Map<string, Held>();
@@ -115,7 +119,7 @@ export class Guard {
     for (const withdrawal of batch) {
       const held = before?.held.get(withdrawal.key);
       if (!held || withdrawal.weight > held.withdrawal.weight) fresh.push(withdrawal);
-      else if (this.#isDue(before, held, nowMs)) confirmed.push(withdrawal);
+      else if (this.#isDue(before, held, listedAtMs)) confirmed.push(withdrawal);
       else waiting.set(withdrawal.key, { withdrawal, sinceMs: held.sinceMs });
     }
     for (const [key, held] of before?.held ?? []) if (unsaid.has(key)) waiting.set(key, held);

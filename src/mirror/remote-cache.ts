@@ -213,13 +213,14 @@ export class RemoteCache {
   }
 
   /**
-   * Brings a kind to a listing of the remote. `complete`: what is missing from it is known to be withdrawn. Resolves when all is queued.
+   * Brings a kind to a listing of the remote, which was read at `listedAtMs`. `complete`: what is missing from it is known to be withdrawn. Resolves when
+   * all is queued.
    * Rejects as `compareCache` does; then it has to be done again.
    */
   async relist(
     kind: ResourceKind,
     listed: Iterable<readonly [suffix: string, KeyValue]>,
-    complete: boolean,
+    { complete, listedAtMs }: { readonly complete: boolean; readonly listedAtMs: number },
     compareCache: CompareCache,
   ): Promise<{ readonly written: number; readonly removed: number }> {
     const slices = new Slices(this.#options.clock);
@@ -253,7 +254,10 @@ export class RemoteCache {
       );
       await slices.rest();
     }
-    const withdrawals = await this.#withdrawals(kind, wanted, desired, difference, complete);
+    const withdrawals = await this.#withdrawals(kind, wanted, desired, difference, {
+      listedAtMs,
+      complete,
+    });
     const settled = await this.#settle(kind, wanted, desired, difference, withdrawals);
     if (complete && kind === "nodes") this.#onlyCached(kind);
     return settled;
@@ -288,7 +292,7 @@ export class RemoteCache {
     wanted: ReadonlyMap<string, Known>,
     desired: ReadonlyMap<string, Uint8Array>,
     { puts, extra, kept: aside, unchanged }: Difference,
-    complete: boolean,
+    { complete, listedAtMs }: { readonly complete: boolean; readonly listedAtMs: number },
   ): Promise<Withdrawals> {
     const slices = new Slices(this.#options.clock);
     const all = new Map<string, Withdrawal>();
@@ -325,10 +329,10 @@ export class RemoteCache {
     if (complete) for (const [key, withdrawal] of lacking) all.set(key, withdrawal);
     const batch = [...all.values()];
     const newWorld = this.#doubted.has(kind);
-    const unsaid = complete ? undefined : lacking;
+    const lacks = complete ? { listedAtMs } : { listedAtMs, unsaid: lacking };
     const believed = this.#draining
       ? batch
-      : this.#options.guard.relist(kind, batch, { weight: standing, newWorld }, unsaid);
+      : this.#options.guard.relist(kind, batch, { weight: standing, newWorld }, lacks);
     if (complete) this.#doubted.delete(kind);
     return { all, kept, lacking, believed };
   }

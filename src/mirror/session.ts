@@ -191,7 +191,12 @@ export class Session implements FollowSink {
     this.#mirrorDrain();
     for (const kind of RESOURCES) {
       const complete = this.#complete.has(kind.kind);
-      await this.#reconcileKind(kind, listed.kinds[this.#remote.kinds.indexOf(kind)] ?? [], complete, signal);
+      await this.#reconcileKind(
+        kind,
+        listed.kinds[this.#remote.kinds.indexOf(kind)] ?? [],
+        { complete, listedAtMs: listed.atMs },
+        signal,
+      );
       await publisher.drained();
       if (complete) await this.#write(signal, this.#canaryOf(kind));
     }
@@ -215,13 +220,13 @@ export class Session implements FollowSink {
   async #reconcileKind(
     kind: Resource,
     kvs: readonly KeyValue[],
-    complete: boolean,
+    how: { readonly complete: boolean; readonly listedAtMs: number },
     signal: AbortSignal,
   ): Promise<void> {
     const { cache, publisher, local, clock, pageSize, log } = this.#options;
     const prefix = this.#remotePrefix(kind);
     const listed = kvs.map((kv) => [kv.key.slice(prefix.length), kv] as const);
-    const { written, removed } = await cache.relist(kind.kind, listed, complete, (cachePrefix, desired, keep) =>
+    const { written, removed } = await cache.relist(kind.kind, listed, how, (cachePrefix, desired, keep) =>
       this.#patiently(signal, () => compare(publisher, local, cachePrefix, desired, { keep, pageSize, clock, signal })),
     );
     if (written + removed > 0) log.info({ remote: this.#name, kind: kind.kind, written, removed }, "cache reconciled");

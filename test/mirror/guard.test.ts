@@ -62,10 +62,14 @@ test("a listing confirms what has been held long enough, and no sooner", async (
   judged(201);
   await clock.advance(LIMITS.holdConfirmMs - 1);
   assert.equal(guard.due, false);
-  assert.equal(guard.relist("ip", withdrawals(201), STANDING).length, 0);
+  assert.equal(guard.relist("ip", withdrawals(201), STANDING, { listedAtMs: clock.nowMs() }).length, 0);
   await clock.advance(1);
   assert.equal(guard.due, true);
-  assert.equal(guard.relist("ip", withdrawals(200), STANDING).length, 200, "one was there again");
+  assert.equal(
+    guard.relist("ip", withdrawals(200), STANDING, { listedAtMs: clock.nowMs() }).length,
+    200,
+    "one was there again",
+  );
   assert.deepEqual(guard.holds(), []);
 });
 
@@ -75,7 +79,7 @@ test("what joined a hold later is confirmed later", async () => {
   judged(10, 900);
   await clock.advance(1_000);
   const lacking = [...withdrawals(201), ...withdrawals(10, 900)];
-  assert.equal(guard.relist("ip", lacking, STANDING).length, 201);
+  assert.equal(guard.relist("ip", lacking, STANDING, { listedAtMs: clock.nowMs() }).length, 201);
   assert.equal(guard.holds()[0]?.keys, 10);
 });
 
@@ -115,13 +119,22 @@ test("a withdrawal that grows while it is held is as young as its last growth", 
   guard.judge("services", [shrunk(300)], { weight: 300, newWorld: false });
   await clock.advance(1);
   assert.equal(guard.due, false);
-  assert.equal(guard.relist("services", [shrunk(300)], { weight: 300, newWorld: false }).length, 0);
+  assert.equal(
+    guard.relist("services", [shrunk(300)], { weight: 300, newWorld: false }, { listedAtMs: clock.nowMs() }).length,
+    0,
+  );
   await clock.advance(LIMITS.holdConfirmMs - 1);
-  assert.equal(guard.relist("services", [shrunk(300)], { weight: 300, newWorld: false }).length, 1);
+  assert.equal(
+    guard.relist("services", [shrunk(300)], { weight: 300, newWorld: false }, { listedAtMs: clock.nowMs() }).length,
+    1,
+  );
 });
 
 test("in a new world nothing is believed at once, were it one key", () => {
-  assert.equal(guard.relist("ip", withdrawals(1), { weight: 1_000, newWorld: true }).length, 0);
+  assert.equal(
+    guard.relist("ip", withdrawals(1), { weight: 1_000, newWorld: true }, { listedAtMs: clock.nowMs() }).length,
+    0,
+  );
   assert.equal(guard.holds()[0]?.keys, 1);
 });
 
@@ -133,7 +146,7 @@ test("an operator confirms: everything is believed; or discards: no time confirm
   guard.discard("ip");
   await clock.advance(10 * LIMITS.holdConfirmMs);
   assert.equal(guard.due, false);
-  assert.equal(guard.relist("ip", withdrawals(201), STANDING).length, 0);
+  assert.equal(guard.relist("ip", withdrawals(201), STANDING, { listedAtMs: clock.nowMs() }).length, 0);
   const [hold] = guard.holds();
   assert.deepEqual([hold?.state, hold?.keys, hold?.confirmsInMs], ["discarded", 201, undefined]);
   assert.equal(guard.confirm("ip").length, 201, "an operator may change his mind");

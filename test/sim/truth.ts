@@ -137,6 +137,12 @@ export class Truth {
     return last?.text === undefined ? last : undefined;
   }
 
+  /** When `name` was absent first after `version`: that it came back for a while, nobody who was away then knows. */
+  absentSinceMs(name: string, version: number): number {
+    const absent = this.#history.get(name)?.find((said) => said.text === undefined && said.version > version);
+    return absent?.atMs ?? Number.POSITIVE_INFINITY;
+  }
+
   /** When `text` was said last under `name`; undefined: never. */
   said(name: string, text: string): Said | undefined {
     return this.#history.get(name)?.findLast((said) => said.text === text);

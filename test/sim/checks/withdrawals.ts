@@ -103,7 +103,9 @@ export class Withdrawals {
     if (left === undefined && this.#mayDrain(truth.cluster, nowMs)) return undefined;
     const said = left === undefined ? this.#gone(truth, name, version, nowMs) : truth.said(name, left);
     if (said === undefined) return `deleted though ${truth.cluster} never withdrew it`;
-    if (this.#confirmed(kind, said, truth, nowMs)) return undefined;
+    const sinceMs =
+      left === undefined && truth.absence(name) ? Math.min(said.atMs, truth.absentSinceMs(name, version)) : said.atMs;
+    if (this.#confirmed(kind, sinceMs, truth, nowMs)) return undefined;
     if (this.#excused(withdrawal, said.atMs, truth)) return undefined;
     if (said.lost) {
       if (this.#overlooked(withdrawal, said.atMs, truth, leader, nowMs)) return undefined;
@@ -135,8 +137,8 @@ export class Withdrawals {
   }
 
   /** It has been gone for as long as a hold lasts, and the remote called its state complete since. */
-  #confirmed(kind: ResourceKind, said: { readonly atMs: number }, truth: Truth, nowMs: number): boolean {
-    return Math.min(nowMs, truth.lastCompleteMs(kind)) - said.atMs >= LIMITS.holdConfirmMs;
+  #confirmed(kind: ResourceKind, sinceMs: number, truth: Truth, nowMs: number): boolean {
+    return Math.min(nowMs, truth.lastCompleteMs(kind)) - sinceMs >= LIMITS.holdConfirmMs;
   }
 
   /** The remote said that it goes on purpose, or the address went with its node. */
