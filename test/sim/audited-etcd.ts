@@ -64,12 +64,6 @@ export class AuditedEtcd extends MemoryEtcd {
 
   /** Key of a cluster config -> the id in it. */
   readonly #cachedIds = new Map<string, number>();
-  #writtenMs = Number.NEGATIVE_INFINITY;
-
-  /** Whether a mirror wrote anything since it lost data: whoever does not write does not notice. */
-  get isNoticed(): boolean {
-    return this.#writtenMs > this.resetMs;
-  }
 
   constructor(options: AuditOptions) {
     const { clock, id, cluster, truths } = options;
@@ -162,19 +156,17 @@ export class AuditedEtcd extends MemoryEtcd {
   /** What the cache held then is the newest that it holds now. */
   #rewind(key: string, text: string): void {
     const cached = Truth.nameOfCacheKey(key);
-    const said = cached && this.#options.truths.get(cached.cluster)?.said(cached.name, text);
+    const said = cached && this.#options.truths.get(cached.cluster)?.saidSince(cached.name, text, 0);
     if (said) this.#newest.set(key, said.version);
   }
 
   override txn(request: TxnRequest): TxnResponse {
-    const { cluster, trace, withdrawals, clock } = this.#options;
+    const { cluster, trace } = this.#options;
     const leader = this.#leader();
     const held = this.#held(request.operations);
     const answer = super.txn(request);
     if (!answer.succeeded) return answer;
     for (const operation of request.operations) {
-      if (leader !== undefined) withdrawals.wrote(leader, keyOf(operation), clock.nowMs());
-      if (!keyOf(operation).startsWith(KVSTOREMESH_LOCK_PREFIX)) this.#writtenMs = clock.nowMs();
       this.#audit(operation, request, leader, held);
     }
     trace.note(`${cluster} txn ${answer.revision} ${request.operations.map(brief).join(" ")}`);

@@ -2,16 +2,15 @@ import assert from "node:assert/strict";
 import { randomInt } from "node:crypto";
 import { test } from "node:test";
 import { TOLERATED } from "../run-files.ts";
-import { DRAWN, ROWS, rowsOf } from "./faults/table.ts";
-import { KNOWN_FAILING } from "./known-failing.ts";
+import { ROWS, rowsOf } from "./faults/table.ts";
 import { draw } from "./schedule.ts";
 import { simulate } from "./simulation.ts";
 
 const SEEDS = 20;
 const FIXED_SEEDS = 200;
 
-/** About one seed in 80 shows a hole that is not mended yet (docs/TESTING.md): more than this many of 20 are something new. */
-const MOST_FAILING = 2;
+/** A few in a thousand seeds show a hole that nobody looked at yet (docs/TESTING.md): more than this many of 20 are something new. */
+const MOST_FAILING = 1;
 
 test(`${SEEDS} seeds that nobody ever ran: at most ${MOST_FAILING} of them fail, each is printed`, async (t) => {
   const seeds = Array.from({ length: SEEDS }, () => randomInt(FIXED_SEEDS, 2 ** 31));
@@ -27,7 +26,7 @@ test(`${SEEDS} seeds that nobody ever ran: at most ${MOST_FAILING} of them fail,
 });
 
 test(`every row is drawn in at least two of the ${FIXED_SEEDS} fixed seeds`, () => {
-  const drawn = new Map(DRAWN.map(({ id }) => [id, 0]));
+  const drawn = new Map(ROWS.map(({ id }) => [id, 0]));
   for (let seed = 1; seed <= FIXED_SEEDS; seed++) {
     for (const { row } of draw(seed + 2_000_003, ROWS, 1))
       if (drawn.has(row.id)) drawn.set(row.id, (drawn.get(row.id) ?? 0) + 1);
@@ -38,18 +37,12 @@ test(`every row is drawn in at least two of the ${FIXED_SEEDS} fixed seeds`, () 
   );
 });
 
-test("ids are those of the catalogue, once each; what is known to fail is left out of the draw but can be asked for", () => {
+test("ids are those of the catalogue, once each", () => {
   assert.equal(new Set(ROWS.map(({ id }) => id)).size, ROWS.length);
   for (const { id } of ROWS) assert.match(id, /^[A-Z]\d\d[b]?$/);
-  for (const id of KNOWN_FAILING.keys()) {
-    assert.equal(
-      DRAWN.some((row) => row.id === id),
-      false,
-    );
-    assert.deepEqual(
-      rowsOf(id).map((row) => row.id),
-      [id],
-    );
-  }
+  assert.deepEqual(
+    rowsOf("W10, L11b").map(({ id }) => id),
+    ["W10", "L11b"],
+  );
   assert.throws(() => rowsOf("W10,W99"), /--faults W10,W99: there is no fault W99; --list shows them/);
 });

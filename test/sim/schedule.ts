@@ -55,13 +55,10 @@ export class Schedule {
   /** Fault id -> how often it showed itself. */
   readonly struck = new Map<string, number>();
 
-  constructor(stage: Stage, planned: readonly Planned[], rows: readonly FaultRow[]) {
+  constructor(stage: Stage, planned: readonly Planned[]) {
     this.#stage = stage;
     const { clock } = stage.world;
-    // What is known to fail is drawn and left out, so that mending it changes no other fault of any seed.
-    this.#waiting = planned
-      .filter(({ row }) => rows.includes(row))
-      .map((one) => clock.after(one.atMs, () => this.#begin(one)));
+    this.#waiting = planned.map((one) => clock.after(one.atMs, () => this.#begin(one)));
   }
 
   #begin({ row, durationMs, cluster: drawn, seed }: Planned): void {

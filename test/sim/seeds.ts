@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Coverage } from "./coverage.ts";
-import { DRAWN } from "./faults/table.ts";
+import { ROWS } from "./faults/table.ts";
 import { type Outcome, simulate } from "./simulation.ts";
 
 /** A run that did not do much proves nothing. */
@@ -25,7 +25,7 @@ export function assertHolds(seed: number, { violations, lines, tail }: Outcome):
 
 /** Registers the tests of `count` fixed seeds: `first` and every second one after it. `leastStrikes`: in how many of them each row must show itself. */
 export function testSeeds(first: number, count: number, leastStrikes: number): void {
-  const coverage = new Coverage(DRAWN);
+  const coverage = new Coverage(ROWS);
   const hashes = new Set<string>();
   let samples = 0;
 

@@ -11,7 +11,7 @@ import { checkHonesty } from "./checks/honesty.ts";
 import { Nodes } from "./checks/nodes.ts";
 import { sameClient } from "./doors.ts";
 import type { FaultRow } from "./faults/row.ts";
-import { DRAWN, ROWS } from "./faults/table.ts";
+import { ROWS } from "./faults/table.ts";
 import { Link } from "./link.ts";
 import { keepChanging } from "./load.ts";
 import { AgentProcess, HOLDS_INTERVAL_MS, MirrorProcess, type Warps, type World } from "./processes.ts";
@@ -145,11 +145,7 @@ class Simulation {
     await this.#clock.advance(WARM_UP_MS);
     await this.#look();
     const { rows } = this.#options;
-    const schedule = new Schedule(
-      this.#stage,
-      draw(this.#seed + 2_000_003, rows ?? ROWS, BEGIN_WITHIN_MS),
-      rows ?? DRAWN,
-    );
+    const schedule = new Schedule(this.#stage, draw(this.#seed + 2_000_003, rows ?? ROWS, BEGIN_WITHIN_MS));
     const changing = new AbortController();
     keepChanging(this.#stage, seededRandom(this.#seed + 3_000_017), changing.signal);
     const endMs = this.#clock.nowMs() + STORY_MS;

@@ -5,6 +5,8 @@
 import type { Clock } from "../../src/runtime/clock.ts";
 import { parseCacheKey, RESOURCES, type ResourceKind } from "../../src/wire/resources.ts";
 
+const JUST_NOW_MS = 1_000;
+
 export interface Said {
   /** Rises over all names, also over a restore. */
   readonly version: number;
@@ -35,6 +37,7 @@ export class Truth {
   #silences = 0;
   /** When the drain marker was put, and when it went. */
   readonly #drains: { readonly fromMs: number; untilMs: number }[] = [];
+  #idBefore: { readonly id: unknown; readonly atMs: number } | undefined;
   #id: { readonly id: unknown; readonly atMs: number } | undefined;
   /** Node address -> when it was withdrawn last. */
   readonly #nodesGone = new Map<string, number>();
@@ -240,13 +243,16 @@ export class Truth {
   /** Its cluster config says so from now on. */
   sayId(id: unknown): void {
     if (id === this.#id?.id) return;
+    this.#idBefore = this.#id;
     this.#id = { id, atMs: this.#clock.nowMs() };
   }
 
   /** For how long its config has said another id than this one, in ms. */
   saysOtherIdFor(id: unknown): number {
-    const said = this.#id;
-    return said?.id === undefined || said.id === id ? 0 : this.#clock.nowMs() - said.atMs;
+    const nowMs = this.#clock.nowMs();
+    // What it said until a moment ago is what others know.
+    const said = nowMs - (this.#id?.atMs ?? 0) < JUST_NOW_MS ? this.#idBefore : this.#id;
+    return said?.id === undefined || said.id === id ? 0 : nowMs - said.atMs;
   }
 
   nodeWithdrawn(address: string): void {

@@ -2,7 +2,6 @@
 
 import type { RemoteStatus } from "../../../src/model/status.ts";
 import { parseCacheKey, resource } from "../../../src/wire/resources.ts";
-import { KNOWN_HOLES } from "../known-failing.ts";
 import { AUDIT_BOUND_MS, LEASE_TTL_SECONDS, LIMITS } from "../limits.ts";
 import type { MirrorProcess } from "../processes.ts";
 import type { SimCluster } from "../sim-cluster.ts";
@@ -36,7 +35,7 @@ function checkRemote({ trace, world }: Stage, mirror: MirrorProcess, remote: Sim
   if (ageMs === undefined || !synced) return;
   const provenMs = world.clock.nowMs() - ageMs;
   const { etcd } = mirror.own;
-  if (provenMs < etcd.resetMs + RESET_MS || (KNOWN_HOLES.unnoticedReset && !etcd.isNoticed)) return;
+  if (provenMs < etcd.resetMs + RESET_MS) return;
   const silent = new Set(mirror.setAside(provenMs).flatMap((key) => nameOf(remote, key) ?? []));
   const cached = cacheOf(mirror.own, remote);
   for (const name of new Set([...remote.truth.names(), ...cached.keys()])) {

@@ -1,7 +1,5 @@
 /** Whether a deletion, or an emptied value, may be believed: the rules of I2 and I4, stated without a look at how the mirror keeps them. */
-import { checkpointKey } from "../../../src/wire/keys.ts";
 import type { ResourceKind } from "../../../src/wire/resources.ts";
-import { KNOWN_HOLES } from "../known-failing.ts";
 import { LIMITS } from "../limits.ts";
 import type { Truth } from "../truth.ts";
 
@@ -11,10 +9,6 @@ const LATE_MS = 20_000;
 const RETURNED_MS = 5_000;
 /** The guard counts when it hears of a withdrawal: after it happened, before it is written. What is near by both times was counted together. */
 const WINDOW_MS = LIMITS.guardWindowMs / 2;
-
-const CHECKPOINTS = checkpointKey("");
-/** A checkpoint is of the moment at which a proof was asked for. */
-const CHECKPOINT_SLACK_MS = 2_000;
 
 /** When a remote's file was absent in a mirror's directory while others were there. */
 export class RemovedFiles {
@@ -74,12 +68,9 @@ interface Counted {
 /** Of one local cluster: judges what is taken out of its cache. */
 export class Withdrawals {
   readonly files: RemovedFiles;
-  /** `<leader> <remote> <kind>` -> what was believed at once. */
-  /** Remote -> when it was last written how far it was followed. */
-  readonly #checkpoints = new Map<string, number>();
   /** Remote -> when its old id was given up. */
   readonly #renumbered = new Map<string, number>();
-  readonly #leaders = new Map<string, number>();
+  /** `<leader> <remote> <kind>` -> what was believed at once. */
   readonly #believed = new Map<string, Counted[]>();
 
   constructor(files: RemovedFiles) {
@@ -89,12 +80,6 @@ export class Withdrawals {
   /** The remote has another id for good: what is cached under the old one goes. */
   renumbered(remote: string, nowMs: number): void {
     this.#renumbered.set(remote, nowMs);
-  }
-
-  /** A leader wrote something. */
-  wrote(leader: string, key: string, nowMs: number): void {
-    this.#ledSinceMs(leader, nowMs);
-    if (key.startsWith(CHECKPOINTS)) this.#checkpoints.set(key.slice(CHECKPOINTS.length), nowMs);
   }
 
   /** What is wrong with it, or undefined. `standing`: weight of all that was cached of the kind before. */
@@ -107,10 +92,8 @@ export class Withdrawals {
       left === undefined && truth.absence(name) ? Math.min(said.atMs, truth.absentSinceMs(name, version)) : said.atMs;
     if (this.#confirmed(kind, sinceMs, truth, nowMs)) return undefined;
     if (this.#excused(withdrawal, said.atMs, truth)) return undefined;
-    if (said.lost) {
-      if (this.#overlooked(withdrawal, said.atMs, truth, leader, nowMs)) return undefined;
+    if (said.lost)
       return `deleted ${Math.round(nowMs - said.atMs)} ms after ${truth.cluster} lost it: nobody withdrew it`;
-    }
     const weight = this.#weight(withdrawal, truth, nowMs);
     const counted = { saidMs: said.atMs, writtenMs: nowMs, weight };
     return this.#count(kind, counted, `${leader} ${truth.cluster} ${kind}`, standing);
@@ -119,13 +102,6 @@ export class Withdrawals {
   #mayDrain(remote: string, nowMs: number): boolean {
     const renumberedMs = this.#renumbered.get(remote) ?? Number.NEGATIVE_INFINITY;
     return this.files.mayDrain(remote, nowMs) || nowMs - renumberedMs <= LIMITS.drainGraceMs + LATE_MS;
-  }
-
-  /** When a leader wrote first. */
-  #ledSinceMs(leader: string, nowMs: number): number {
-    const sinceMs = this.#leaders.get(leader) ?? nowMs;
-    this.#leaders.set(leader, sinceMs);
-    return sinceMs;
   }
 
   /** The withdrawal that allows it: of today, or of a while ago if the key came again. */
@@ -149,22 +125,12 @@ export class Withdrawals {
     return typeof HostIP === "string" && truth.nodeGone(HostIP, saidMs, LIMITS.guardWindowMs);
   }
 
-  /** Losses that the shipped code does not see for what they are. */
-  #overlooked({ name, text }: Withdrawal, lostMs: number, truth: Truth, leader: string, nowMs: number): boolean {
-    if (KNOWN_HOLES.forgottenHold && this.#ledSinceMs(leader, nowMs) > lostMs) return true;
-    const witnessedMs = this.#checkpoints.get(truth.cluster) ?? Number.NEGATIVE_INFINITY;
-    return KNOWN_HOLES.resumedBehind && (truth.said(name, text)?.atMs ?? 0) >= witnessedMs - CHECKPOINT_SLACK_MS;
-  }
-
   /** How much goes now that did not go long ago. Backends that come in the place of others count against those. */
   #weight({ kind, name, text, left }: Withdrawal, truth: Truth, nowMs: number): number {
     const lost = lossesOf(kind, text);
     if (left === undefined) return lost.size;
     const kept = lossesOf(kind, left);
     const version = truth.said(name, text)?.version ?? 0;
-    if (KNOWN_HOLES.forgottenWeight && truth.wasLost(name, version)) return 0;
-    const superseded = truth.next(name, version);
-    if (KNOWN_HOLES.growingHold && superseded && nowMs - superseded.atMs >= LIMITS.holdConfirmMs) return 0;
     const old = truth.textsAfter(name, version, nowMs - LIMITS.holdConfirmMs);
     if (old.some((one) => lossesOf(kind, one).size <= kept.size)) return 0;
     const recent = truth.textsSince(name, nowMs - LIMITS.holdConfirmMs).map((one) => lossesOf(kind, one));

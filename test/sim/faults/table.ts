@@ -1,6 +1,5 @@
 /** The fault catalogue: every row that the simulation can do. */
 import { UserError } from "../../../src/runtime/user-error.ts";
-import { KNOWN_FAILING } from "../known-failing.ts";
 import { HOSTILE_ROWS } from "./hostile.ts";
 import { LOCAL_ROWS } from "./local.ts";
 import { NETWORK_ROWS } from "./network.ts";
@@ -15,9 +14,6 @@ export const ROWS: readonly FaultRow[] = [
   ...NETWORK_ROWS,
   ...HOSTILE_ROWS,
 ].sort((left, right) => (left.id < right.id ? -1 : 1));
-
-/** What is drawn unless somebody asks for something else. */
-export const DRAWN: readonly FaultRow[] = ROWS.filter(({ id }) => !KNOWN_FAILING.has(id));
 
 /** The rows of a list such as `W10,L05`. Throws a UserError. */
 export function rowsOf(list: string): readonly FaultRow[] {
