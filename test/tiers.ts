@@ -30,7 +30,7 @@ export const TIERS: readonly Tier[] = [
   { name: "sim", files: "test/sim/**/*.test.ts", concurrency: 2, timeoutMs: 5 * MINUTE_MS, live: false },
   { name: "kernel", files: "bpf/test/**/*.test.ts", concurrency: 1, timeoutMs: 5 * MINUTE_MS, live: false },
   { name: "e2e", files: "e2e/**/*.test.ts", concurrency: 1, timeoutMs: 15 * MINUTE_MS, live: true },
-  { name: "seeds", script: "test/sim/main.ts", args: ["--seeds", "500"] },
+  { name: "seeds", script: "test/sim/main.ts", args: ["--seeds", "1000"] },
   { name: "policy", script: "test/policy/random/main.ts", args: ["--seed", "1"] },
   { name: "tour", script: "deploy/lab/main.ts", args: ["--name", "full", "--repeat", "5"] },
 ];
