@@ -231,7 +231,7 @@ export class RemoteCache {
     const old = new Set<string>();
     for (const [suffix, { value, modRevision, createRevision }] of listed) {
       const key = cacheKey(kind, this.#name, suffix);
-      if (kind === "identities" && createRevision <= this.#followedTo) old.add(key);
+      if (kind === "identities" && !this.#mayMeanOthers(key) && createRevision <= this.#followedTo) old.add(key);
       const outcome = this.#judge(kind, suffix, value);
       if (outcome.kind === "accepted") {
         desired.set(key, value);
@@ -286,6 +286,16 @@ export class RemoteCache {
     return { ...difference, puts };
   }
 
+  /** Whether what replaces a cached value may take something away. */
+  #looksBack(kind: ResourceKind, key: string): boolean {
+    return SHRINKING.has(kind) || (kind === "identities" && this.#mayMeanOthers(key));
+  }
+
+  /** Another etcd may say other labels of an identity, also later, while that is held. What was followed and has others now was deleted in between. */
+  #mayMeanOthers(key: string): boolean {
+    return this.#followedTo === 0 || this.#options.guard.isHeld("identities", key);
+  }
+
   /** What the difference takes away, and what of it is believed. */
   async #withdrawals(
     kind: ResourceKind,
@@ -297,13 +307,12 @@ export class RemoteCache {
     const slices = new Slices(this.#options.clock);
     const all = new Map<string, Withdrawal>();
     const kept = new Map<string, Weight>();
-    // What was followed up to here and has other labels now was deleted in between.
-    const looksBack = SHRINKING.has(kind) || (kind === "identities" && this.#followedTo === 0);
     let standing = 0;
     for (const key of [...unchanged, ...aside.keys()]) standing += wanted.get(key)?.weight ?? 0;
     for (const [key, value] of puts) {
       const left = wanted.get(key) ?? NOT_CACHED;
-      const before = value === undefined ? NOT_CACHED : looksBack ? this.#weighCached(kind, key, value) : left;
+      const before =
+        value === undefined ? NOT_CACHED : this.#looksBack(kind, key) ? this.#weighCached(kind, key, value) : left;
       standing += before.weight;
       const others = isRelabelled(kind, before, left);
       const lost = others ? before.weight : before.weight - left.weight;

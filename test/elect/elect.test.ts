@@ -182,3 +182,40 @@ test("an etcd that is down for long is complained of once for each way it shows,
   late.stop.abort();
   await clock.settle(late.over);
 });
+
+test("L11b: a lock that is older than it was left ends the term, also when the etcd has passed the revision that we knew", async () => {
+  const candidate = new Candidate(1);
+  await clock.advance(1_000);
+  const [term] = candidate.terms;
+  assert(term);
+  const backup = etcd.snapshot();
+  await clock.settle(term.renewFence());
+  const { revision } = etcd;
+  etcd.restore(backup);
+  while (etcd.revision <= revision) etcd.edit({ operations: [{ put: { key: "else", value: new Uint8Array() } }] });
+  await assert.rejects(
+    clock.settle(term.renewFence()),
+    /the lock says 1 and was rewritten 2 times: the etcd went back/,
+  );
+  assert(term.signal.aborted);
+  await clock.advance(2_000);
+  assert.deepEqual([candidate.leads, candidate.terms.length], [true, 2]);
+  candidate.stop.abort();
+  await clock.settle(candidate.over);
+});
+
+test("a rewrite whose answer was lost is no foreign hand", async () => {
+  const faulty = new FaultyKv(etcd.client({ timeoutMs: 500 }), { clock, random: seededRandom(9), timeoutMs: 500 });
+  const candidate = new Candidate(1, faulty);
+  await clock.advance(1_000);
+  const [term] = candidate.terms;
+  assert(term);
+  faulty.inject({ lostAnswers: 1 });
+  await assert.rejects(clock.settle(term.renewFence()));
+  faulty.inject({});
+  const fence = await clock.settle(term.renewFence());
+  assert.equal(fence.modRevision, etcd.entries(`${LOCK}/`)[0]?.modRevision);
+  assert.equal(term.signal.aborted, false);
+  candidate.stop.abort();
+  await clock.settle(candidate.over);
+});

@@ -122,6 +122,47 @@ test("a fence that only moved is taken up again", async () => {
   stop.abort();
 });
 
+test("L11b: who writes nothing finds out that the fence is lost all the same", async () => {
+  const lost = Object.assign(new Error("the etcd went back in time"), { retryable: false });
+  let renewals = 0;
+  const publisher = newPublisher({
+    renewFence: () => (++renewals < 3 ? Promise.resolve(moveFence()) : Promise.reject(lost)),
+  });
+  const running = publisher.run(stop.signal);
+  await clock.advance(2 * 60_000 + 1_000);
+  assert.equal(renewals, 2);
+  publisher.put("k/1", bytes("v"), "live");
+  await clock.settle(publisher.drained());
+  assert.equal(storedValue("k/1"), "v", "with the fence as it was moved last");
+  const ended = assert.rejects(running, FenceLostError);
+  await clock.advance(60_000);
+  await ended;
+});
+
+test("L03: a fence that cannot be moved for want of space stays where it is, and deletions go on", async () => {
+  let refused = 0;
+  const renewFence = async (): Promise<Fence> => {
+    try {
+      return await renewThrough(etcd.client({ timeoutMs: 500 }));
+    } catch (error) {
+      refused++;
+      throw error;
+    }
+  };
+  const publisher = newPublisher({ renewFence });
+  publisher.put("k/1", bytes("v"), "live");
+  const running = publisher.run(stop.signal);
+  await clock.settle(publisher.drained());
+  etcd.setNoSpace(true);
+  await clock.advance(3 * 60_000 + 1_000);
+  assert.equal(refused, 3);
+  publisher.delete("k/1", "live");
+  await clock.settle(publisher.drained());
+  assert.deepEqual(etcd.entries("k/"), []);
+  stop.abort();
+  await clock.settle(running);
+});
+
 test("writes of one key coalesce, one is in flight, the last one wins; live goes before bulk", async () => {
   const txns: TxnRequest[] = [];
   const publisher = newPublisher({ kv: recording(etcd.client(), txns), maxOperations: 1, maxInFlight: 1 });

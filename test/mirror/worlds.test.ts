@@ -1,0 +1,213 @@
+/** Etcds that are not the ones they were, remote and own, and remotes that are not who they were. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { KvError } from "../../src/kv/client.ts";
+import type { VirtualClock } from "../support/virtual-clock.ts";
+import type { FakeCluster } from "./fake-cluster.ts";
+import { DIRECTORY, eachInItsOwnWorld, LEASE_TTL_SECONDS, LIMITS, type World } from "./world.ts";
+
+let clock: VirtualClock;
+let world: World;
+eachInItsOwnWorld((newWorld, newClock) => {
+  world = newWorld;
+  clock = newClock;
+});
+
+const LEASE_MS = LEASE_TTL_SECONDS * 1_000;
+const CONFIRMED_MS = LIMITS.holdConfirmMs + 10_000;
+
+/** Keys of the cache that were put since, one for each put. */
+function watchCache(): string[] {
+  const puts: string[] = [];
+  world.local.client({ timeoutMs: 1_000 }).watch(
+    { key: "cilium/cache/", rangeEnd: "cilium/cache0" },
+    {
+      created() {},
+      events: (events) => puts.push(...events.flatMap((event) => (event.type === "put" ? event.kv.key : []))),
+      progress() {},
+      ended() {},
+    },
+  );
+  return puts;
+}
+
+function relabel(remote: FakeCluster, labels: string): void {
+  remote.put(`cilium/state/identities/v1/id/${remote.identity(0)}`, labels);
+}
+
+function cachedLabels(remote: FakeCluster): string {
+  return Buffer.from(
+    world.cache(remote.name).get(`cilium/state/identities/v1/${remote.name}/id/${remote.identity(0)}`)?.value ?? [],
+  ).toString();
+}
+
+test("L11b: an own etcd that is restored with the leader's lock in it, and past the known revision, is noticed and brought up to date", async () => {
+  const osaka = world.addRemote("osaka", 2);
+  await clock.advance(5_000);
+  const backup = world.local.snapshot();
+  await clock.advance(2_000);
+  osaka.putIp(300);
+  osaka.remove(osaka.ipKey(1));
+  await clock.advance(2_000);
+  world.assertMirrored("osaka");
+  const { revision } = world.local;
+  world.local.restore(backup);
+  while (world.local.revision <= revision)
+    world.local.edit({ operations: [{ put: { key: "else", value: new Uint8Array() } }] });
+  assert.throws(() => world.assertMirrored("osaka"), "the backup is older");
+  await clock.advance(LEASE_MS);
+  world.assertMirrored("osaka");
+});
+
+test("what came and went while the connection was cut never shows in the cache", async () => {
+  const osaka = world.addRemote("osaka", 2, 100);
+  await clock.advance(5_000);
+  const puts = watchCache();
+  osaka.etcd.stop();
+  osaka.putIp(300);
+  osaka.putIp(2, "once");
+  osaka.remove(osaka.ipKey(300));
+  osaka.putIp(2, "twice");
+  await clock.advance(500);
+  osaka.etcd.start();
+  await clock.advance(10_000);
+  world.assertMirrored("osaka");
+  assert.deepEqual(puts, ["cilium/cache/ip/v1/osaka/10.2.0.2"]);
+});
+
+test("W09: answers from the past are asked for again, and believed when nothing else comes for a while", async () => {
+  const osaka = world.addRemote("osaka", 2);
+  await clock.advance(5_000);
+  const client = osaka.etcd.client.bind(osaka.etcd);
+  let isBehind = true;
+  osaka.etcd.client = (options) => {
+    const kv = client(options);
+    const range = kv.range.bind(kv);
+    return Object.assign(kv, {
+      range: (request: Parameters<typeof range>[0]) =>
+        isBehind && request.revision !== undefined
+          ? Promise.reject(new KvError("future-revision", "required revision is a future revision"))
+          : range(request),
+    });
+  };
+  osaka.etcd.cut();
+  await clock.advance(2_000);
+  assert.match(world.status("osaka").lastError ?? "", /answers from before what was seen of it/);
+  isBehind = false;
+  await clock.advance(30_000);
+  assert.equal(world.status("osaka").connected, true);
+  assert.deepEqual(world.status("osaka").holds, []);
+});
+
+test("S07: an etcd that was restored relabels an identity: held, given up when the old labels are back, believed when they are not", async () => {
+  const osaka = world.addRemote("osaka", 2);
+  const labels = "k8s:app=old;k8s:io.cilium.k8s.policy.cluster=osaka;";
+  relabel(osaka, labels);
+  await clock.advance(5_000);
+  const backup = osaka.etcd.snapshot();
+  osaka.remove(`cilium/state/identities/v1/id/${osaka.identity(0)}`);
+  const newer = labels.replace("old", "new");
+  relabel(osaka, newer);
+  osaka.beat();
+  await clock.advance(3_000);
+  assert.equal(cachedLabels(osaka), newer, "deleted in between: it is another one");
+
+  osaka.etcd.restore(backup);
+  await clock.advance(10_000);
+  assert.equal(cachedLabels(osaka), newer);
+  assert.equal(world.status("osaka").holds.find(({ kind }) => kind === "identities")?.keys, 1);
+  relabel(osaka, newer);
+  await clock.advance(2_000);
+  assert.deepEqual(world.status("osaka").holds, []);
+
+  osaka.etcd.restore(backup);
+  await clock.advance(3 * CONFIRMED_MS);
+  assert.equal(cachedLabels(osaka), labels);
+});
+
+test("S02: another id is held, and a mistake that is mended changes nothing", async () => {
+  const osaka = world.addRemote("osaka", 2);
+  await clock.advance(5_000);
+  const before = world.fingerprint("osaka");
+  osaka.putConfig(7);
+  await clock.advance(5_000);
+  const [hold] = world.status("osaka").holds;
+  assert.deepEqual([hold?.kind, hold?.state, hold?.example], ["config", "held", "its id was 2 and is 7"]);
+  assert.match(world.status("osaka").lastError ?? "", /changed its id from 2 to 7 .*`bulkhead holds`/);
+  osaka.putConfig(2);
+  await clock.advance(CONFIRMED_MS);
+  assert.deepEqual(world.status("osaka").holds, []);
+  assert.equal(world.fingerprint("osaka"), before);
+});
+
+test("S02: another id that stays is believed after the time; discarded, only when an operator says so", async () => {
+  for (const discarded of [false, true]) {
+    const name = discarded ? "virginia" : "osaka";
+    const remote = world.addRemote(name, discarded ? 3 : 2);
+    await clock.advance(5_000);
+    const before = world.fingerprint(name);
+    remote.putConfig(discarded ? 8 : 7);
+    await clock.advance(5_000);
+    if (discarded) {
+      world.mirror.discardHold(name, "config");
+      await clock.advance(2 * CONFIRMED_MS);
+      assert.equal(world.fingerprint(name), before);
+      assert.equal(world.status(name).holds[0]?.state, "discarded");
+      world.mirror.confirmHold(name, "config");
+    }
+    await clock.advance(CONFIRMED_MS + LIMITS.drainGraceMs + 30_000);
+    assert.equal(world.status(name).connected, true);
+    assert.equal(world.cache(name).size, 0, "its values are of its old id: they are refused");
+    const [config] = world.local.entries(`cilium/cluster-config/${name}`);
+    assert.match(Buffer.from(config?.value ?? []).toString(), new RegExp(`"id":${discarded ? 8 : 7},`));
+  }
+});
+
+test("S02: an id of somebody else is no renumbering, however long it is said", async () => {
+  world.addRemote("virginia", 3);
+  const osaka = world.addRemote("osaka", 2);
+  await clock.advance(5_000);
+  const before = world.fingerprint("osaka");
+  for (const id of [1, 3]) {
+    osaka.putConfig(id);
+    await clock.advance(2 * CONFIRMED_MS);
+    assert.deepEqual(world.status("osaka").holds, []);
+    assert.equal(world.fingerprint("osaka"), before);
+  }
+});
+
+test("C01: files that take each other's place are no removal: nothing stayed that would show it to be meant", async () => {
+  world.addRemote("osaka", 2);
+  await clock.advance(5_000);
+  const before = world.fingerprint("osaka");
+  world.addRemote("virginia", 3);
+  world.disk.remove(`${DIRECTORY}/osaka`);
+  await clock.advance(LIMITS.drainGraceMs + 10_000);
+  assert.equal(world.fingerprint("osaka"), before);
+  assert.equal(world.status("osaka").holds[0]?.kind, "config");
+  world.disk.remove(`${DIRECTORY}/virginia`);
+  world.configure("osaka");
+  await clock.advance(5_000);
+  world.configure("virginia");
+  await clock.advance(5_000);
+  world.disk.remove(`${DIRECTORY}/osaka`);
+  await clock.advance(LIMITS.drainGraceMs + 10_000);
+  assert.equal(world.cache("osaka").size, 0, "one of two is meant");
+});
+
+test("W14: a service that was listed with a refused value still weighs what the cache holds of it", async () => {
+  const osaka = world.addRemote("osaka", 2);
+  const many = Array.from({ length: 80 }, (_, index) => index + 1);
+  osaka.putService("cart", many);
+  await clock.advance(5_000);
+  osaka.put(osaka.serviceKey("cart"), "{");
+  osaka.etcd.compact(osaka.etcd.revision);
+  osaka.etcd.cut();
+  await clock.advance(10_000);
+  const before = world.fingerprint("osaka");
+  osaka.putService("cart", []);
+  await clock.advance(5_000);
+  assert.equal(world.fingerprint("osaka"), before);
+  const [hold] = world.status("osaka").holds;
+  assert.deepEqual([hold?.kind, hold?.withdrawals], ["services", 80]);
+});
