@@ -88,9 +88,13 @@ export class Nodes {
       if (keys.some((key) => etcd.deletedMs.has(key))) return true;
       // An agent that begins has no last good value of what its own exporter says wrongly.
       if (cluster === own && keys.some((key) => own.hasLied(key))) return true;
-      const canary = canaryKey(cluster.name, cluster === own ? resource("ip").stateCanary : resource("ip").cacheCanary);
+      const canaries = (["ip", "nodes"] as const).map((kind) => {
+        const { stateCanary, cacheCanary } = resource(kind);
+        return canaryKey(cluster.name, cluster === own ? stateCanary : cacheCanary);
+      });
       // What it held between two losses that no look came between, nobody knows.
-      const complete = etcd.range({ key: canary }).count > 0 || etcd.resetMs > lookedMs;
+      const stands = canaries.some((key) => etcd.range({ key }).count > 0);
+      const complete = stands || etcd.resetMs > lookedMs;
       const owns = address.startsWith(`10.${cluster.id}.`) || address.startsWith(ROAMING);
       if (owns && complete && (etcd.resetMs > nowMs - RESET_MS || keys.every((key) => etcd.range({ key }).count === 0)))
         return true;

@@ -105,7 +105,7 @@ export const HOSTILE_MUTANTS: readonly Mutant[] = [
   mutant(
     "prefixes of any length",
     "I5",
-    17,
+    25,
     unjudged((text) => typeof read(text)?.["Mask"] === "string"),
   ),
   mutant(

@@ -129,13 +129,13 @@ export const LOCAL_MUTANTS: readonly Mutant[] = [
   mutant(
     "a fence that does not move",
     "I3",
-    52,
+    117,
     atLocal(() => unmovedFence),
   ),
   mutant(
     "a late write is taken for none",
     "I3",
-    7,
+    52,
     atLocal(() => certain),
   ),
   mutant(

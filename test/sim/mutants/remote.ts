@@ -171,7 +171,7 @@ function onlyTheId(): (client: KvClient) => KvClient {
 
 export const REMOTE_MUTANTS: readonly Mutant[] = [
   {
-    ...mutant("prune without canary, and no guard behind it", "I2", 1, {
+    ...mutant("prune without canary, and no guard behind it", "I2", 4, {
       ...atRemotes(() => canariesBelieved),
       limits: { guardMinWithdrawals: 1e6, holdConfirmMs: 0 },
     }),
@@ -213,5 +213,5 @@ export const REMOTE_MUTANTS: readonly Mutant[] = [
     6,
     atRemotes(() => selfAssured),
   ),
-  mutant("the cluster id is the only witness", "I2", 17, atRemotes(onlyTheId)),
+  mutant("the cluster id is the only witness", "I2", 108, atRemotes(onlyTheId)),
 ];

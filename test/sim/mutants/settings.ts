@@ -43,7 +43,7 @@ export const SETTINGS_MUTANTS: readonly Mutant[] = [
   mutant("a guard that believes any number", "I2", 4, limits({ guardMinWithdrawals: 1e6 })),
   mutant("holds that end at once", "I2", 4, limits({ holdConfirmMs: 0 })),
   mutant("holds that never end", "I1", 4, limits({ holdConfirmMs: NEVER_MS })),
-  mutant("no audit", "I12", 24, limits({ auditIntervalMs: NEVER_MS })),
+  mutant("no audit", "I12", 130, limits({ auditIntervalMs: NEVER_MS })),
   mutant("a drain without grace", "I2", 64, limits({ drainGraceMs: 0 })),
   mutant("an age that is never suspect", "I12", 1, limits({ suspectAfterMs: NEVER_MS })),
   mutant("no breaker and no pauses", "I7", 1, {
