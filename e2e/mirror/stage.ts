@@ -157,9 +157,10 @@ export class Stage {
     return mirror;
   }
 
-  configure(cluster: RealCluster, endpoint = cluster.server.endpoint): void {
+  /** @param more lines of its file, such as those that name certificates. */
+  configure(cluster: RealCluster, endpoint = cluster.server.endpoint, more = ""): void {
     if (!this.#clusters.includes(cluster)) this.#clusters.push(cluster);
-    writeFileSync(join(this.folder, "mesh", cluster.name), `endpoints:\n- ${endpoint}\n`);
+    writeFileSync(join(this.folder, "mesh", cluster.name), `endpoints:\n- ${endpoint}\n${more}`);
   }
 
   unconfigure(cluster: RealCluster): void {

@@ -1,6 +1,11 @@
-/** A wire that the test holds in its hand: TCP from a port of its own to a target, cut, frozen or led elsewhere at will. Loopback only. */
+/** A wire that the test holds in its hand: TCP from a port of its own to a target, cut, frozen, slowed or led elsewhere at will. Loopback only. */
 import { connect, createServer, type Server, type Socket } from "node:net";
 import { freePort } from "../../test/support/free-port.ts";
+
+export interface Slowness {
+  readonly bytesPerSecond: number;
+  readonly delayMs: number;
+}
 
 export class Wire {
   readonly port: number;
@@ -10,6 +15,11 @@ export class Wire {
   /** Connections accepted. */
   accepted = 0;
   #open = true;
+  /** Of connections made from then on. */
+  slowness: Slowness | undefined;
+  /** Bytes that came from the target. */
+  carried = 0;
+  #cutAtBytes = Number.POSITIVE_INFINITY;
 
   private constructor(port: number, target: number) {
     this.port = port;
@@ -35,7 +45,9 @@ export class Wire {
       [far, near],
     ] as const) {
       this.#sockets.add(from);
-      from.pipe(to);
+      if (this.slowness) slowly(from, to, this.slowness);
+      else from.pipe(to);
+      if (from === far) from.on("data", (chunk: Buffer) => this.#carry(chunk.length));
       from.on("error", () => to.destroy());
       from.on("close", () => {
         this.#sockets.delete(from);
@@ -58,6 +70,18 @@ export class Wire {
     for (const socket of [...this.#sockets]) socket.destroy();
   }
 
+  #carry(bytes: number): void {
+    this.carried += bytes;
+    if (this.carried < this.#cutAtBytes) return;
+    this.#cutAtBytes = Number.POSITIVE_INFINITY;
+    this.cut();
+  }
+
+  /** Cuts every connection once so many more bytes came from the target. */
+  cutAfter(bytes: number): void {
+    this.#cutAtBytes = this.carried + bytes;
+  }
+
   leadTo(target: number): void {
     this.#target = target;
     this.cut();
@@ -67,4 +91,13 @@ export class Wire {
     this.cut(false);
     this.#server.close();
   }
+}
+
+/** Hands on as much in a second and no more, each byte after a while. Backpressure reaches the sender. */
+function slowly(from: Socket, to: Socket, { bytesPerSecond, delayMs }: Slowness): void {
+  from.on("data", (chunk: Buffer) => {
+    from.pause();
+    setTimeout(() => from.resume(), (chunk.length / bytesPerSecond) * 1_000);
+    setTimeout(() => to.destroyed || to.write(chunk), (chunk.length / bytesPerSecond) * 1_000 + delayMs);
+  });
 }

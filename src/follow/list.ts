@@ -1,6 +1,6 @@
 /** Complete listings: every page of every range at one revision, so that what is missing from it was truly not there. */
 import { createHash } from "node:crypto";
-import type { KeyValue, KvClient, RangeResponse } from "../kv/client.ts";
+import type { KeyValue, KvClient, RangeRequest, RangeResponse } from "../kv/client.ts";
 import { KvError, prefixEnd } from "../kv/client.ts";
 import type { Clock } from "../runtime/clock.ts";
 
@@ -48,6 +48,10 @@ export interface Witness {
 
 /** Compactions in the middle of one listing before it is given up: more of them means pages that never catch up. */
 const MAX_RESTARTS = 5;
+
+/** Keys of a page below which a link is no slow one but a dead one; and how much smaller a page gets that was too slow. */
+const SMALLEST_PAGE = 16;
+const SMALLER = 4;
 
 export function prefixRange(prefix: string): KeyRange {
   return { key: prefix, rangeEnd: prefixEnd(prefix) };
@@ -126,21 +130,42 @@ class ListingSize {
   }
 }
 
+/**
+ * Asks for pages of at most `limit` keys. One that does not arrive within the client's deadline is asked for again, smaller: over a slow link a listing goes on
+ * from page to page instead of beginning again.
+ */
+class Pager {
+  readonly #kv: KvClient;
+  #limit: number;
+
+  constructor(kv: KvClient, limit: number) {
+    this.#kv = kv;
+    this.#limit = limit;
+  }
+
+  async page(request: RangeRequest): Promise<RangeResponse> {
+    for (;;) {
+      try {
+        return await this.#kv.range({ ...request, limit: this.#limit });
+      } catch (error) {
+        if (!(error instanceof KvError && error.code === "deadline") || this.#limit <= SMALLEST_PAGE) throw error;
+        this.#limit = Math.max(SMALLEST_PAGE, Math.floor(this.#limit / SMALLER));
+      }
+    }
+  }
+}
+
 async function listOnce(kv: KvClient, ranges: readonly KeyRange[], options: ListOptions): Promise<Listing> {
   let pinned: { readonly revision: number; readonly clusterId: bigint } | undefined;
   const size = new ListingSize(options);
+  const pager = new Pager(kv, options.pageSize);
   const listed: KeyValue[][] = [];
   for (const range of ranges) {
     const found: KeyValue[] = [];
     let key = range.key;
     for (;;) {
       options.signal.throwIfAborted();
-      const page: RangeResponse = await kv.range({
-        ...range,
-        key,
-        limit: options.pageSize,
-        ...(pinned && { revision: pinned.revision }),
-      });
+      const page = await pager.page({ ...range, key, ...(pinned && { revision: pinned.revision }) });
       pinned ??= { revision: page.revision, clusterId: page.clusterId };
       if (page.clusterId !== pinned.clusterId) throw new KvError("unavailable", "another etcd cluster answered");
       for (const kv of page.kvs) found.push(kv);

@@ -284,3 +284,28 @@ test("followForever: any end is followed by a pause and a full list; loss hands 
   stop.abort();
   await clock.settle(following);
 });
+
+test("N04: over a slow link pages get smaller until they arrive in time, at the same revision; a dead one fails", async () => {
+  for (let number = 0; number < 200; number++) put(`a/${String(number).padStart(3, "0")}`);
+  const kv = etcd.client({ timeoutMs: 500 });
+  const asked: number[] = [];
+  let carries = 40;
+  const slow: KvClient = {
+    ...bound(kv),
+    range: async (request) => {
+      asked.push(request.limit ?? 0);
+      if ((request.limit ?? 0) > carries) throw new KvError("deadline", "too much for this link");
+      const answer = await kv.range(request);
+      put("b/meanwhile", String(asked.length));
+      return answer;
+    },
+  };
+  const listing = await clock.settle(list(slow, RANGES, listOptions(1_000)));
+  assert.equal(listing.ranges[0]?.length, 200);
+  assert.deepEqual(listing.ranges[1], [], "all of it is of the first page's revision");
+  assert.deepEqual(asked.slice(0, 5), [1_000, 250, 62, 16, 16]);
+  carries = 0;
+  asked.length = 0;
+  await assert.rejects(clock.settle(list(slow, RANGES, listOptions(1_000))), /too much for this link/);
+  assert.deepEqual(asked, [1_000, 250, 62, 16]);
+});
