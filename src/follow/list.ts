@@ -136,15 +136,18 @@ class ListingSize {
  */
 class Pager {
   readonly #kv: KvClient;
+  readonly #signal: AbortSignal;
   #limit: number;
 
-  constructor(kv: KvClient, limit: number) {
+  constructor(kv: KvClient, { pageSize, signal }: ListOptions) {
     this.#kv = kv;
-    this.#limit = limit;
+    this.#signal = signal;
+    this.#limit = pageSize;
   }
 
   async page(request: RangeRequest): Promise<RangeResponse> {
     for (;;) {
+      this.#signal.throwIfAborted();
       try {
         return await this.#kv.range({ ...request, limit: this.#limit });
       } catch (error) {
@@ -158,13 +161,12 @@ class Pager {
 async function listOnce(kv: KvClient, ranges: readonly KeyRange[], options: ListOptions): Promise<Listing> {
   let pinned: { readonly revision: number; readonly clusterId: bigint } | undefined;
   const size = new ListingSize(options);
-  const pager = new Pager(kv, options.pageSize);
+  const pager = new Pager(kv, options);
   const listed: KeyValue[][] = [];
   for (const range of ranges) {
     const found: KeyValue[] = [];
     let key = range.key;
     for (;;) {
-      options.signal.throwIfAborted();
       const page = await pager.page({ ...range, key, ...(pinned && { revision: pinned.revision }) });
       pinned ??= { revision: page.revision, clusterId: page.clusterId };
       if (page.clusterId !== pinned.clusterId) throw new KvError("unavailable", "another etcd cluster answered");
