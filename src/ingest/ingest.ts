@@ -6,17 +6,19 @@ import type { Listing } from "../follow/list.ts";
 import { followForever, type SourceOptions, type SourceSink } from "../follow/source.ts";
 import type { WatchEvent } from "../kv/client.ts";
 import type { Cluster } from "../model/cluster.ts";
+import type { PeersStatus } from "../model/status.ts";
 import { Slices } from "../runtime/clock.ts";
 import type { Logger } from "../runtime/log.ts";
 import type { Metrics } from "../runtime/metrics.ts";
 import type { AgentTables } from "../tables/agent-tables.ts";
 import type { SourceKind } from "../tables/tables-view.ts";
-import { LOCAL_IDENTITIES_PREFIX } from "../wire/keys.ts";
+import { LOCAL_IDENTITIES_PREFIX, PEER_GRADES_KEY } from "../wire/keys.ts";
 import { stateKey } from "../wire/resources.ts";
 import { Canaries } from "./canaries.ts";
 import { Clusters, type Numbered } from "./clusters.ts";
 import { FollowedKeys } from "./keys.ts";
 import { Parking } from "./parking.ts";
+import { Peers } from "./peers.ts";
 import { type Row, Rows } from "./rows.ts";
 
 /** One kind of one cluster. */
@@ -60,6 +62,7 @@ export class Ingest implements SourceSink {
   readonly #canaries = new Canaries();
   readonly #parking: Parking;
   readonly #rows: Rows;
+  readonly #peers: Peers;
   /** Clusters of which some values were turned away before their id was known: complete only after the next listing. */
   readonly #incomplete = new Set<string>();
   /** What the tables were told to be synced, `kind/id`. */
@@ -82,6 +85,7 @@ export class Ingest implements SourceSink {
     this.#clusters = new Clusters(this.#own);
     this.#parking = new Parking(options.maxParked);
     this.#rows = new Rows(options.tables, options.metrics);
+    this.#peers = new Peers(options.clock);
   }
 
   /** Resolves when the signal aborts. */
@@ -115,6 +119,12 @@ export class Ingest implements SourceSink {
     };
   }
 
+  /** How fresh the remotes are, as the mirror says. Nothing is ever removed or changed because of it here. */
+  peers(): PeersStatus {
+    const [, ...others] = this.#clusters.all();
+    return this.#peers.status(others.map(({ name }) => name));
+  }
+
   async listed(listing: Listing): Promise<void> {
     const slices = new Slices(this.#options.clock);
     this.#incomplete.clear();
@@ -123,6 +133,7 @@ export class Ingest implements SourceSink {
     this.#rows.mark();
     const canaries = listing.ranges.flat().filter(({ key }) => this.#keys.subject(key)?.what === "canary");
     this.#canaries.listed(canaries, listing.revision);
+    this.#peers.listed(listing.ranges.at(-1)?.find(({ key }) => key === PEER_GRADES_KEY)?.value);
     for (const kvs of listing.ranges) {
       for (const { key, value } of kvs) {
         this.#put(key, value);
@@ -139,6 +150,7 @@ export class Ingest implements SourceSink {
       if (event.type === "delete") this.#delete(event.key);
       else if (this.#keys.subject(event.kv.key)?.what === "canary")
         this.#canaries.put(event.kv.key, event.kv.modRevision);
+      else if (event.kv.key === PEER_GRADES_KEY) this.#peers.written(event.kv.value);
       else this.#put(event.kv.key, event.kv.value);
     }
     this.#settle(false);
@@ -184,6 +196,7 @@ export class Ingest implements SourceSink {
   #delete(key: string): void {
     const subject = this.#keys.subject(key);
     if (subject?.what === "canary") this.#canaries.delete(key);
+    if (subject?.what === "grades") this.#peers.gone();
     if (subject?.what === "config") this.#clusters.delete(subject.cluster);
     if (subject?.what !== "row") return;
     this.#parking.delete(subject.cluster, key);
@@ -268,7 +281,15 @@ export class Ingest implements SourceSink {
         (id) =>
           `identity ${id}: ${stateKey("identities", this.#own.name, String(id))} and ${LOCAL_IDENTITIES_PREFIX}${id} say different labels; the first counts`,
       );
-    return [...lost, ...this.#clusters.problems(), ...parked, ...held, ...twofold, ...this.#rows.problems()];
+    return [
+      ...lost,
+      ...this.#clusters.problems(),
+      ...parked,
+      ...held,
+      ...twofold,
+      ...this.#rows.problems(),
+      ...this.#peers.problems(),
+    ];
   }
 
   #heldLine(cluster: string): readonly string[] {

@@ -10,6 +10,7 @@ import {
   LOCAL_IPS_PREFIX,
   LOCAL_SERVICES_PREFIX,
   localCanary,
+  PEER_GRADES_KEY,
   POLICIES_PREFIX,
   SYNCED_PREFIX,
 } from "../wire/keys.ts";
@@ -19,6 +20,7 @@ import { parseCacheKey, resource } from "../wire/resources.ts";
 export type Subject =
   | { readonly what: "config"; readonly cluster: string }
   | { readonly what: "canary" }
+  | { readonly what: "grades" }
   | { readonly what: "row"; readonly cluster: string; readonly kind: SourceKind; readonly suffix: string };
 
 /** Where the own cluster says something. */
@@ -47,7 +49,7 @@ function ownSources(own: string): readonly OwnSource[] {
 }
 
 export class FollowedKeys {
-  /** Configs and canaries first: a listing needs them to judge the rest. */
+  /** Configs and canaries first: a listing needs them to judge the rest. The grades of the remotes last. */
   readonly ranges: readonly KeyRange[];
   readonly #own: string;
   readonly #sources: readonly OwnSource[];
@@ -57,7 +59,8 @@ export class FollowedKeys {
     this.#sources = ownSources(own);
     const said = this.#sources.map(({ prefix }) => prefix);
     const caches = SHARED_KINDS.map((kind) => `${resource(kind).cacheCanary}/`);
-    this.ranges = [CLUSTER_CONFIG_PREFIX, SYNCED_PREFIX, ...said, ...caches].map(prefixRange);
+    const prefixes = [CLUSTER_CONFIG_PREFIX, SYNCED_PREFIX, ...said, ...caches];
+    this.ranges = [...prefixes.map(prefixRange), { key: PEER_GRADES_KEY }];
   }
 
   /** What the cluster can be expected to say. */
@@ -68,6 +71,7 @@ export class FollowedKeys {
   /** undefined: not for us. */
   subject(key: string): Subject | undefined {
     if (key.startsWith(SYNCED_PREFIX)) return { what: "canary" };
+    if (key === PEER_GRADES_KEY) return { what: "grades" };
     const configured = clusterOfConfigKey(key);
     if (configured !== undefined) return { what: "config", cluster: configured };
     const said = this.#sources.find(({ prefix }) => key.startsWith(prefix));

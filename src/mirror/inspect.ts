@@ -15,7 +15,7 @@ import type { RemoteRecord } from "./record.ts";
 import { type Remembered, readRemembered } from "./remembered.ts";
 import type { MirrorLimits, Writing } from "./remote.ts";
 
-interface InspectOptions {
+export interface InspectOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Logger;
@@ -23,7 +23,7 @@ interface InspectOptions {
 }
 
 /** Runs `read` until the local etcd answers; resolves to undefined when the term ends before. */
-async function patiently<T>(
+export async function patiently<T>(
   { signal }: Writing,
   { clock, random, log, limits }: InspectOptions,
   read: () => Promise<T>,

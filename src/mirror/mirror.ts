@@ -17,6 +17,7 @@ import { messageOf, UserError } from "../runtime/user-error.ts";
 import { KVSTOREMESH_LOCK_PREFIX } from "../wire/keys.ts";
 import { Claims } from "./claims.ts";
 import { MirrorGauges } from "./gauges.ts";
+import { tellGrades } from "./grades.ts";
 import { inspectCache, inspectNodes, inspectRemote } from "./inspect.ts";
 import { ListGate } from "./list-gate.ts";
 import { type OwnRanges, ownRanges } from "./own-ranges.ts";
@@ -35,6 +36,8 @@ export interface MirrorOptions {
   readonly configDirectory: string;
   readonly configIntervalMs: number;
   readonly leaseTtlSeconds: number;
+  /** How often nodes are told how fresh each remote is, changed or not. */
+  readonly gradesIntervalMs: number;
   readonly newBreaker: NewBreaker;
   readonly limits: MirrorLimits;
   /** Of connections to remotes. */
@@ -314,6 +317,8 @@ export class Mirror {
     // A remote in the cache that nobody configures any more is still somebody's state: it is shown.
     for (const name of this.#claims.names()) this.#remote(name);
     this.#writing = writing;
+    const telling = { clock, random, log, limits, intervalMs: this.#options.gradesIntervalMs };
+    void tellGrades(writing, () => this.#statuses(), telling);
     for (const remote of this.#remotes.values()) this.#start(remote, writing);
     await new Promise<void>((resolve) => {
       if (writing.signal.aborted) resolve();

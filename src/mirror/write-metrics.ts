@@ -1,4 +1,4 @@
-/** What becomes of the writes of each remote, as metrics. */
+/** What becomes of the writes of each remote, as metrics. Writes of no remote (scope "") are not counted here. */
 import { keyScope } from "../kv/key-scope.ts";
 import type { WriteObserver } from "../publish/publisher.ts";
 import type { Write } from "../publish/queue.ts";
@@ -24,10 +24,12 @@ export class WriteMetrics implements WriteObserver {
   }
 
   acknowledged({ lane, scope }: Write, waitedMs: number): void {
-    if (lane === "live") this.#latency.observe(waitedMs / 1000, { remote: scope });
+    if (lane === "live" && scope !== "") this.#latency.observe(waitedMs / 1000, { remote: scope });
   }
 
   failed(batch: readonly Write[]): void {
-    for (const { key, scope } of batch) this.#errors.add(1, { scope: keyScope(key), source_cluster: scope });
+    for (const { key, scope } of batch) {
+      if (scope !== "") this.#errors.add(1, { scope: keyScope(key), source_cluster: scope });
+    }
   }
 }

@@ -59,13 +59,16 @@ export interface RemoteStatus {
   readonly lastError?: string;
 }
 
-/** Withdrawals of a remote that were not believed at once: the cache holds what it held before. */
-export interface HoldStatus {
+export interface HoldSummary {
   /** What is held: a kind of keys, or `config`: the remote's configuration is gone. */
   readonly kind: string;
   /** `discarded`: an operator said no, and only an operator ends it. */
   readonly state: "held" | "discarded";
   readonly keys: number;
+}
+
+/** Withdrawals of a remote that were not believed at once: the cache holds what it held before. */
+export interface HoldStatus extends HoldSummary {
   /** Backends, addresses, identities or nodes that would be lost. */
   readonly withdrawals: number;
   readonly ageMs: number;
@@ -83,6 +86,55 @@ export interface SetAside {
   readonly reason: string;
   /** One line. */
   readonly detail: string;
+}
+
+/** A remote as the mirror wrote it down for the nodes of its cluster: all of it as it was then, ages and phases too. */
+export interface PeerDetail
+  extends Pick<
+    RemoteStatus,
+    | "name"
+    | "grade"
+    | "ageMs"
+    | "phase"
+    | "connected"
+    | "synced"
+    | "breaker"
+    | "failures"
+    | "rejected"
+    | "parked"
+    | "entries"
+    | "lastError"
+  > {
+  /** Of the grades that were written with it or before it. */
+  readonly sequence: number;
+  /** By the mirror's wall clock (RFC 3339): for a person, who knows whether clocks agree. */
+  readonly writtenAt: string;
+  readonly holds: readonly HoldSummary[];
+}
+
+/** `unknown`: the mirror does not say, or is silent. */
+export type PeerGrade = Grade | "unknown";
+
+/** How fresh the remotes are, as the mirror says and a node hears it. */
+export interface PeersStatus {
+  /** `talking`: its word was seen to change lately; `silent`: not for three of its intervals; `unproven`: not since it was listed. */
+  readonly controlPlane: "talking" | "silent" | "unproven";
+  /** Since its word was last seen to change: how old the grades may be. */
+  readonly ageMs?: number;
+  /** By cluster, sorted; all `unknown` unless the mirror talks. */
+  readonly remotes: readonly { readonly cluster: string; readonly grade: PeerGrade }[];
+}
+
+/** Where an agent answers with what its local etcd holds of the remotes. */
+export const PEERS_PATH = "/v1/peers";
+
+export interface PeersAnswer {
+  readonly cluster: string;
+  readonly node: string;
+  readonly peers: PeersStatus;
+  readonly details: readonly PeerDetail[];
+  /** Records that are refused, one line each. */
+  readonly problems: readonly string[];
 }
 
 export interface MapStatus {
@@ -121,6 +173,7 @@ export interface AgentStatus extends ProgramStatusBase {
   /** Every source that feeds the maps was listed completely since start. */
   readonly synced: boolean;
   readonly ageMs?: number;
+  readonly peers: PeersStatus;
   readonly maps: readonly MapStatus[];
   /** Entries taken over unchanged from the pinned maps at start. */
   readonly adopted: number;

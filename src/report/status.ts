@@ -1,5 +1,6 @@
 /** What `bulkhead status` prints. */
 import type { AgentStatus, ExporterStatus, MirrorStatus, ProgramStatus, RemoteStatus } from "../model/status.ts";
+import { peersLine } from "./peers.ts";
 import { duration, safeText, table } from "./text.ts";
 
 function total(entries: Readonly<Record<string, number>>): number {
@@ -57,10 +58,14 @@ function agentRow(agent: AgentStatus): readonly string[] {
 
 function agentLines(agents: readonly AgentStatus[]): string {
   const columns = ["NODE", "CONNECTED", "SYNCED", "AGE", "ADOPTED", "WRITTEN", "REMOVED", "MAPS"];
-  return [table(columns, agents.map(agentRow)), ...agents.map(policyLine)].join("\n");
+  return [table(columns, agents.map(agentRow)), ...agents.flatMap(nodeLines)].join("\n");
 }
 
 const counted = (count: number, one: string, more: string): string => `${count} ${count === 1 ? one : more}`;
+
+function nodeLines(agent: AgentStatus): readonly string[] {
+  return [policyLine(agent), `${safeText(agent.node)}: ${peersLine(agent.peers)}`];
+}
 
 /** `n1: 3 endpoints (2 known, 1 unknown, 1 denied), 2 policies, drops: policy-denied 12`. */
 function policyLine({ node, endpoints, policies, drops, audited, flowsLost }: AgentStatus): string {

@@ -32,6 +32,15 @@ export function holdsKey(cluster: string): string {
   return `bulkhead/v1/holds/${cluster}`;
 }
 
+/** What the mirror tells the nodes of its cluster: how fresh each remote is, which they follow, and more of each, which they read when asked. */
+export const PEERS_PREFIX = "bulkhead/v1/peers/";
+export const PEER_GRADES_KEY = `${PEERS_PREFIX}grades`;
+export const PEER_DETAIL_PREFIX = `${PEERS_PREFIX}detail/`;
+
+export function peerDetailKey(cluster: string): string {
+  return `${PEER_DETAIL_PREFIX}${cluster}`;
+}
+
 /** Stands while a cluster withdraws itself on purpose; in its own etcd, and in those of its mirrors. */
 export function drainKey(cluster: string): string {
   return `${STATE_PREFIX}bulkhead/v1/${cluster}/drain`;

@@ -18,6 +18,7 @@ import { encodeLocalService, judgeLocalService } from "../../src/wire/local-serv
 import { encodeNode } from "../../src/wire/node.ts";
 import { parseManifests } from "../../src/wire/parse-manifests.ts";
 import { parsePolicyManifest } from "../../src/wire/parse-policy.ts";
+import { encodeGrades, encodePeerDetail, judgeGrades, judgePeerDetail } from "../../src/wire/peers.ts";
 import { encodePolicy, judgePolicy } from "../../src/wire/policy.ts";
 import { MessageWriter } from "../../src/wire/protobuf.ts";
 import { judging, REJECTION_REASONS } from "../../src/wire/refusal.ts";
@@ -228,6 +229,8 @@ export const TARGETS: readonly Target[] = [
   target("local-endpoint", "shop/cart-7f9d", judgeLocalEndpoint, encodeLocalEndpoint),
   { name: "policy", suffix: "CiliumNetworkPolicy/shop/cart", seed: golden("policy"), check: checkPolicy },
   { name: "policy-yaml", suffix: "", seed: golden("policy-yaml"), check: checkPolicyText, cost: 8 },
+  target("peer-grades", "key", judgeGrades, encodeGrades),
+  target("peer-detail", "osaka", (name, bytes) => judgePeerDetail(name, "key", bytes), encodePeerDetail),
   target("cluster-config", "key", judgeClusterConfig, encodeClusterConfig),
   target(
     "cluster-config-cached",

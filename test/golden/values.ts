@@ -13,7 +13,9 @@ import type {
   Node,
   ServiceExport,
 } from "../../src/model/resource.ts";
+import type { PeerDetail } from "../../src/model/status.ts";
 import type { LocalEndpoint } from "../../src/wire/local-endpoint.ts";
+import type { GradesRecord } from "../../src/wire/peers.ts";
 
 export const BERGEN: Cluster = { name: "bergen", id: 3 };
 
@@ -235,3 +237,35 @@ export const POLICY: Policy = {
 export function goldenPolicyText(): string {
   return new TextDecoder().decode(golden("policy-yaml"));
 }
+
+export const PEER_GRADES: GradesRecord = {
+  sequence: 41,
+  intervalMs: 30_000,
+  grades: new Map([
+    ["virginia", "suspect"],
+    ["osaka", "fresh"],
+    ["amsterdam", "unproven"],
+    ["zagreb", "stale"],
+  ]),
+};
+
+export const PEER_DETAIL: PeerDetail = {
+  name: "osaka",
+  sequence: 41,
+  writtenAt: "2026-01-01T00:00:00.000Z",
+  grade: "suspect",
+  ageMs: 42_100,
+  phase: "connecting",
+  connected: false,
+  synced: true,
+  breaker: "half-open",
+  failures: 3,
+  rejected: 2,
+  parked: 1,
+  entries: { nodes: 3, identities: 9, ip: 20, services: 4 },
+  holds: [
+    { kind: "services", state: "held", keys: 3 },
+    { kind: "config", state: "discarded", keys: 36 },
+  ],
+  lastError: "connect ECONNREFUSED 192.0.2.7:2379",
+};

@@ -17,6 +17,7 @@ import { FakeCluster } from "./fake-cluster.ts";
 export const OWN = { name: "amsterdam", id: 1 } as const;
 export const DIRECTORY = "/etc/mesh";
 export const LEASE_TTL_SECONDS = 5;
+export const GRADES_INTERVAL_MS = 3_000;
 export const BREAKER_BACKOFF = { baseMs: 1_000, capMs: 30_000 };
 
 export const LIMITS: MirrorLimits = {
@@ -73,6 +74,7 @@ export class World {
       configDirectory: DIRECTORY,
       configIntervalMs: 200,
       leaseTtlSeconds: LEASE_TTL_SECONDS,
+      gradesIntervalMs: GRADES_INTERVAL_MS,
       newBreaker,
       limits: LIMITS,
       timeouts: { timeoutMs: 1_000, keepaliveMs: 5_000, keepaliveTimeoutMs: 5_000 },

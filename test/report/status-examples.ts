@@ -13,6 +13,7 @@ export function agent(node: string): AgentStatus {
     node,
     connected: true,
     synced: true,
+    peers: { controlPlane: "talking", ageMs: 4_000, remotes: [{ cluster: "osaka", grade: "fresh" }] },
     maps: [{ name: "services", entries: 10, maxEntries: 65_536 }],
     adopted: 10,
     written: 0,

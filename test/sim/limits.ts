@@ -3,6 +3,7 @@ import type { MirrorLimits } from "../../src/mirror/remote.ts";
 
 export const TIMEOUT_MS = 1_000;
 export const LEASE_TTL_SECONDS = 4;
+export const GRADES_INTERVAL_MS = 2_000;
 
 export const LIMITS: MirrorLimits = {
   pageSize: 5,

@@ -17,7 +17,7 @@ import type { Random } from "../../src/runtime/random.ts";
 import { readSettings } from "../../src/runtime/settings.ts";
 import type { VirtualClock } from "../support/virtual-clock.ts";
 import { lateTxns, type Warp } from "./doors.ts";
-import { LEASE_TTL_SECONDS, LIMITS, TIMEOUT_MS } from "./limits.ts";
+import { GRADES_INTERVAL_MS, LEASE_TTL_SECONDS, LIMITS, TIMEOUT_MS } from "./limits.ts";
 import type { Link } from "./link.ts";
 import type { SimCluster } from "./sim-cluster.ts";
 import { Suspension } from "./suspension.ts";
@@ -229,6 +229,7 @@ export class MirrorProcess extends SimProcess {
       configDirectory: DIRECTORY,
       configIntervalMs: 1_000,
       leaseTtlSeconds: LEASE_TTL_SECONDS,
+      gradesIntervalMs: GRADES_INTERVAL_MS,
       newBreaker:
         warps.breaker ??
         ((name, action) => {

@@ -9,6 +9,7 @@ import { encodeLocalEndpoint, judgeLocalEndpoint } from "../../src/wire/local-en
 import { encodeLocalService, judgeLocalService } from "../../src/wire/local-service.ts";
 import { encodeNode } from "../../src/wire/node.ts";
 import { parseManifests } from "../../src/wire/parse-manifests.ts";
+import { encodeGrades, encodePeerDetail, judgeGrades, judgePeerDetail } from "../../src/wire/peers.ts";
 import { encodePolicy, judgePolicy } from "../../src/wire/policy.ts";
 import { judge } from "../../src/wire/resources.ts";
 import { encodeService } from "../../src/wire/service.ts";
@@ -26,6 +27,8 @@ import {
   LOCAL_ENDPOINT,
   LOCAL_SERVICE,
   NODE,
+  PEER_DETAIL,
+  PEER_GRADES,
   POLICY,
   SERVICE,
   SERVICE_EXPORT,
@@ -70,6 +73,8 @@ const CASES = [
     judgeClusterConfig("key", golden("cluster-config")),
     CLUSTER_CONFIG,
   ],
+  ["peer-grades", encodeGrades(PEER_GRADES), judgeGrades("key", golden("peer-grades")), PEER_GRADES],
+  ["peer-detail", encodePeerDetail(PEER_DETAIL), judgePeerDetail("osaka", "key", golden("peer-detail")), PEER_DETAIL],
 ] as const;
 
 for (const [name, encoded, judged, value] of CASES) {

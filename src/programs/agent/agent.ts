@@ -6,6 +6,7 @@ import { VerdictCounters } from "../../datapath/verdict-counters.ts";
 import { Endpoints } from "../../endpoints/endpoints.ts";
 import { Flows } from "../../flows/flows.ts";
 import { Ingest } from "../../ingest/ingest.ts";
+import { readPeerDetails } from "../../ingest/peers.ts";
 import type { Kernel, Network } from "../../kernel/door.ts";
 import type { KvClient } from "../../kv/client.ts";
 import { decodeEndpointValue, ENDPOINT_FLAGS, ENDPOINT_MAP } from "../../maps/endpoint-map.ts";
@@ -15,7 +16,7 @@ import { METRICS_MAP } from "../../maps/metrics-map.ts";
 import { VERDICT_COUNTER_MAP } from "../../maps/verdict-counter-map.ts";
 import { parseAddress } from "../../model/address.ts";
 import { type ExplainAnswer, parseExplainQuery } from "../../model/explain.ts";
-import type { AgentStatus } from "../../model/status.ts";
+import type { AgentStatus, PeersAnswer } from "../../model/status.ts";
 import { type Clock, every } from "../../runtime/clock.ts";
 import type { Logger } from "../../runtime/log.ts";
 import type { Metrics } from "../../runtime/metrics.ts";
@@ -28,6 +29,7 @@ import { Explainer } from "./explain.ts";
 import { compiledMaps, kernelMaps } from "./judgement.ts";
 import { AgentNames } from "./names.ts";
 import { AgentObjects } from "./objects.ts";
+import { measurePeers } from "./peer-gauges.ts";
 import { measurePolicies } from "./policy-gauges.ts";
 import type { AgentSettings } from "./settings.ts";
 
@@ -171,6 +173,7 @@ export class Agent {
       connected,
       synced,
       ...(ageMs !== undefined && { ageMs }),
+      peers: this.#ingest.peers(),
       maps,
       adopted,
       written,
@@ -215,6 +218,12 @@ export class Agent {
     return this.#explainer.explain(question);
   }
 
+  /** Answers PEERS_PATH, out of the local etcd. */
+  async peers(): Promise<PeersAnswer> {
+    const { cluster, node } = this.#settings;
+    return { cluster, node, peers: this.#ingest.peers(), ...(await readPeerDetails(this.#doors.kv)) };
+  }
+
   /** What FLOWS_PATH streams. */
   flows(query: ReadonlyMap<string, string>, signal: AbortSignal): AsyncIterable<unknown> {
     return this.#flows.stream(query, signal);
@@ -253,5 +262,6 @@ export class Agent {
 
   #measure(): void {
     measurePolicies(this.#doors.metrics, this.#compilers.policy);
+    measurePeers(this.#doors.metrics, this.#ingest.peers());
   }
 }

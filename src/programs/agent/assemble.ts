@@ -7,10 +7,12 @@ import { createLibbpfKernel } from "../../kernel/libbpf.ts";
 import { openNetwork } from "../../kernel/network.ts";
 import { connectEtcd } from "../../kv/etcd.ts";
 import { EXPLAIN_PATH } from "../../model/explain.ts";
+import { PEERS_PATH } from "../../model/status.ts";
 import { createBootWallMs, systemClock } from "../../runtime/clock.ts";
 import { createLogger } from "../../runtime/log.ts";
 import { Metrics } from "../../runtime/metrics.ts";
 import { systemRandom } from "../../runtime/random.ts";
+import type { Answer } from "../../serve/routes.ts";
 import { serve } from "../../serve/serve.ts";
 import { Agent, type AgentDoors } from "./agent.ts";
 import { preflight } from "./preflight.ts";
@@ -27,7 +29,10 @@ export async function runAgent(settings: AgentSettings, signal: AbortSignal): Pr
     metrics: doors.metrics,
     adminSocket: join(settings.runDir, settings.cluster, `agent-${settings.node}.sock`),
     listen: settings.listen,
-    answers: new Map([[EXPLAIN_PATH, (query) => started(agent).explain(query)]]),
+    answers: new Map<string, Answer>([
+      [EXPLAIN_PATH, (query) => started(agent).explain(query)],
+      [PEERS_PATH, () => started(agent).peers()],
+    ]),
     streams: new Map([[FLOWS_PATH, (query, signal) => started(agent).flows(query, signal)]]),
   });
   try {

@@ -1,7 +1,6 @@
 /** The verbs of operators. Each reads admin sockets or files, and prints. */
 import { Command } from "commander";
 import { endpointsText, policiesText } from "../../report/policies.ts";
-import { remotesText } from "../../report/remotes.ts";
 import { serviceDetailText, servicesText } from "../../report/services.ts";
 import { statusText } from "../../report/status.ts";
 import { EXIT_BAD_INPUT, UserError } from "../../runtime/user-error.ts";
@@ -9,6 +8,7 @@ import { explainVerb } from "./explain.ts";
 import { flows } from "./flows.ts";
 import { holds, rejected, release } from "./holds.ts";
 import { printStatuses, type ReadOptions, reader } from "./output.ts";
+import { remotesVerb } from "./remotes.ts";
 import { troubleshootVerb } from "./troubleshoot.ts";
 import { validateVerb } from "./validate.ts";
 
@@ -16,12 +16,6 @@ function status(): Command {
   return reader("status", "what every program of this machine says of itself").action((options: ReadOptions) =>
     printStatuses(options, statusText),
   );
-}
-
-function remotes(): Command {
-  return reader("remotes", "the remotes of every kvstoremesh: state, config, counts, failures, what is refused or held")
-    .addHelpText("after", "\nWith --json: the statuses that hold them.")
-    .action((options: ReadOptions) => printStatuses(options, remotesText));
 }
 
 function services(): Command {
@@ -66,7 +60,7 @@ function program(): Command {
     .description("A multi-cluster control plane: a failure in one cluster stays in that cluster.")
     .addHelpText("after", `\nPrograms (\`bulkhead <program> --help\` lists the settings):\n${lines.join("\n")}`)
     .addCommand(status())
-    .addCommand(remotes())
+    .addCommand(remotesVerb())
     .addCommand(services())
     .addCommand(flows())
     .addCommand(policy())

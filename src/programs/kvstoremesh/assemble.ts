@@ -45,6 +45,7 @@ export async function assemble(settings: MirrorSettings, doors: Doors, signal: A
     configDirectory: settings.configDir,
     configIntervalMs: settings.configIntervalMs,
     leaseTtlSeconds: settings.leaseTtlSeconds,
+    gradesIntervalMs: settings.gradesIntervalMs,
     newBreaker: newBreakerOf(settings, doors),
     limits: { ...settings, backoff, redial: breakerBackoff(settings) },
     timeouts: timeoutsOf(settings),

@@ -12,6 +12,7 @@ import {
   wholeNumber,
 } from "../../runtime/settings.ts";
 import { loopbackFault } from "../../serve/loopback.ts";
+import { MAX_INTERVAL_MS } from "../../wire/peers.ts";
 
 /** Of `apiListen`: nobody is told. */
 export const NO_API = "none";
@@ -49,6 +50,12 @@ export const mirrorSettings = settingsSchema({
   heartbeatTimeoutMs: durationMs
     .default(180_000)
     .describe("Silence of a remote's heartbeat after which its state is suspect although its etcd answers."),
+  gradesIntervalMs: durationMs
+    .max(MAX_INTERVAL_MS)
+    .default(30_000)
+    .describe(
+      "How often the agents of the cluster are told how old each remote's state is, changed or not; after three of them without a word they take it as unknown.",
+    ),
   guardWindowMs: durationMs.default(60_000).describe("Time over which withdrawals of a remote are added up."),
   guardMinWithdrawals: count
     .default(50)
