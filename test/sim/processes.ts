@@ -7,7 +7,7 @@ import { MemoryNetwork } from "../../src/kernel/memory-network.ts";
 import { type ConnectEtcd, type KvClient, KvError } from "../../src/kv/client.ts";
 import { Mirror } from "../../src/mirror/mirror.ts";
 import type { MirrorLimits, NewBreaker } from "../../src/mirror/remote.ts";
-import type { MirrorStatus } from "../../src/model/status.ts";
+import type { MirrorStatus, PeersStatus } from "../../src/model/status.ts";
 import { Agent } from "../../src/programs/agent/agent.ts";
 import { agentSettings } from "../../src/programs/agent/settings.ts";
 import { Breaker } from "../../src/runtime/breaker.ts";
@@ -252,11 +252,22 @@ export class MirrorProcess extends SimProcess {
 export class AgentProcess extends SimProcess {
   readonly kernel: MemoryKernel;
   readonly pinDirectory: string;
+  #agent: Agent | undefined;
 
   constructor(world: World, own: SimCluster, kernel: MemoryKernel) {
     super(world, own);
     this.kernel = kernel;
     this.pinDirectory = `/sys/fs/bpf/${own.name}`;
+  }
+
+  /** What it says of the remotes. */
+  peers(): PeersStatus | undefined {
+    return this.alive ? this.#agent?.status().peers : undefined;
+  }
+
+  override kill(): void {
+    super.kill();
+    this.#agent = undefined;
   }
 
   protected async run(signal: AbortSignal): Promise<void> {
@@ -286,6 +297,7 @@ export class AgentProcess extends SimProcess {
       },
       signal,
     );
+    if (!signal.aborted) this.#agent = agent;
     await agent.run(signal);
   }
 }

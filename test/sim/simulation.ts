@@ -7,6 +7,7 @@ import { every } from "../../src/runtime/clock.ts";
 import { seededRandom } from "../../src/runtime/random.ts";
 import { VirtualClock } from "../support/virtual-clock.ts";
 import { Bounds } from "./checks/bounds.ts";
+import { Freshness } from "./checks/freshness.ts";
 import { checkHonesty } from "./checks/honesty.ts";
 import { Nodes } from "./checks/nodes.ts";
 import { sameClient } from "./doors.ts";
@@ -78,6 +79,7 @@ class Simulation {
   readonly #options: SimulationOptions;
   readonly #stage: Stage;
   readonly #bounds = new Bounds(() => this.#stage);
+  readonly #freshness = new Freshness(() => this.#stage);
   readonly #nodes: Nodes;
   readonly #over = new AbortController();
   readonly #trace: Trace;
@@ -141,6 +143,7 @@ class Simulation {
     for (const process of [...mirrors, ...agents]) process.start();
     every(this.#clock, HOLDS_INTERVAL_MS, this.#over.signal, () => {
       for (const mirror of mirrors) mirror.noteSilence();
+      this.#freshness.look();
     });
     await this.#clock.advance(WARM_UP_MS);
     await this.#look();
@@ -177,6 +180,7 @@ class Simulation {
     await this.#clock.advance(HEAL_MS);
     await this.#look();
     this.#nodes.checkEnd();
+    this.#freshness.checkEnd();
     this.#bounds.checkLags();
   }
 

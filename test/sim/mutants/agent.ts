@@ -1,6 +1,7 @@
 /** Mutants of the agent: what it makes of its local etcd. */
-import type { KvClient } from "../../../src/kv/client.ts";
-import { canaryKey, SYNCED_PREFIX } from "../../../src/wire/keys.ts";
+import type { KeyValue, KvClient } from "../../../src/kv/client.ts";
+import { canaryKey, PEER_GRADES_KEY, SYNCED_PREFIX } from "../../../src/wire/keys.ts";
+import { encodeGrades, judgeGrades, MAX_INTERVAL_MS } from "../../../src/wire/peers.ts";
 import { RESOURCES } from "../../../src/wire/resources.ts";
 import { passing } from "../doors.ts";
 import { localCanaries } from "../sim-cluster.ts";
@@ -23,6 +24,43 @@ function agentBelieves(client: KvClient): KvClient {
   };
 }
 
+/** Silence of the mirror is no news: the last word counts for ever, also when it was only listed. */
+function agentNeverDoubts(client: KvClient): KvClient {
+  const lasting = (bytes: Uint8Array, more = 0): Uint8Array => {
+    const judged = judgeGrades(PEER_GRADES_KEY, bytes);
+    if (!judged.ok) return bytes;
+    return encodeGrades({ ...judged.value, sequence: judged.value.sequence + more, intervalMs: MAX_INTERVAL_MS });
+  };
+  const of = (kv: KeyValue, more = 0): KeyValue =>
+    kv.key === PEER_GRADES_KEY ? { ...kv, value: lasting(kv.value, more) } : kv;
+  return {
+    ...passing(client),
+    async range(request, options) {
+      const answer = await client.range(request, options);
+      return { ...answer, kvs: answer.kvs.map((kv) => of(kv)) };
+    },
+    watch(request, sink) {
+      const events: typeof sink.events = (all, header) =>
+        sink.events(
+          all.map((event) => (event.type === "put" ? { ...event, kv: of(event.kv) } : event)),
+          header,
+        );
+      const created: typeof sink.created = (header) => {
+        sink.created(header);
+        if (request.key !== PEER_GRADES_KEY) return;
+        void client.range({ key: PEER_GRADES_KEY }).then(
+          ({ kvs: [kv] }) => {
+            if (kv) sink.events([{ type: "put", kv: { ...of(kv, 1), modRevision: header.revision + 1 } }], header);
+          },
+          () => undefined,
+        );
+      };
+      return client.watch(request, { ...sink, created, events });
+    },
+  };
+}
+
 export const AGENT_MUTANTS: readonly Mutant[] = [
   mutant("the agent prunes without canary", "I2", 12, { agent: () => agentBelieves }),
+  mutant("the agent never doubts the mirror's last word", "I12", 3, { agent: () => agentNeverDoubts }),
 ];
