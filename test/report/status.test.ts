@@ -68,3 +68,21 @@ test("an agent's line tells its endpoints, policies, drops by reason, and what i
     "n1: 3 endpoints (1 known, 2 unknown, 1 denied), 1 policy, drops: policy-denied 12, spoofed-source 3, audited: 4, 5 flow events lost";
   assert(statusText([status]).includes(line), statusText([status]));
 });
+
+test("I12: an agent's line says how fresh the remotes are, since when it has that word, and that it knows nothing when it is old", () => {
+  const said = (peers: AgentStatus["peers"]): string =>
+    statusText([{ ...agent("n1"), peers }])
+      .split("\n")
+      .find((line) => line.includes("control plane"))
+      ?.trim() ?? "";
+  const remotes = [{ cluster: "osaka", grade: "fresh" } as const, { cluster: "virginia", grade: "stale" } as const];
+  assert.equal(
+    said({ controlPlane: "talking", ageMs: 4_000, remotes }),
+    "n1: control plane talking, heard 4.0 s ago: osaka fresh, virginia stale",
+  );
+  assert.equal(
+    said({ controlPlane: "silent", ageMs: 95_000, remotes: [{ cluster: "osaka", grade: "unknown" }] }),
+    "n1: control plane silent, heard 95.0 s ago: osaka unknown",
+  );
+  assert.equal(said({ controlPlane: "unproven", remotes: [] }), "n1: control plane unproven: no remotes");
+});

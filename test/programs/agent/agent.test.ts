@@ -1,6 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import type { Grade } from "../../../src/model/status.ts";
 import type { Agent } from "../../../src/programs/agent/agent.ts";
+import { PEER_GRADES_KEY, peerDetailKey } from "../../../src/wire/keys.ts";
+import { encodeGrades, encodePeerDetail } from "../../../src/wire/peers.ts";
+import { PEER_DETAIL } from "../../golden/values.ts";
 import { OSAKA, OWN, VIRGINIA } from "../../tables/world.ts";
 import { start, world } from "./stage.ts";
 
@@ -96,3 +100,37 @@ function counts(agent: Agent): { adopted: number; written: number; removed: numb
   const { adopted, written, removed } = agent.status();
   return { adopted, written, removed };
 }
+
+test("I12: the mirror's grades show in status and metrics, are unknown once it is silent, and no map entry moves", async () => {
+  const mesh = world();
+  const { agent, metrics, crash } = await start(mesh, { countersIntervalMs: 100 });
+  const say = (sequence: number, grade: Grade): void => {
+    const grades = new Map([[OSAKA.name, grade]]);
+    mesh.local.put(PEER_GRADES_KEY, encodeGrades({ sequence, intervalMs: 1_000, grades }));
+  };
+  const told = (): string => {
+    const { controlPlane, remotes } = agent.status().peers;
+    return [controlPlane, ...remotes.map(({ cluster, grade }) => `${cluster} ${grade}`)].join(" ");
+  };
+  const before = counts(agent);
+  assert.equal(told(), "unproven osaka unknown virginia unknown");
+  assert.match(await metrics.text(), /bulkhead_peer_grade\{remote="osaka"\} 4/);
+  assert.doesNotMatch(await metrics.text(), /bulkhead_peer_grade_age_seconds\{/);
+  say(1, "stale");
+  await mesh.local.clock.advance(300);
+  assert.equal(told(), "talking osaka stale virginia unknown");
+  assert.match(await metrics.text(), /bulkhead_peer_grade\{remote="osaka"\} 2/);
+  assert.match(await metrics.text(), /bulkhead_peer_grade_age_seconds\{remote="osaka"\} 0\.[0-3]/);
+  say(2, "fresh");
+  await mesh.local.clock.advance(5_000);
+  assert.equal(told(), "silent osaka unknown virginia unknown");
+  assert.match(await metrics.text(), /bulkhead_peer_grade\{remote="osaka"\} 4/);
+  assert.deepEqual(counts(agent), before);
+  mesh.local.put(peerDetailKey("osaka"), encodePeerDetail(PEER_DETAIL));
+  const { cluster, node, details, problems } = await mesh.local.clock.settle(agent.peers());
+  assert.deepEqual(
+    { cluster, node, details, problems },
+    { cluster: OWN.name, node: "n1", details: [PEER_DETAIL], problems: [] },
+  );
+  await crash();
+});

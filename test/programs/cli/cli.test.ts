@@ -4,7 +4,11 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
+import { PEERS_PATH, type PeersAnswer } from "../../../src/model/status.ts";
+import type { Answer } from "../../../src/serve/routes.ts";
+import { PEER_DETAIL } from "../../golden/values.ts";
 import { followed, lost } from "../../report/remote-examples.ts";
+import { agent } from "../../report/status-examples.ts";
 import { bulkhead, program } from "./command.ts";
 
 let folder: string;
@@ -62,4 +66,41 @@ test("bad input is one line and exit code 2", async () => {
   const unknown = await bulkhead("statsu");
   assert.equal(unknown.code, 2);
   assert.match(unknown.err, /unknown command/);
+});
+
+test("remotes asks an agent where no mirror of its cluster answers: what the etcd holds, and how old the node's word is", async (t) => {
+  const below = join(folder, "peers");
+  const peers = { controlPlane: "silent", ageMs: 95_000, remotes: [{ cluster: "osaka", grade: "unknown" }] } as const;
+  const answer = (cluster: string, node: string): ReadonlyMap<string, Answer> => {
+    const details = [{ ...PEER_DETAIL, lastError: "connect refused\u001b[2J" }];
+    const answered: PeersAnswer = { cluster, node, peers, details, problems: ["bulkhead/v1/peers/detail/kyoto: bad"] };
+    return new Map([[PEERS_PATH, () => answered]]);
+  };
+  const mirror = { program: "kvstoremesh", pid: 7, uptimeMs: 5, problems: [], leader: true, queued: 0 } as const;
+  const one = (cluster: string, node: string) =>
+    program(below, `${cluster}/agent-${node}.sock`, { ...agent(node), cluster }, { answers: answer(cluster, node) });
+  const served = [
+    await one("amsterdam", "n1"),
+    await one("amsterdam", "n2"),
+    await one("kyoto", "n3"),
+    await program(below, "kyoto/kvstoremesh.sock", { ...mirror, cluster: "kyoto", remotes: [followed] }),
+  ];
+  t.after(() => Promise.all(served.map((program) => program.close())));
+  const { code, out } = await bulkhead("remotes", "--run-dir", below);
+  assert.equal(code, 0);
+  assert.match(out, /^osaka, as kyoto sees it$/m);
+  assert.match(out, /^amsterdam: control plane silent, heard 95\.0 s ago: osaka unknown$/m);
+  assert.match(out, /^osaka, as amsterdam wrote it down, read by n1$/m);
+  assert.match(out, /^ {2}written {3}2026-01-01T00:00:00\.000Z, by the mirror's clock$/m);
+  assert.match(out, /^ {2}then {6}suspect, last proven 42\.1 s before, complete$/m);
+  assert.match(out, /^ {2}held {6}services held: 3 keys$/m);
+  assert.match(out, /^ {2}error {5}connect refused\\u001b\[2J$/m);
+  assert.match(out, /^ {2}ip +20$/m);
+  assert.match(out, /^! bulkhead\/v1\/peers\/detail\/kyoto: bad$/m);
+  assert.doesNotMatch(out, /read by n[23]/);
+  const { out: json } = await bulkhead("remotes", "--run-dir", below, "--json");
+  assert.deepEqual(
+    (JSON.parse(json) as { peers: PeersAnswer[] }).peers.map(({ cluster, node }) => `${cluster} ${node}`),
+    ["amsterdam n1"],
+  );
 });
