@@ -35,6 +35,7 @@ const QUICK = {
   "progress-timeout-ms": 2_000,
   "suspect-after-ms": 2_000,
   "stale-after-ms": 6_000,
+  "grades-interval-ms": 500,
   "guard-window-ms": 3_000,
   "hold-confirm-ms": HOLD_CONFIRM_MS,
   "audit-interval-ms": 3_000,
