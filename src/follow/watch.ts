@@ -56,6 +56,8 @@ class Watching {
   readonly #delivered: number[];
   /** Ranges that proved themselves alive since the last joint point. */
   readonly #proofs = new Set<number>();
+  /** Ranges whose watch stands. */
+  #created = 0;
   /** A joint point was asked for because of a deletion, and has not come yet. */
   #asked = false;
   #joint: number;
@@ -101,7 +103,10 @@ class Watching {
   #watchSink(index: number) {
     const live = (header: Header): boolean => !this.#over.signal.aborted && this.#sameEtcd(header);
     return {
-      created: (header: Header) => void live(header),
+      created: (header: Header) => {
+        // A first joint point says that what had happened before is told.
+        if (live(header) && ++this.#created === this.#applied.length) this.#watches[0]?.requestProgress();
+      },
       events: (events: readonly WatchEvent[], header: Header) => {
         if (live(header)) this.#events(index, events);
       },

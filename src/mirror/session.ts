@@ -94,10 +94,10 @@ export class Session implements FollowSink {
   #draining = false;
   #watchedFromMs = 0;
   /**
-   * While a resumed watch catches up: the newest event of each key. Told one by one they would bring back for a moment what the cache lost already, for an
-   * acknowledgement may have got lost with the connection.
+   * While a watch catches up with where it was resumed, or with a listing that was written down late: the newest event of each key. Told one by one they would
+   * bring back for a moment what is gone already.
    */
-  #missed: Missed | undefined;
+  #missed: Missed | undefined = new Map();
   #catchingUp = false;
   /** Newest event received. */
   #applied: number;
@@ -132,7 +132,6 @@ export class Session implements FollowSink {
       this.#complete = new Set(resume.complete);
       this.#draining = resume.draining;
       this.#facts = resume.facts;
-      this.#missed = new Map();
       // The witnesses stand, but what came between them and here was taken from no listing.
       record.audited = false;
     }
