@@ -130,7 +130,7 @@ export class Withdrawals {
     const lost = lossesOf(kind, text);
     if (left === undefined) return lost.size;
     const kept = lossesOf(kind, left);
-    const version = truth.said(name, text)?.version ?? 0;
+    const version = truth.saidSince(name, text, 0)?.version ?? 0;
     const old = truth.textsAfter(name, version, nowMs - LIMITS.holdConfirmMs);
     if (old.some((one) => lossesOf(kind, one).size <= kept.size)) return 0;
     const recent = truth.textsSince(name, nowMs - LIMITS.holdConfirmMs).map((one) => lossesOf(kind, one));
