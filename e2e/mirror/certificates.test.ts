@@ -1,169 +1,206 @@
-/** A03, A04: certificates that change under a running mirror. Real etcds with TLS both ways, the real program. */
+/** Certificates that are replaced, that do not fit and that have expired: the mirror reads them anew at every try, and says what is wrong. */
 import assert from "node:assert/strict";
-import {
-  copyFileSync,
-  mkdirSync,
-  mkdtempSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  symlinkSync,
-  writeFileSync,
-} from "node:fs";
-import { tmpdir } from "node:os";
+import { execFile } from "node:child_process";
+import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, test } from "node:test";
-import { type Authority, EXPIRED, type Issued, issue, makeAuthority } from "../../test/support/certificates.ts";
+import { fileURLToPath } from "node:url";
+import type { WatchEvent } from "../../src/kv/client.ts";
+import type { Findings, Step } from "../../src/model/troubleshoot.ts";
+import {
+  type Authority,
+  EXPIRED,
+  type Issued,
+  issue,
+  makeAuthority,
+  NOT_YET,
+} from "../../test/support/certificates.ts";
+import { freePort } from "../../test/support/free-port.ts";
 import { RealCluster } from "./cluster.ts";
-import { type MirrorProcess, pause, Stage, until } from "./stage.ts";
+import { asSecret, inPlace, pathsIn, type Replace } from "./secrets.ts";
+import { type MirrorProcess, Stage, until } from "./stage.ts";
 
-const PODS = 500;
-const NAMES = "IP:127.0.0.1,DNS:localhost";
+const PODS = 200;
+const BULKHEAD = fileURLToPath(new URL("../../src/bulkhead.ts", import.meta.url));
 
-let folder: string;
 let stage: Stage;
 let osaka: RealCluster;
 let mirror: MirrorProcess;
+let folder: string;
+/** Of the etcd and of the mirror. */
+let server: Replace;
+let client: Replace;
+let events: readonly WatchEvent[];
 let changes = 0;
-let versions = 0;
 
-const at = (...parts: readonly string[]): string => join(folder, ...parts);
-const authority = (name: string): Authority => makeAuthority(folder, name);
-
-/** Several authorities in one file. */
-function bundle(...authorities: readonly Authority[]): string {
-  return authorities.map(({ ca }) => readFileSync(ca, "utf8")).join("");
-}
-
-/** What the etcd is started with the next time. */
-function serveWith({ cert, key }: Issued, trusted: string): void {
-  copyFileSync(cert, at("server.crt"));
-  copyFileSync(key, at("server.key"));
-  writeFileSync(at("server-ca.crt"), trusted);
-}
-
-/** As Kubernetes changes a secret: a new folder, and one symlink that is swapped. */
-function mountSecret({ cert, key }: Issued, trusted: string): void {
-  const version = `..v${++versions}`;
-  mkdirSync(at("secret", version), { recursive: true });
-  copyFileSync(cert, at("secret", version, "tls.crt"));
-  copyFileSync(key, at("secret", version, "tls.key"));
-  writeFileSync(at("secret", version, "ca.crt"), trusted);
-  symlinkSync(version, at("secret", "..next"));
-  renameSync(at("secret", "..next"), at("secret", "..data"));
-}
-
-/** The same files, written over. */
-function overwriteSecret({ cert, key }: Issued, trusted: string): void {
-  copyFileSync(cert, at("secret", "..data", "tls.crt"));
-  copyFileSync(key, at("secret", "..data", "tls.key"));
-  writeFileSync(at("secret", "..data", "ca.crt"), trusted);
-}
-
-function handOf({ ca }: Authority, { cert, key }: Issued) {
-  return { ca: readFileSync(ca), cert: readFileSync(cert), key: readFileSync(key) };
-}
-
-async function restartEtcd(as: ReturnType<typeof handOf>): Promise<void> {
-  await osaka.server.kill();
-  await osaka.server.restart();
-  osaka.connectAs(as);
-}
-
-async function flows(what: string): Promise<void> {
-  osaka.putIp(1, `change-${++changes}`);
-  await osaka.flush();
-  await stage.mirrored(osaka, PODS);
-  const remote = await mirror.remote("osaka");
-  assert.equal(remote?.connected, true, what);
-}
-
-const troubled = (like: RegExp): Promise<string> =>
-  until(`the status says ${like}`, async () => {
-    const { connected, lastError = "" } = (await mirror.remote("osaka")) ?? { connected: true };
-    return !connected && like.test(lastError) ? lastError : undefined;
-  });
-
-let old: Authority;
-let oldServer: Issued;
-let oldClient: Issued;
+const OURS_REFUSED = /^the server refuses our certificate/;
 
 beforeEach(async () => {
-  folder = mkdtempSync(join(tmpdir(), "bulkhead-e2e-certificates-"));
-  versions = 0;
-  old = authority("old");
-  oldServer = issue(old, "old-server", NAMES);
-  oldClient = issue(old, "old-client", NAMES);
-  serveWith(oldServer, bundle(old));
-  mountSecret(oldClient, bundle(old));
   stage = await Stage.start();
-  const files = [`--cert-file=${at("server.crt")}`, `--key-file=${at("server.key")}`];
-  const flags = [...files, `--trusted-ca-file=${at("server-ca.crt")}`, "--client-cert-auth"];
-  osaka = await RealCluster.start("osaka", 2, { scheme: "https", flags }, handOf(old, oldClient));
+  folder = join(stage.folder, "made");
+  mkdirSync(folder);
+});
+afterEach(() => stage.end());
+
+const serverOf = (authority: Authority, name: string, validity?: typeof EXPIRED): Issued =>
+  issue(authority, name, "DNS:localhost,IP:127.0.0.1", validity);
+const clientOf = (authority: Authority, name: string, validity?: typeof EXPIRED): Issued =>
+  issue(authority, name, "DNS:amsterdam", validity);
+
+/** A remote with TLS and client certificates, mirrored. The test's own hand writes past them. */
+async function begin(mount: (folder: string) => Replace, authority: Authority): Promise<void> {
+  const [etcdFolder, mirrorFolder] = [join(stage.folder, "etcd"), join(stage.folder, "mirror")];
+  server = mount(etcdFolder);
+  client = mount(mirrorFolder);
+  server({ trusted: [authority], own: serverOf(authority, "first-server") });
+  client({ trusted: [authority], own: clientOf(authority, "first-client") });
+  const secure = `https://127.0.0.1:${await freePort()}`;
+  const { ca, cert, key } = pathsIn(etcdFolder);
+  const flags = ["--client-cert-auth", `--trusted-ca-file=${ca}`, `--cert-file=${cert}`, `--key-file=${key}`];
+  osaka = await RealCluster.start("osaka", 2, { moreUrls: [secure], flags });
   osaka.populate(PODS);
   osaka.announce();
   await osaka.flush();
-  const lines = ["trusted-ca-file: ca.crt", "cert-file: tls.crt", "key-file: tls.key"];
-  const yaml = lines.map((line) => line.replace(": ", `: ${at("secret", "..data")}/`)).join("\n");
-  stage.configure(osaka, osaka.server.endpoint, `${yaml}\n`);
+  const mine = pathsIn(mirrorFolder);
+  const files = `trusted-ca-file: ${mine.ca}\ncert-file: ${mine.cert}\nkey-file: ${mine.key}\n`;
+  stage.configure(osaka, secure, files);
   mirror = stage.mirror();
-  await flows("to begin with");
-});
-afterEach(async () => {
-  await stage.end();
-  rmSync(folder, { recursive: true });
-});
+  await stage.mirrored(osaka, PODS);
+  events = await stage.record();
+}
 
-for (const [how, change] of [
-  ["the way of a Kubernetes secret", mountSecret],
-  ["files written over", overwriteSecret],
-] as const) {
-  test(`A03: authority and certificates are rotated, clients first, ${how}: no restart, nothing goes`, async () => {
-    const seen = await stage.record();
-    const fresh = authority("fresh");
-    const [server, client] = [issue(fresh, "fresh-server", NAMES), issue(fresh, "fresh-client", NAMES)];
-    change(oldClient, bundle(old, fresh));
-    serveWith(server, bundle(old, fresh));
-    await restartEtcd(handOf(fresh, client));
-    await flows("the new server, the old client");
-    change(client, bundle(fresh));
-    serveWith(server, bundle(fresh));
-    await restartEtcd(handOf(fresh, client));
-    await flows("all is new");
-    assert.deepEqual(
-      seen.filter(({ type }) => type === "delete").filter((event) => !JSON.stringify(event).includes("/drain")),
-      [],
-    );
+/** The etcd ends every connection and comes back with the files that are there now. */
+const restart = (): Promise<void> => osaka.server.restart();
+
+async function flows(): Promise<void> {
+  osaka.putIp(1 + (changes % PODS), `change-${++changes}`);
+  await osaka.flush();
+  await stage.mirrored(osaka, PODS);
+  await until("it is watched", async () => {
+    const remote = await mirror.remote("osaka");
+    return remote?.connected && remote.lastError === undefined ? true : undefined;
   });
 }
 
-test("A03: the server first: what it says until the new authority is there, and that it mends itself then", async () => {
+/** Kept as it was, with a reason. */
+async function refused(reason: RegExp): Promise<void> {
   const before = await stage.fingerprint(osaka);
-  const fresh = authority("fresh");
-  const [server, client] = [issue(fresh, "fresh-server", NAMES), issue(fresh, "fresh-client", NAMES)];
-  serveWith(server, bundle(old, fresh));
-  await restartEtcd(handOf(fresh, client));
-  await troubled(/certificate/);
-  await pause(2_000);
+  await restart();
+  osaka.putIp(PODS, `held-${++changes}`);
+  await osaka.flush();
+  await until(`the status says ${reason}`, async () => {
+    const remote = await mirror.remote("osaka");
+    return remote?.connected === false && reason.test(remote.lastError ?? "") ? true : undefined;
+  });
   assert.equal(await stage.fingerprint(osaka), before);
-  mountSecret(oldClient, bundle(fresh));
-  await flows("it trusts the new authority");
-  serveWith(server, bundle(fresh));
-  await restartEtcd(handOf(fresh, client));
-  await troubled(/certificate|handshake|alert|closed|disconnected/);
-  mountSecret(client, bundle(fresh));
-  await flows("and is trusted");
+  assert.notEqual(await stage.difference(osaka), undefined);
+}
+
+/** What `bulkhead troubleshoot` says, but not of the heartbeat and what comes after. */
+async function found(): Promise<readonly Step[]> {
+  const argv = ["troubleshoot", "--config-dir", join(stage.folder, "mesh"), "--cluster", "amsterdam", "--json"];
+  const output = await new Promise<string>((resolve) => {
+    execFile(process.execPath, [BULKHEAD, ...argv], (_error, stdout) => resolve(stdout));
+  });
+  const [osakas] = JSON.parse(output) as readonly Findings[];
+  assert(osakas);
+  return osakas.steps;
+}
+
+async function foundFault(of: RegExp, seen: RegExp): Promise<void> {
+  const steps = await found();
+  const fault = steps.find(({ name, outcome }) => outcome === "failed" && of.test(name));
+  assert(fault && seen.test(fault.seen) && fault.mend, JSON.stringify(steps));
+}
+
+async function foundWell(): Promise<void> {
+  const steps = await found();
+  assert.deepEqual(
+    steps.filter(({ outcome }) => outcome === "failed"),
+    [],
+  );
+  assert(steps.some(({ name, outcome }) => name.startsWith("TLS") && outcome === "ok"));
+}
+
+const kept = (): void =>
+  assert.deepEqual(
+    events.filter(({ type }) => type === "delete"),
+    [],
+  );
+
+for (const [first, how, mount] of [
+  ["server", "as Kubernetes swaps secrets", asSecret],
+  ["client", "written over in place", inPlace],
+] as const) {
+  test(`A03: authority and certificates replaced with a bundle in between, the ${first}'s first, ${how}: nothing is lost, nothing restarted`, async () => {
+    const [old, next] = ["old", "next"].map((name) => makeAuthority(folder, name)) as [Authority, Authority];
+    await begin(mount, old);
+    const { pid } = mirror;
+    const both = [old, next];
+    let [itsOwn, ours] = [serverOf(old, "old-server"), clientOf(old, "old-client")];
+    const step = async (trusted: readonly Authority[]): Promise<void> => {
+      server({ trusted, own: itsOwn });
+      client({ trusted, own: ours });
+      await flows();
+      await restart();
+      await flows();
+    };
+    await step(both);
+    for (const end of first === "server" ? ["server", "client"] : ["client", "server"]) {
+      if (end === "server") itsOwn = serverOf(next, "next-server");
+      else ours = clientOf(next, "next-client");
+      await step(both);
+    }
+    await step([next]);
+    assert.equal(mirror.pid, pid);
+    assert(mirror.alive);
+    assert(((await mirror.remote("osaka"))?.losses ?? 0) >= 4, "each step broke the connection");
+    kept();
+  });
+}
+
+test("A03: without a bundle each end says what it does not trust, the keys stay; the right files mend it", async () => {
+  const [old, next] = ["old", "next"].map((name) => makeAuthority(folder, name)) as [Authority, Authority];
+  await begin(asSecret, old);
+  await foundWell();
+  const ours = clientOf(old, "ours");
+
+  server({ trusted: [old], own: serverOf(next, "unknown-server") });
+  await refused(/^the server's certificate is not trusted \(unable to verify/);
+  await foundFault(/^TLS/, /UNABLE_TO_/);
+  client({ trusted: [next], own: ours });
+  await flows();
+  await foundWell();
+
+  server({ trusted: [next], own: serverOf(next, "strict-server") });
+  await refused(OURS_REFUSED);
+  await foundFault(/^TLS/, /alert/);
+  client({ trusted: [next], own: clientOf(next, "new-client") });
+  await flows();
+  await foundWell();
+  kept();
 });
 
-test("A04: a server whose certificate has expired: said, nothing goes, and it is mended by a new one", async () => {
-  const before = await stage.fingerprint(osaka);
-  serveWith(issue(old, "expired-server", NAMES, EXPIRED), bundle(old));
-  await osaka.server.kill();
-  await osaka.server.restart();
-  await troubled(/expired/);
-  await pause(2_000);
-  assert.equal(await stage.fingerprint(osaka), before);
-  serveWith(oldServer, bundle(old));
-  await restartEtcd(handOf(old, oldClient));
-  await flows("it is valid again");
-});
+for (const [name, validity, reason] of [
+  ["has expired", EXPIRED, /expired/],
+  ["is not valid yet", NOT_YET, /not yet valid|not valid before/],
+] as const) {
+  test(`A04: a certificate that ${name}, at either end: said so, nothing is deleted, and a new one mends it`, async () => {
+    const authority = makeAuthority(folder, "authority");
+    await begin(inPlace, authority);
+    server({ trusted: [authority], own: serverOf(authority, "bad-server", validity) });
+    await refused(new RegExp(`^the server's certificate is not trusted .*(?:${reason.source})`));
+    await foundFault(/^TLS/, reason);
+    server({ trusted: [authority], own: serverOf(authority, "good-server") });
+    await restart();
+    await flows();
+
+    client({ trusted: [authority], own: clientOf(authority, "bad-client", validity) });
+    await refused(OURS_REFUSED);
+    await foundFault(/^dates of/, reason);
+    client({ trusted: [authority], own: clientOf(authority, "good-client") });
+    await flows();
+    await foundWell();
+    kept();
+  });
+}

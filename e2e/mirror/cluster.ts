@@ -1,5 +1,5 @@
 /** A remote cluster on a real etcd: what an exporter would write, by a hand of the test. */
-import type { ConnectOptions, KvClient, Operation } from "../../src/kv/client.ts";
+import type { KvClient, Operation } from "../../src/kv/client.ts";
 import { systemClock } from "../../src/runtime/clock.ts";
 import { RESOURCES, type ResourceKind } from "../../src/wire/resources.ts";
 import { FakeCluster } from "../../test/mirror/fake-cluster.ts";
@@ -14,27 +14,14 @@ export class RealCluster extends FakeCluster {
   #queued = new Map<string, Operation>();
   #client: KvClient;
 
-  private constructor(name: string, id: number, server: TestEtcd, client: KvClient) {
+  private constructor(name: string, id: number, server: TestEtcd) {
     super(name, id, systemClock);
     this.server = server;
-    this.#client = client;
+    this.#client = server.connect();
   }
 
-  /** @param as how the cluster's own hand connects. */
-  static async start(
-    name: string,
-    id: number,
-    options: TestEtcdOptions = {},
-    as: Partial<ConnectOptions> = {},
-  ): Promise<RealCluster> {
-    const server = await TestEtcd.start(options);
-    return new RealCluster(name, id, server, server.connect(as));
-  }
-
-  /** The hand connects anew, with other certificates. */
-  connectAs(as: Partial<ConnectOptions>): void {
-    this.#client.close();
-    this.#client = this.server.connect(as);
+  static async start(name: string, id: number, options: TestEtcdOptions = {}): Promise<RealCluster> {
+    return new RealCluster(name, id, await TestEtcd.start(options));
   }
 
   get kv(): KvClient {

@@ -43,11 +43,29 @@ function codeOf(message: string): KvErrorCode {
   return GRPC_CODES[grpcCode] ?? "unavailable";
 }
 
+/** What OpenSSL reports when the server sends an alert, and what Node says of a server's certificate; then advice to users of Node. */
+const ALERT = /SSL routines:[^:]*:.*?\balert ([a-z ]+)/;
+const DISTRUSTED =
+  /^(?:certificate |unable to (?:verify|get) |self[- ]signed |Hostname\/IP does not match ).*?(?=; if |$)/;
+
+/** Of a failed TLS handshake: whose certificate it is about, and which line of the config file mends it. */
+function tlsMessage(cause: string): string {
+  const alert = ALERT.exec(cause)?.[1];
+  if (alert !== undefined) {
+    if (!/certificate|unknown ca/.test(alert)) return `the server ends the TLS handshake: ${alert}`;
+    return `the server refuses our certificate (${alert}): renew cert-file and key-file, or let its etcd trust their authority`;
+  }
+  const distrusted = DISTRUSTED.exec(cause)?.[0];
+  if (distrusted === undefined) return cause;
+  const mend = "renew it, or name its authority in trusted-ca-file";
+  return `the server's certificate is not trusted (${distrusted}): ${mend}`;
+}
+
 /** One line of what went wrong: without gRPC's code, and of a connection that was never made the reason alone. */
 export function grpcMessage(error: unknown): string {
   const said = messageOf(error).replace(/\.? Resolution note: ?$/, "");
   const [, cause] = said.split(/Last error: (?:Error: )?/);
-  return cause ?? said.replace(/^\d+ [A-Z_]+: /, "");
+  return tlsMessage(cause ?? said.replace(/^\d+ [A-Z_]+: /, ""));
 }
 
 /** @param write whether the call changes anything */

@@ -12,6 +12,8 @@ import { freePort } from "./free-port.ts";
 export interface TestEtcdOptions {
   /** More flags, after ours. */
   readonly flags?: readonly string[];
+  /** Listened on besides the endpoint. */
+  readonly moreUrls?: readonly string[];
   /** `https` needs the flags that name certificates. */
   readonly scheme?: "http" | "https";
 }
@@ -54,7 +56,8 @@ export class TestEtcd {
   };
 
   async #spawn(): Promise<void> {
-    const urls = [`--listen-client-urls=${this.endpoint}`, `--advertise-client-urls=${this.endpoint}`];
+    const listen = [this.endpoint, ...(this.#options.moreUrls ?? [])].join();
+    const urls = [`--listen-client-urls=${listen}`, `--advertise-client-urls=${this.endpoint}`];
     const peers = [`--listen-peer-urls=${this.#peerUrl}`, `--initial-advertise-peer-urls=${this.#peerUrl}`];
     const names = [
       "--name=test",
