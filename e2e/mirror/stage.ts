@@ -3,8 +3,10 @@ import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { get } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { text } from "node:stream/consumers";
 import { setTimeout as pause } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { list, prefixRange } from "../../src/follow/list.ts";
@@ -22,7 +24,12 @@ export const LEASE_TTL_SECONDS = 2;
 export const HOLD_CONFIRM_MS = 4_000;
 export const DRAIN_GRACE_MS = 1_500;
 
-const QUICK = {
+type Flags = Readonly<Record<string, string | number>>;
+
+/** The defaults of the product, but for what would disturb a neighbour. */
+export const IN_EARNEST: Flags = { "api-listen": "none", "log-level": "warn" };
+
+const QUICK: Flags = {
   "lease-ttl-seconds": LEASE_TTL_SECONDS,
   "etcd-timeout-ms": 1_000,
   "etcd-keepalive-ms": 1_000,
@@ -41,20 +48,34 @@ const QUICK = {
   "audit-interval-ms": 3_000,
   "checkpoint-interval-ms": 200,
   "drain-grace-ms": DRAIN_GRACE_MS,
-  "api-listen": "none",
-  "log-level": "warn",
-} as const;
+  ...IN_EARNEST,
+};
 
 /** Polls until `found` gives something. */
-export async function until<T>(what: string, found: () => Promise<T | undefined> | T | undefined): Promise<T> {
-  const deadline = performance.now() + WITHIN_MS;
+export async function until<T>(
+  what: string,
+  found: () => Promise<T | undefined> | T | undefined,
+  withinMs = WITHIN_MS,
+): Promise<T> {
+  const deadline = performance.now() + withinMs;
   for (;;) {
     const value = await found();
     if (value !== undefined && value !== false) return value;
     if (performance.now() > deadline)
-      throw new assert.AssertionError({ message: `${what}: not within ${WITHIN_MS} ms` });
+      throw new assert.AssertionError({ message: `${what}: not within ${withinMs} ms` });
     await pause(50);
   }
+}
+
+function metricsOf(socketPath: string): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const asked = get(
+      { socketPath, path: "/metrics", timeout: 5_000 },
+      (response) => void text(response).then(resolve, reject),
+    );
+    asked.on("timeout", () => asked.destroy(new Error("no metrics")));
+    asked.on("error", reject);
+  });
 }
 
 export class MirrorProcess {
@@ -113,6 +134,12 @@ export class MirrorProcess {
     return (await this.status())?.remotes.find((remote) => remote.name === name);
   }
 
+  /** The value of a line of its metrics; undefined when there is none. @param name with labels, as exported */
+  async metric(name: string): Promise<number | undefined> {
+    const line = (await metricsOf(this.#socket)).split("\n").find((one) => one.startsWith(`${name} `));
+    return line === undefined ? undefined : Number(line.slice(name.length));
+  }
+
   tell(path: string, body: unknown): Promise<unknown> {
     return tellSocket(this.#socket, path, body, 5_000);
   }
@@ -139,8 +166,8 @@ export class Stage {
     return new Stage(folder, local);
   }
 
-  /** Another process of the same cluster. */
-  mirror(more: Readonly<Record<string, string | number>> = {}): MirrorProcess {
+  /** Another process of the same cluster. @param more flags on top of `base` */
+  mirror(more: Flags = {}, base: Flags = QUICK): MirrorProcess {
     const runDir = join(this.folder, `run-${this.#mirrors.length}`);
     const flags = {
       cluster: "amsterdam",
@@ -148,7 +175,7 @@ export class Stage {
       "etcd-config": join(this.folder, "local.yaml"),
       "config-dir": join(this.folder, "mesh"),
       "run-dir": runDir,
-      ...QUICK,
+      ...base,
       ...more,
     };
     const argv = Object.entries(flags).flatMap(([flag, value]) => [`--${flag}`, String(value)]);
@@ -198,13 +225,14 @@ export class Stage {
   }
 
   /** Waits until the cache is what the remote says, byte for byte. A load that is smaller than `least` proves nothing. */
-  async mirrored(cluster: RealCluster, least = 1): Promise<void> {
+  async mirrored(cluster: RealCluster, least = 1, withinMs = WITHIN_MS): Promise<void> {
     assert(cluster.truth().size >= least, `only ${cluster.truth().size} keys`);
     let difference: string | undefined;
-    await until(`${cluster.name} is mirrored (${difference})`, async () => {
+    const look = async (): Promise<true | undefined> => {
       difference = await this.difference(cluster).catch(String);
       return difference === undefined ? true : undefined;
-    });
+    };
+    await until(`${cluster.name} is mirrored (${difference})`, look, withinMs);
   }
 
   /** Every event of the cache from now on. */
