@@ -29,8 +29,16 @@ export const TIERS: readonly Tier[] = [
   },
   { name: "sim", files: "test/sim/**/*.test.ts", concurrency: 2, timeoutMs: 5 * MINUTE_MS, live: false },
   { name: "kernel", files: "bpf/test/**/*.test.ts", concurrency: 1, timeoutMs: 5 * MINUTE_MS, live: false },
-  { name: "e2e", files: "e2e/**/*.test.ts", concurrency: 1, timeoutMs: 15 * MINUTE_MS, live: true },
+  {
+    name: "e2e",
+    files: "e2e/**/*.test.ts",
+    except: "e2e/long/**",
+    concurrency: 1,
+    timeoutMs: 15 * MINUTE_MS,
+    live: true,
+  },
   { name: "seeds", script: "test/sim/main.ts", args: ["--seeds", "1000"] },
   { name: "policy", script: "test/policy/random/main.ts", args: ["--seed", "1"] },
+  { name: "long", files: "e2e/long/**/*.test.ts", concurrency: 1, timeoutMs: 10 * MINUTE_MS, live: true },
   { name: "tour", script: "deploy/lab/main.ts", args: ["--name", "full", "--repeat", "5"] },
 ];
