@@ -5,9 +5,9 @@ import type { Mutant } from "./mutant.ts";
 
 /** The seed, or undefined: none of `seeds` noticed. */
 export async function catches(mutant: Mutant, seeds: number): Promise<number | undefined> {
-  const { warps, invariant, seed: known, focus } = mutant;
+  const { warps, invariant, seed: known, focus, faults } = mutant;
   const stopAt = focus?.evidence ?? new RegExp(`^${invariant}: `);
-  const rows = focus && rowsOf(focus.faults);
+  const rows = faults === undefined ? undefined : rowsOf(faults);
   for (const seed of [known, ...Array.from({ length: seeds }, (_, index) => index + 1)]) {
     const { violations } = await simulate(seed, { warps, stopAt, ...(rows && { rows }) });
     if (violations.some((line) => stopAt.test(line))) return seed;

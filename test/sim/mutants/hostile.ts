@@ -3,7 +3,7 @@ import type { KeyValue, KvClient, Operation, WatchEvent } from "../../../src/kv/
 import { STATE_PREFIX } from "../../../src/wire/keys.ts";
 import { passing } from "../doors.ts";
 import type { Warps } from "../processes.ts";
-import { type Mutant, mutant } from "./mutant.ts";
+import { type Mutant, mutant, shownBy } from "./mutant.ts";
 
 const IPS = `${STATE_PREFIX}ip/v1/default/`;
 
@@ -102,11 +102,14 @@ export const HOSTILE_MUTANTS: readonly Mutant[] = [
     3,
     unjudged((text) => read(text) !== undefined && JSON.stringify(read(text)) !== text),
   ),
-  mutant(
-    "prefixes of any length",
-    "I5",
-    25,
-    unjudged((text) => typeof read(text)?.["Mask"] === "string"),
+  shownBy(
+    "S04",
+    mutant(
+      "prefixes of any length",
+      "I5",
+      25,
+      unjudged((text) => typeof read(text)?.["Mask"] === "string"),
+    ),
   ),
   mutant(
     "malformed values are copied",

@@ -2,7 +2,7 @@
 import { type KvClient, KvError, type TxnRequest } from "../../../src/kv/client.ts";
 import { CLUSTER_CONFIG_PREFIX } from "../../../src/wire/keys.ts";
 import { passing } from "../doors.ts";
-import { atLocal, type Mutant, mutant } from "./mutant.ts";
+import { atLocal, type Mutant, mutant, shownBy } from "./mutant.ts";
 
 const CACHE = "cilium/cache/";
 const LOCK = "cilium/kvstoremesh-lock/";
@@ -126,17 +126,23 @@ export const LOCAL_MUTANTS: readonly Mutant[] = [
     1,
     atLocal(() => unfenced),
   ),
-  mutant(
-    "a fence that does not move",
-    "I3",
-    117,
-    atLocal(() => unmovedFence),
+  shownBy(
+    "L13",
+    mutant(
+      "a fence that does not move",
+      "I3",
+      117,
+      atLocal(() => unmovedFence),
+    ),
   ),
-  mutant(
-    "a late write is taken for none",
-    "I3",
-    52,
-    atLocal(() => certain),
+  shownBy(
+    "L13",
+    mutant(
+      "a late write is taken for none",
+      "I3",
+      52,
+      atLocal(() => certain),
+    ),
   ),
   mutant(
     "writes are called done before they are",

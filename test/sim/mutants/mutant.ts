@@ -10,12 +10,19 @@ export interface Mutant {
   readonly warps: Warps;
   /** One that is known to catch it. */
   readonly seed: number;
-  /** For a defence behind another one, which has to be off as well: faults that only this one withstands, and what shows that it does not. */
-  readonly focus?: { readonly faults: string; readonly evidence: RegExp };
+  /** Rows to draw from, where few faults show it; absent: all. */
+  readonly faults?: string;
+  /** For a defence behind another one, which has to be off as well: what shows that this one is missing. */
+  readonly focus?: { readonly evidence: RegExp };
 }
 
 export function mutant(name: string, invariant: string, seed: number, warps: Partial<Warps>): Mutant {
   return { name, invariant, seed, warps: { ...NO_WARPS, ...warps } };
+}
+
+/** One that only these faults show: others would hide it among themselves. */
+export function shownBy(faults: string, mutant: Mutant): Mutant {
+  return { ...mutant, faults, seed: 1 };
 }
 
 /** New warps for each process, of its local etcd. */

@@ -11,7 +11,7 @@ import {
 import { canaryKey, STATE_PREFIX, SYNCED_PREFIX } from "../../../src/wire/keys.ts";
 import { RESOURCES } from "../../../src/wire/resources.ts";
 import { passing } from "../doors.ts";
-import { atRemotes, type Mutant, mutant } from "./mutant.ts";
+import { atRemotes, type Mutant, mutant, shownBy } from "./mutant.ts";
 
 export function added(kvs: readonly KeyValue[], keys: readonly string[]): readonly KeyValue[] {
   const present = new Set(kvs.map(({ key }) => key));
@@ -175,7 +175,8 @@ export const REMOTE_MUTANTS: readonly Mutant[] = [
       ...atRemotes(() => canariesBelieved),
       limits: { guardMinWithdrawals: 1e6, holdConfirmMs: 0 },
     }),
-    focus: { faults: "W13", evidence: /^I2: .* lost it: nobody withdrew it/ },
+    faults: "W13",
+    focus: { evidence: /^I2: .* lost it: nobody withdrew it/ },
   },
   mutant(
     "deletions lost in the watch",
@@ -213,5 +214,5 @@ export const REMOTE_MUTANTS: readonly Mutant[] = [
     6,
     atRemotes(() => selfAssured),
   ),
-  mutant("the cluster id is the only witness", "I2", 108, atRemotes(onlyTheId)),
+  shownBy("W11", mutant("the cluster id is the only witness", "I2", 1, atRemotes(onlyTheId))),
 ];

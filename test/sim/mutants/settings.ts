@@ -2,7 +2,7 @@
 import type { Disk } from "../../../src/disk/door.ts";
 import type { MirrorLimits, NewBreaker } from "../../../src/mirror/remote.ts";
 import type { Warps } from "../processes.ts";
-import { type Mutant, mutant } from "./mutant.ts";
+import { type Mutant, mutant, shownBy } from "./mutant.ts";
 
 const NEVER_MS = 1e9;
 
@@ -41,12 +41,12 @@ export const SETTINGS_MUTANTS: readonly Mutant[] = [
   mutant("a guard that believes any number", "I2", 4, limits({ guardMinWithdrawals: 1e6 })),
   mutant("holds that end at once", "I2", 4, limits({ holdConfirmMs: 0 })),
   mutant("holds that never end", "I1", 4, limits({ holdConfirmMs: NEVER_MS })),
-  mutant("no audit", "I12", 130, limits({ auditIntervalMs: NEVER_MS })),
+  shownBy("W05", mutant("no audit", "I12", 1, limits({ auditIntervalMs: NEVER_MS }))),
   mutant("a drain without grace", "I2", 64, limits({ drainGraceMs: 0 })),
   mutant("an age that is never suspect", "I12", 1, limits({ suspectAfterMs: NEVER_MS })),
   mutant("no breaker and no pauses", "I7", 1, {
     breaker: passThrough,
     limits: { backoff: { baseMs: 1, capMs: 2 }, redial: { baseMs: 1, capMs: 2 } },
   }),
-  mutant("an unreadable configuration taken for a removed one", "I2", 8, { disk: absentIsEmpty }),
+  shownBy("C01", mutant("an unreadable configuration taken for a removed one", "I2", 1, { disk: absentIsEmpty })),
 ];
