@@ -2,9 +2,11 @@
 import assert from "node:assert/strict";
 import type { Transform } from "node:stream";
 import { after, afterEach, test } from "node:test";
+import { prefixRange } from "../../src/follow/list.ts";
 import type { WatchEvent } from "../../src/kv/client.ts";
 import { judgeCheckpoint } from "../../src/wire/checkpoint.ts";
 import { checkpointKey } from "../../src/wire/keys.ts";
+import { Recorder } from "../../test/support/recorder.ts";
 import { RealCluster } from "./cluster.ts";
 import { FragmentCutter } from "./fragments.ts";
 import { SlowLink } from "./slow-link.ts";
@@ -110,6 +112,27 @@ test("W16: a watch response in fragments, cut between them: nothing of it counts
   assert.equal(deletions(events).length, BATCHES, "what the remote deleted, and nothing else");
   assert.equal(events.length, BATCHES + BATCHES * SERVICES, "and each service was written once");
   await until("it is followed to the end", async () => ((await checkpoint()) >= last ? true : undefined));
+});
+
+test("W16: a watch that is cut between fragments was told nothing of them; uncut, all of them at once", async () => {
+  await begin(PODS);
+  const cutter = new FragmentCutter();
+  const wire = await wireTo(osaka, () => cutter.lane());
+  const { first } = await writeMuch(0);
+  const kv = osaka.server.connect({ endpoints: [`http://127.0.0.1:${wire.port}`] });
+  const request = { ...prefixRange("cilium/state/services/v1/osaka/"), startRevision: first };
+  cutter.armed = true;
+  const cut = new Recorder(kv, request);
+  await until("it is cut", () => cut.end);
+  assert.deepEqual([cut.end?.cause, cut.events.length], ["broken", 0]);
+  assert.equal(cutter.cuts, 1);
+  assert(cutter.fragments >= 1, "a whole fragment came");
+
+  cutter.armed = false;
+  const whole = new Recorder(kv, request);
+  await until("all is told", () => (whole.events.length === BATCHES * SERVICES ? true : undefined));
+  assert.equal(whole.responses.length, 1);
+  kv.close();
 });
 
 /** Enough for a listing of many calls, few enough for a test. */
