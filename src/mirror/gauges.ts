@@ -71,7 +71,9 @@ export class MirrorGauges {
     const queued = this.#gauge("bulkhead_mirror_queued", "Writes of a remote that wait.", "remote");
     this.#shows.push(({ name: remote, ...status }, depths) => {
       for (const [kind, count] of Object.entries(status.entries)) entries.set(count, { remote, kind });
-      for (const { kind, keys } of status.holds) held.set(keys, { remote, kind });
+      for (const [kind, holds] of Map.groupBy(status.holds, (hold) => hold.kind)) {
+        held.set(sum(holds.map(({ keys }) => keys)), { remote, kind });
+      }
       queued.set(sum(depths.values()), { remote });
     });
   }

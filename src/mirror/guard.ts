@@ -4,7 +4,7 @@
  * lost to users (backends, addresses, identities, nodes), whether by deleting keys or by emptying their values.
  */
 import assert from "node:assert/strict";
-import type { HoldStatus } from "../model/status.ts";
+import type { HeldKey, HoldStatus } from "../model/status.ts";
 import type { Clock } from "../runtime/clock.ts";
 import type { ResourceKind } from "../wire/resources.ts";
 import type { Weight } from "./weight.ts";
@@ -80,6 +80,8 @@ export class Guard {
   readonly #goneHosts = new Map<string, number>();
   /** Kinds of which an operator discarded a hold before this process began. */
   readonly #discarded = new Set<ResourceKind>();
+  /** Keys that an operator discarded one by one, held already or to be held again after a restart. */
+  readonly #discardedKeys = new Map<ResourceKind, Set<string>>();
 
   constructor(clock: Clock, limits: GuardLimits) {
     assert(limits.guardPercent > 0 && limits.guardPercent <= 100);
@@ -91,12 +93,11 @@ export class Guard {
   judge(kind: ResourceKind, batch: readonly Withdrawal[], standing: Standing): readonly Withdrawal[] {
     const nowMs = this.#clock.nowMs();
     this.#forgetHosts(nowMs);
-    const counted = batch.filter((one) => this.#counts(one));
-    const free = batch.filter((one) => !this.#counts(one));
+    const [counted, free] = this.#parted(kind, batch);
     for (const { key } of free) this.#drop(kind, key);
     if (counted.length === 0) return batch;
     const weight = sumOf(counted);
-    const doubtful = standing.newWorld || counted.some((one) => one.doubtful);
+    const doubtful = standing.newWorld || counted.some((one) => one.doubtful || this.#isDiscarded(kind, one.key));
     if (doubtful || this.#holds.has(kind) || this.#tooMany(kind, weight, standing, nowMs)) {
       this.#hold(kind, counted, nowMs);
       return free;
@@ -119,14 +120,19 @@ export class Guard {
     for (const withdrawal of batch) {
       const held = before?.held.get(withdrawal.key);
       if (!held || withdrawal.weight > held.withdrawal.weight) fresh.push(withdrawal);
-      else if (this.#isDue(before, held, listedAtMs)) confirmed.push(withdrawal);
+      else if (this.#isDue(kind, before, held, listedAtMs)) confirmed.push(withdrawal);
       else waiting.set(withdrawal.key, { withdrawal, sinceMs: held.sinceMs });
     }
     for (const [key, held] of before?.held ?? []) if (unsaid.has(key)) waiting.set(key, held);
     this.#holds.delete(kind);
     if (waiting.size > 0) this.#holds.set(kind, { held: waiting, discarded: before?.discarded === true });
     const weight = standing.weight - sumOf(confirmed);
-    return [...confirmed, ...this.judge(kind, fresh, { ...standing, weight })];
+    const believed = [...confirmed, ...this.judge(kind, fresh, { ...standing, weight })];
+    // The others were said anew, perhaps while nobody listened.
+    for (const key of this.discardedKeys(kind)) {
+      if (!this.isHeld(kind, key) && !unsaid.has(key)) this.#discardedKeys.get(kind)?.delete(key);
+    }
+    return believed;
   }
 
   /** The remote says the key anew, or it is gone for another reason: it is not held any more. */
@@ -144,7 +150,10 @@ export class Guard {
     for (const address of addresses) this.#goneHosts.set(address, nowMs);
     const hold = this.#holds.get("ip");
     if (!hold || hold.discarded) return [];
-    const free = [...hold.held.values()].map(({ withdrawal }) => withdrawal).filter((one) => !this.#counts(one));
+    const [, free] = this.#parted(
+      "ip",
+      [...hold.held.values()].map(({ withdrawal }) => withdrawal),
+    );
     for (const { key } of free) this.#drop("ip", key);
     return free;
   }
@@ -157,18 +166,22 @@ export class Guard {
   /** Whether another listing would confirm something. */
   get due(): boolean {
     const nowMs = this.#clock.nowMs();
-    for (const hold of this.#holds.values()) {
-      for (const held of hold.held.values()) if (this.#isDue(hold, held, nowMs)) return true;
+    for (const [kind, hold] of this.#holds) {
+      for (const held of hold.held.values()) if (this.#isDue(kind, hold, held, nowMs)) return true;
     }
     return false;
   }
 
-  /** Ends the hold of a kind; its withdrawals are to be applied now. */
-  confirm(kind: ResourceKind): readonly Withdrawal[] {
-    const hold = this.#holds.get(kind);
-    this.#holds.delete(kind);
-    this.#discarded.delete(kind);
-    return hold ? [...hold.held.values()].map(({ withdrawal }) => withdrawal) : [];
+  /** Ends the hold of a kind, or of those of its keys; the withdrawals are to be applied now. */
+  confirm(kind: ResourceKind, keys?: Iterable<string>): readonly Withdrawal[] {
+    const held = this.#holds.get(kind)?.held;
+    const confirmed = [...(keys ?? held?.keys() ?? [])].flatMap((key) => held?.get(key)?.withdrawal ?? []);
+    for (const { key } of confirmed) this.#drop(kind, key);
+    if (keys === undefined) {
+      this.#discarded.delete(kind);
+      this.#discardedKeys.delete(kind);
+    }
+    return confirmed;
   }
 
   /** What is held of the kind, now or later of the same remote, stays until it is said anew or an operator confirms it. */
@@ -176,31 +189,75 @@ export class Guard {
     const hold = this.#holds.get(kind);
     if (hold) hold.discarded = true;
     else this.#discarded.add(kind);
+    this.#discardedKeys.delete(kind);
   }
 
+  /** The same of single keys, which may be held only later, by a listing. */
+  discardKeys(kind: ResourceKind, keys: Iterable<string>): void {
+    if (this.#holds.get(kind)?.discarded === true) return;
+    this.#discardedKeys.set(kind, new Set([...this.discardedKeys(kind), ...keys]));
+  }
+
+  /** Keys of a kind that were discarded one by one. */
+  discardedKeys(kind: string): readonly string[] {
+    return [...(this.#discardedKeys.get(kind as ResourceKind) ?? [])];
+  }
+
+  /** A row for what waits of a kind, and one for what an operator discarded. */
   holds(): readonly HoldStatus[] {
-    const nowMs = this.#clock.nowMs();
-    return [...this.#holds].map(([kind, { held, discarded }]) => {
-      const entries = [...held.values()];
-      const ageMs = nowMs - Math.min(...entries.slice(0, 1).map(({ sinceMs }) => sinceMs));
-      return {
-        kind,
-        state: discarded ? "discarded" : "held",
-        keys: entries.length,
-        withdrawals: sumOf(entries.map(({ withdrawal }) => withdrawal)),
-        ageMs,
-        ...(!discarded && { confirmsInMs: Math.max(0, this.#limits.holdConfirmMs - ageMs) }),
-        example: entries[0]?.withdrawal.key ?? "",
-      };
+    return [...this.#holds].flatMap(([kind, hold]) => {
+      const rows = Map.groupBy(hold.held.values(), (held) => this.#state(kind, hold, held));
+      return [...rows].map(([state, held]) => this.#row(kind, state, held as [Held, ...Held[]]));
     });
+  }
+
+  #row(kind: ResourceKind, state: HoldStatus["state"], held: readonly [Held, ...Held[]]): HoldStatus {
+    const [{ sinceMs, withdrawal: example }] = held;
+    const ageMs = this.#clock.nowMs() - sinceMs;
+    return {
+      kind,
+      state,
+      keys: held.length,
+      withdrawals: sumOf(held.map(({ withdrawal }) => withdrawal)),
+      ageMs,
+      ...(state === "held" && { confirmsInMs: Math.max(0, this.#limits.holdConfirmMs - ageMs) }),
+      example: example.key,
+    };
+  }
+
+  /** All that is held, key by key. */
+  heldKeys(): readonly Omit<HeldKey, "remote">[] {
+    const nowMs = this.#clock.nowMs();
+    return [...this.#holds].flatMap(([kind, hold]) =>
+      Array.from(hold.held.values(), (held) => {
+        const { key, weight } = held.withdrawal;
+        const state = this.#state(kind, hold, held);
+        return { kind, key, state, withdrawals: weight, ageMs: nowMs - held.sinceMs };
+      }),
+    );
+  }
+
+  #state(kind: ResourceKind, hold: Hold, { withdrawal }: Held): HoldStatus["state"] {
+    return hold.discarded || this.#isDiscarded(kind, withdrawal.key) ? "discarded" : "held";
+  }
+
+  #isDiscarded(kind: ResourceKind, key: string): boolean {
+    return this.#discardedKeys.get(kind)?.has(key) === true;
+  }
+
+  /** Those that count, and those that are free to go. */
+  #parted(kind: ResourceKind, batch: readonly Withdrawal[]): [Withdrawal[], Withdrawal[]] {
+    const counts = (one: Withdrawal): boolean => this.#counts(one) || this.#isDiscarded(kind, one.key);
+    return [batch.filter(counts), batch.filter((one) => !counts(one))];
   }
 
   #counts({ weight, tag }: Withdrawal): boolean {
     return weight > 0 && !this.#goneHosts.has(tag);
   }
 
-  #isDue(hold: Hold | undefined, { sinceMs }: Held, nowMs: number): boolean {
-    return hold?.discarded === false && nowMs - sinceMs >= this.#limits.holdConfirmMs;
+  #isDue(kind: ResourceKind, hold: Hold | undefined, held: Held, nowMs: number): boolean {
+    if (hold === undefined || this.#state(kind, hold, held) === "discarded") return false;
+    return nowMs - held.sinceMs >= this.#limits.holdConfirmMs;
   }
 
   #tooMany(kind: ResourceKind, weight: number, standing: Standing, nowMs: number): boolean {
@@ -223,6 +280,7 @@ export class Guard {
   }
 
   #drop(kind: ResourceKind, key: string): void {
+    this.#discardedKeys.get(kind)?.delete(key);
     const hold = this.#holds.get(kind);
     if (!hold?.held.delete(key)) return;
     if (hold.held.size === 0) this.#holds.delete(kind);

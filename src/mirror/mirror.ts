@@ -7,7 +7,7 @@ import type { Term } from "../elect/elect.ts";
 import { elect } from "../elect/elect.ts";
 import type { ConnectEtcd, KvClient } from "../kv/client.ts";
 import type { Cluster } from "../model/cluster.ts";
-import type { MirrorStatus, SetAside } from "../model/status.ts";
+import type { Discarded, HeldKey, MirrorStatus, SetAside } from "../model/status.ts";
 import { Publisher } from "../publish/publisher.ts";
 import { type Clock, every } from "../runtime/clock.ts";
 import type { Logger } from "../runtime/log.ts";
@@ -353,20 +353,33 @@ export class Mirror {
     };
   }
 
-  /** @throws UserError when nothing like that is held. */
-  confirmHold(remote: string, kind: string): void {
-    this.#known(remote).confirmHold(kind);
+  /** Of all that is held, or of these keys of it; returns how many. @throws UserError when nothing like that is held: then nothing was changed. */
+  confirmHold(remote: string, kind: string, keys?: readonly string[]): number {
+    return this.#known(remote).confirmHold(kind, keys);
   }
 
   /** @throws UserError likewise. */
-  discardHold(remote: string, kind: string): void {
-    this.#known(remote).discardHold(kind);
+  discardHold(remote: string, kind: string, keys?: readonly string[]): number {
+    return this.#known(remote).discardHold(kind, keys);
+  }
+
+  /** What is held, key by key, of one remote or of all. */
+  heldKeys(remote?: string): readonly HeldKey[] {
+    return this.#asked(remote).flatMap((known) => known.heldKeys());
+  }
+
+  /** @throws UserError when nothing like that is refused or parked: then nothing was changed. */
+  discardRefused(remote: string, reason: string | undefined, keys: readonly string[]): Discarded {
+    return this.#known(remote).discardRefused(reason, keys);
   }
 
   /** What is refused or parked, of one remote or of all. */
   setAside(remote?: string): readonly SetAside[] {
-    const records = remote === undefined ? [...this.#remotes.values()] : [this.#known(remote)];
-    return records.flatMap(({ record }) => record.setAside());
+    return this.#asked(remote).flatMap(({ record }) => record.setAside());
+  }
+
+  #asked(name: string | undefined): readonly Remote[] {
+    return name === undefined ? [...this.#remotes.values()] : [this.#known(name)];
   }
 
   #known(name: string): Remote {

@@ -38,14 +38,16 @@ export class Parked {
     return true;
   }
 
-  delete(key: string): void {
+  /** Whether it was there. */
+  delete(key: string): boolean {
     const parked = this.#values.get(key);
-    if (parked === undefined) return;
+    if (parked === undefined) return false;
     this.#values.delete(key);
     this.#bytes -= parked.value.length;
     const waiting = this.#waiting.get(parked.waitsFor);
     waiting?.delete(key);
     if (waiting?.size === 0) this.#waiting.delete(parked.waitsFor);
+    return true;
   }
 
   /** Takes out all that waits for this. */

@@ -175,11 +175,17 @@ export class RemoteRecord {
 
   /** What is refused or parked now. */
   setAside(): readonly SetAside[] {
-    const refused = Array.from(this.#rejected.values(), (rejection) => ({ remote: this.name, ...rejection }));
-    const parked = Array.from(this.parked.entries(), ([key, { waitsFor }]) => {
-      return { remote: this.name, key, reason: "parked", detail: `waits for ${waitsFor}` };
-    });
-    return [...refused, ...parked];
+    return [...this.setAsideOf().values()];
+  }
+
+  /** The same by cache key. */
+  setAsideOf(): ReadonlyMap<string, SetAside> {
+    const found = new Map<string, SetAside>();
+    for (const [key, rejection] of this.#rejected) found.set(key, { remote: this.name, ...rejection });
+    for (const [key, { waitsFor }] of this.parked.entries()) {
+      found.set(key, { remote: this.name, key, reason: "parked", detail: `waits for ${waitsFor}` });
+    }
+    return found;
   }
 
   /** Lines for a person: refusal of the remote, its holds, and its refused values with one example. */

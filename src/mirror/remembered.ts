@@ -1,18 +1,18 @@
 /** What the mirror keeps in the local etcd about a remote beside its state: how far it was followed, and what an operator refused to believe. */
 import { type KvClient, KvError } from "../kv/client.ts";
-import type { HoldStatus } from "../model/status.ts";
 import type { Writer } from "../publish/publisher.ts";
 import { encodeCheckpoint, judgeCheckpoint } from "../wire/checkpoint.ts";
-import { encodeHolds, judgeHolds } from "../wire/holds.ts";
+import { encodeHolds, type HoldRecord, judgeHolds } from "../wire/holds.ts";
 import { checkpointKey, holdsKey } from "../wire/keys.ts";
 import type { ResourceKind } from "../wire/resources.ts";
 import type { Checkpoint } from "./checkpoint.ts";
 
 export interface Remembered {
   readonly checkpoint?: Checkpoint;
-  /** Kinds of which something was held, and of which an operator discarded a hold. */
+  /** Kinds of which something was held, discarded or not. */
   readonly held: readonly ResourceKind[];
-  readonly discarded: readonly ResourceKind[];
+  /** What an operator discarded: all that is held of a kind, or, where they are named, single keys of it. */
+  readonly discarded: readonly Pick<HoldRecord, "kind" | "names">[];
 }
 
 /** What cannot be read, or not be understood, is as if it were not there. Rejects with a KvError when the local etcd does not answer. */
@@ -29,12 +29,11 @@ export async function readRemembered(local: KvClient, remote: string): Promise<R
   const holdsBytes = await found(holdsKey(remote));
   const checkpoint = checkpointBytes && judgeCheckpoint(checkpointKey(remote), checkpointBytes);
   const holds = holdsBytes && judgeHolds(holdsKey(remote), holdsBytes);
-  const kinds = (wanted: string): readonly ResourceKind[] =>
-    holds?.ok ? holds.value.filter(({ state }) => state === wanted).map(({ kind }) => kind) : [];
+  const rows = holds?.ok ? holds.value : [];
   return {
     ...(checkpoint?.ok && { checkpoint: fromRecord(checkpoint.value) }),
-    held: kinds("held"),
-    discarded: kinds("discarded"),
+    held: rows.map(({ kind }) => kind),
+    discarded: rows.filter(({ state }) => state === "discarded"),
   };
 }
 
@@ -48,7 +47,7 @@ export function writeCheckpoint(writer: Writer, remote: string, { clusterId, rev
 }
 
 /** Writes what is held now, for whoever looks into the etcd and for the next process. */
-export function writeHolds(writer: Writer, remote: string, holds: readonly HoldStatus[]): void {
+export function writeHolds(writer: Writer, remote: string, holds: Parameters<typeof encodeHolds>[0]): void {
   if (holds.length === 0) writer.delete(holdsKey(remote), "bulk");
   else writer.put(holdsKey(remote), encodeHolds(holds), "bulk");
 }

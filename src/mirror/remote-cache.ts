@@ -6,7 +6,6 @@ import assert from "node:assert/strict";
 import type { KeyValue } from "../kv/client.ts";
 import { type Cluster, FIRST_ALLOCATED_IDENTITY } from "../model/cluster.ts";
 import type { Node, Rejection } from "../model/resource.ts";
-import type { HoldStatus } from "../model/status.ts";
 import type { Writer } from "../publish/publisher.ts";
 import type { Difference } from "../publish/reconcile.ts";
 import { type Clock, Slices } from "../runtime/clock.ts";
@@ -132,15 +131,30 @@ export class RemoteCache {
     return this.#writer !== undefined;
   }
 
-  /** Believes what is held of a kind; returns how many keys that were. */
-  confirm(kind: ResourceKind): number {
-    const held = this.#options.guard.confirm(kind);
+  /** Believes what is held of a kind, or of those of its keys; returns how many keys that were. */
+  confirm(kind: ResourceKind, keys?: Iterable<string>): number {
+    const held = this.#options.guard.confirm(kind, keys);
     for (const withdrawal of held) this.#apply(kind, withdrawal);
     return held.length;
   }
 
+  /**
+   * Forgets what was said of a key and is refused or parked. The last good value of a refused one goes as if the remote had deleted it. Returns whether
+   * there was one.
+   */
+  discardRefused(kind: ResourceKind, key: string): boolean {
+    const { record, guard } = this.#options;
+    if (record.parked.delete(key)) return false;
+    record.accepted(key);
+    const known = record.index.get(kind, key);
+    if (!known?.cached) return false;
+    guard.said(kind, key);
+    this.#apply(kind, { key, weight: known.weight, tag: known.tag });
+    return true;
+  }
+
   /** Writes down what is held. */
-  remember(holds: readonly HoldStatus[]): void {
+  remember(holds: Parameters<typeof writeHolds>[2]): void {
     writeHolds(this.#writing(), this.#name, holds);
   }
 

@@ -1,7 +1,7 @@
 /** One configured remote for as long as the process runs: tries, watches, and tries again; a breaker paces the tries. */
 import type { Witness } from "../follow/list.ts";
 import type { KvClient } from "../kv/client.ts";
-import type { HoldStatus, RemoteStatus } from "../model/status.ts";
+import type { Discarded, HeldKey, HoldStatus, RemoteStatus } from "../model/status.ts";
 import { FenceLostError, type Publisher, type Writer } from "../publish/publisher.ts";
 import { Backoff, type BackoffSettings } from "../runtime/backoff.ts";
 import { type Clock, sleep } from "../runtime/clock.ts";
@@ -11,6 +11,7 @@ import type { Random } from "../runtime/random.ts";
 import { messageOf, UserError } from "../runtime/user-error.ts";
 import { RESOURCES, type ResourceKind } from "../wire/resources.ts";
 import { type Checkpoint, furthest, type ResumePoint, Rewind } from "./checkpoint.ts";
+import { Decisions } from "./decisions.ts";
 import { drain } from "./drain.ts";
 import { Guard, type GuardLimits } from "./guard.ts";
 import type { ListGate } from "./list-gate.ts";
@@ -103,6 +104,7 @@ export class Remote {
   readonly #options: RemoteOptions;
   readonly #guard: Guard;
   readonly #cache: RemoteCache;
+  readonly #decisions: Decisions;
   readonly #backoff: Backoff;
   readonly #redial: Backoff;
   #dial: Dial | undefined;
@@ -136,6 +138,7 @@ export class Remote {
       record: this.record,
       guard: this.#guard,
     });
+    this.#decisions = new Decisions({ ...options, record: this.record, guard: this.#guard, cache: this.#cache });
     this.#absentSinceMs = clock.nowMs();
     this.#backoff = new Backoff(random, limits.backoff);
     this.#redial = new Backoff(random, limits.redial);
@@ -216,31 +219,52 @@ export class Remote {
     return { kind: "config", state: "held", keys, withdrawals: keys, ageMs, example: this.#absence.line };
   }
 
-  /** An operator believes what is held. Throws a UserError when there is nothing to confirm, or not here. */
-  confirmHold(kind: string): void {
-    this.#findHold(kind);
+  /** An operator believes what is held, or these keys of it. Returns how many. Throws a UserError when there is nothing to confirm, or not here. */
+  confirmHold(kind: string, keys: readonly string[] = []): number {
+    const hold = this.#findHold(kind);
+    if (kind !== "config") return this.#decide(() => this.#decisions.confirm(kind as ResourceKind, keys));
+    this.#undivided(keys);
     if (!this.#cache.isOpen) throw new UserError("this kvstoremesh does not lead: confirm it where the leader runs");
-    if (kind === "config" && this.#dial !== undefined) this.#renumbering.confirm();
-    else if (kind === "config") this.unconfigure(removedBy("an operator confirmed that it was removed"));
-    else {
-      this.#cache.confirm(kind as ResourceKind);
-      this.#rememberHolds();
-    }
+    if (this.#dial !== undefined) this.#renumbering.confirm();
+    else this.unconfigure(removedBy("an operator confirmed that it was removed"));
+    return hold.keys;
   }
 
   /** An operator does not believe it: the cache stays as it is until the remote says otherwise, or someone confirms it after all. */
-  discardHold(kind: string): void {
-    this.#findHold(kind);
-    if (kind === "config" && this.#dial === undefined)
+  discardHold(kind: string, keys: readonly string[] = []): number {
+    const hold = this.#findHold(kind);
+    if (kind !== "config") return this.#decide(() => this.#decisions.discard(kind as ResourceKind, keys));
+    this.#undivided(keys);
+    if (this.#dial === undefined)
       throw new UserError("a missing configuration file withdraws nothing by itself; put the file back");
-    if (kind === "config") this.#renumbering.discard();
-    else this.#guard.discard(kind as ResourceKind);
-    this.#rememberHolds();
+    this.#renumbering.discard();
+    return hold.keys;
   }
 
-  #findHold(kind: string): void {
-    if (this.#holds().some((hold) => hold.kind === kind)) return;
+  /** An operator gives up what is refused or parked: of this reason, or these keys, or all of it. Throws a UserError as `confirmHold` does. */
+  discardRefused(reason: string | undefined, keys: readonly string[]): Discarded {
+    return this.#decide(() => this.#decisions.discardRefused(reason, keys));
+  }
+
+  /** Of kinds of keys; a missing configuration holds no single ones. */
+  heldKeys(): readonly HeldKey[] {
+    return this.#decisions.heldKeys();
+  }
+
+  #decide<T>(decide: () => T): T {
+    const done = decide();
+    this.#rememberHolds();
+    return done;
+  }
+
+  #findHold(kind: string): HoldStatus {
+    const hold = this.#holds().find((one) => one.kind === kind);
+    if (hold) return hold;
     throw new UserError(`nothing of ${this.name}/${kind} is held; \`bulkhead holds\` lists what is`);
+  }
+
+  #undivided(keys: readonly string[]): void {
+    if (keys.length > 0) throw new UserError(`${this.name}/config is held as a whole: name no keys`);
   }
 
   /** Mirrors for the length of a term. Resolves when its signal aborts; never rejects. */
@@ -269,8 +293,11 @@ export class Remote {
     this.#checkpoint = furthest(checkpoint, this.#checkpoint);
     this.#holdsWritten = "";
     this.#checkpointWritten = { witnesses: "", atMs: Number.NEGATIVE_INFINITY };
-    for (const kind of discarded) this.#guard.discard(kind);
-    this.#cache.doubt([...held, ...discarded]);
+    for (const { kind, names } of discarded) {
+      if (names.length > 0) this.#guard.discardKeys(kind, names);
+      else this.#guard.discard(kind);
+    }
+    this.#cache.doubt(held);
   }
 
   /** The remote was followed for a while. */
@@ -413,8 +440,10 @@ export class Remote {
 
   #rememberHolds(): void {
     if (!this.#cache.isOpen) return;
-    const holds = this.#guard.holds();
-    const text = holds.map(({ kind, state, keys }) => `${kind} ${state} ${keys}`).join();
+    const holds = this.#guard.holds().map(({ kind, state, keys }) => {
+      return { kind, state, keys, names: state === "discarded" ? this.#guard.discardedKeys(kind) : [] };
+    });
+    const text = JSON.stringify(holds);
     if (text === this.#holdsWritten) return;
     this.#holdsWritten = text;
     this.#cache.remember(holds);

@@ -77,10 +77,22 @@ export interface HoldStatus extends HoldSummary {
   readonly example: string;
 }
 
+/** One key whose withdrawal is not believed. */
+export interface HeldKey {
+  readonly remote: string;
+  readonly kind: string;
+  /** In the cache. */
+  readonly key: string;
+  readonly state: HoldStatus["state"];
+  /** Backends, addresses, identities or nodes that would be lost. */
+  readonly withdrawals: number;
+  readonly ageMs: number;
+}
+
 /** A value of a remote that is not in the cache; an older one of the same key may be. */
 export interface SetAside {
   readonly remote: string;
-  /** At the remote. */
+  /** At the remote; of a parked value, in the cache. */
   readonly key: string;
   /** Why it was refused, or `parked`. */
   readonly reason: string;
@@ -135,6 +147,15 @@ export interface PeersAnswer {
   readonly details: readonly PeerDetail[];
   /** Records that are refused, one line each. */
   readonly problems: readonly string[];
+}
+
+/** What became of values that an operator discarded. */
+export interface Discarded {
+  readonly remote: string;
+  /** Keys whose last good value was withdrawn. */
+  readonly withdrawn: number;
+  /** Keys that had none in the cache, or were parked. */
+  readonly forgotten: number;
 }
 
 export interface MapStatus {

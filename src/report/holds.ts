@@ -1,5 +1,5 @@
 /** What `bulkhead holds` and `bulkhead rejected` print. */
-import type { HoldStatus, MirrorStatus, ProgramStatus, SetAside } from "../model/status.ts";
+import type { HeldKey, HoldStatus, MirrorStatus, ProgramStatus, SetAside } from "../model/status.ts";
 import { duration, table } from "./text.ts";
 
 function isMirror(status: ProgramStatus): status is MirrorStatus {
@@ -26,13 +26,25 @@ export function holdsText(statuses: readonly ProgramStatus[]): string {
   return rows.length === 0 ? "nothing is held" : table(columns, rows);
 }
 
-export interface ClusterSetAside {
+/** What one mirror says. */
+export interface OfCluster<T> {
   readonly cluster: string;
-  readonly values: readonly SetAside[];
+  readonly values: readonly T[];
+}
+
+/** A row a key. */
+export function heldText(clusters: readonly OfCluster<HeldKey>[]): string {
+  const rows = clusters.flatMap(({ cluster, values }) =>
+    values.map(({ remote, kind, key, state, withdrawals, ageMs }) => {
+      return [cluster, `${remote}/${kind}`, state, String(withdrawals), duration(ageMs), key];
+    }),
+  );
+  if (rows.length === 0) return "nothing like that is held";
+  return table(["CLUSTER", "HOLD", "STATE", "WITHDRAWALS", "AGE", "KEY"], rows);
 }
 
 /** Counts by reason, then a row a value. */
-export function rejectedText(clusters: readonly ClusterSetAside[]): string {
+export function rejectedText(clusters: readonly OfCluster<SetAside>[]): string {
   const all = clusters.flatMap(({ cluster, values }) => values.map((value) => ({ cluster, ...value })));
   if (all.length === 0) return "nothing is refused or parked";
   const reasons = Map.groupBy(all, ({ cluster, remote, reason }) => JSON.stringify([cluster, remote, reason]));

@@ -40,7 +40,7 @@ function kindRows({ entries, readKinds, syncedKinds, rejectedKinds, holds }: Rem
     yesNo(readKinds[kind] === true),
     yesNo(syncedKinds[kind] === true),
     String(rejectedKinds[kind] ?? 0),
-    String(holds.find((hold) => hold.kind === kind)?.keys ?? 0),
+    String(holds.reduce((sum, hold) => sum + (hold.kind === kind ? hold.keys : 0), 0)),
   ]);
 }
 

@@ -21,6 +21,11 @@ export function listOf<T extends z.ZodType>(item: T): z.ZodReadonly<z.ZodArray<T
   return z.array(item).readonly();
 }
 
+/** At least one. */
+export function someOf<T extends z.ZodType>(item: T): z.ZodReadonly<z.ZodArray<T>> {
+  return z.array(item).min(1).readonly();
+}
+
 /** Any names, one kind of value. */
 export function mapOf<T extends z.ZodType>(value: T): z.ZodReadonly<z.ZodRecord<z.ZodString, T>> {
   return z.record(z.string(), value).readonly();

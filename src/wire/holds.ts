@@ -9,12 +9,18 @@ import { RESOURCES, type ResourceKind } from "./resources.ts";
 
 export interface HoldRecord extends HoldSummary {
   readonly kind: ResourceKind;
+  /** Cache keys that an operator discarded one by one; empty: what is held of the kind is one thing. */
+  readonly names: readonly string[];
 }
 
-const MAX_BYTES = 16 * 1024;
+const MAX_BYTES = 64 * 1024;
+/** Of one remote: so many of the longest keys still fit. */
+export const MAX_DISCARDED_KEYS = 100;
 
-export function encodeHolds(holds: readonly { kind: string; state: string; keys: number }[]): Uint8Array {
-  return encodeGoJson({ holds: holds.map(({ kind, state, keys }) => ({ kind, state, keys })) });
+export function encodeHolds(holds: readonly (Omit<HoldRecord, "kind"> & { readonly kind: string })[]): Uint8Array {
+  return encodeGoJson({
+    holds: holds.map(({ kind, state, keys, names }) => ({ kind, state, keys, ...(names.length > 0 && { names }) })),
+  });
 }
 
 /** @param key names the value in a rejection. */
@@ -24,7 +30,7 @@ export function judgeHolds(key: string, bytes: Uint8Array): Judged<readonly Hold
     return new Fields(parseJson(bytes)).objects("holds").map((item) => {
       const kind = RESOURCES.find((row) => row.kind === item.text("kind"))?.kind;
       if (kind === undefined) throw item.refusal("kind", "is no kind");
-      return { ...judgeHold(item), kind };
+      return { ...judgeHold(item), kind, names: item.texts("names") };
     });
   });
 }

@@ -159,3 +159,75 @@ test("what was discarded before a restart is discarded when it is held again", a
   await clock.advance(LIMITS.holdConfirmMs);
   assert.equal(guard.due, false);
 });
+
+test("single keys are confirmed: the others wait on, and with the last one the hold ends", async () => {
+  judged(201);
+  const keys = ["k3", "k7"];
+  assert.deepEqual(
+    guard.confirm("ip", keys).map(({ key }) => key),
+    keys,
+  );
+  assert.equal(guard.holds()[0]?.keys, 199);
+  assert.equal(judged(1, 500), 0, "the kind is still held");
+  assert.equal(
+    guard.confirm(
+      "ip",
+      [...guard.heldKeys()].map(({ key }) => key),
+    ).length,
+    200,
+  );
+  assert.deepEqual(guard.holds(), []);
+});
+
+test("single keys are discarded: no time confirms them, and they are a row of their own until they are said again", async () => {
+  judged(201);
+  guard.discardKeys("ip", ["k3", "k7"]);
+  const rows = () => guard.holds().map(({ state, keys }) => [state, keys]);
+  assert.deepEqual(rows(), [
+    ["held", 199],
+    ["discarded", 2],
+  ]);
+  await clock.advance(LIMITS.holdConfirmMs);
+  const listed = { listedAtMs: clock.nowMs() };
+  assert.equal(guard.relist("ip", withdrawals(201), STANDING, listed).length, 199);
+  assert.deepEqual(rows(), [["discarded", 2]]);
+  assert.equal(guard.due, false);
+  assert.equal(judged(1, 500), 0, "one that is discarded holds its kind");
+  guard.said("ip", "k3");
+  assert.deepEqual(guard.discardedKeys("ip"), ["k7"]);
+  assert.equal(guard.relist("ip", withdrawals(1, 500), STANDING, listed).length, 0);
+  assert.deepEqual(guard.discardedKeys("ip"), [], "k7 was listed: it is there again");
+});
+
+test("single keys that were discarded before a restart are held by the first listing that lacks them, however few", async () => {
+  guard.discardKeys("ip", ["k3"]);
+  const listed = { listedAtMs: clock.nowMs() };
+  const unsaid = new Map([["k3", undefined]]);
+  guard.relist("ip", [], STANDING, { ...listed, unsaid });
+  assert.deepEqual(guard.discardedKeys("ip"), ["k3"], "a listing that is not complete says nothing of it");
+  assert.equal(guard.relist("ip", withdrawals(1, 3), STANDING, listed).length, 0);
+  assert.equal(guard.holds()[0]?.state, "discarded");
+  assert.equal(guard.confirm("ip", ["k3"]).length, 1);
+  assert.deepEqual([guard.holds(), guard.discardedKeys("ip")], [[], []]);
+});
+
+test("a key that was discarded stays, also when its node goes", () => {
+  guard.judge("ip", withdrawals(201, 0, "10.0.0.1"), STANDING);
+  guard.discardKeys("ip", ["k3"]);
+  assert.equal(guard.nodesGone(["10.0.0.1"]).length, 200);
+  assert.deepEqual(
+    guard.heldKeys().map(({ key, state }) => [key, state]),
+    [["k3", "discarded"]],
+  );
+});
+
+test("the whole kind discarded is the last word: single ones are a part of it", () => {
+  judged(201);
+  guard.discardKeys("ip", ["k3"]);
+  guard.discard("ip");
+  assert.deepEqual(guard.discardedKeys("ip"), []);
+  assert.deepEqual(
+    guard.holds().map(({ state, keys }) => [state, keys]),
+    [["discarded", 201]],
+  );
+});

@@ -1,8 +1,8 @@
 /** `bulkhead holds`, `rejected` and `release`: what a mirror does not believe, and what an operator says to that. */
 import { basename, dirname } from "node:path";
-import type { Command } from "commander";
-import type { SetAside } from "../../model/status.ts";
-import { holdsText, rejectedText } from "../../report/holds.ts";
+import { Command } from "commander";
+import type { Discarded, HeldKey, SetAside } from "../../model/status.ts";
+import { heldText, holdsText, type OfCluster, rejectedText } from "../../report/holds.ts";
 import { messageOf, UserError } from "../../runtime/user-error.ts";
 import { tellSocket } from "../../serve/ask.ts";
 import { printStatuses, type ReadOptions, reader, silentText, writeLine } from "./output.ts";
@@ -44,17 +44,51 @@ function teller(verb: string, description: string): Command {
   return reader(verb, description).option("--cluster <name>", "whose kvstoremesh, when several run here");
 }
 
+interface HoldName {
+  readonly remote: string;
+  readonly kind: string;
+}
+
+function holdName(hold: string): HoldName {
+  const [remote, kind, ...more] = hold.split("/");
+  if (remote && kind && more.length === 0) return { remote, kind };
+  throw new UserError(`${hold}: must be remote/kind, such as osaka/ip`);
+}
+
+/** None: all of it is meant. */
+const named = (keys: readonly string[]) => (keys.length > 0 ? { keys } : {});
+
+const count = (keys: number): string => (keys === 1 ? "1 key" : `${keys} keys`);
+
 function decide(verb: "confirm" | "discard", description: string): Command {
   return teller(verb, description)
     .argument("<hold>", "remote/kind, as `bulkhead holds` names it, such as osaka/ip")
-    .action(async (hold: string, _: TellOptions, command: Command) => {
+    .argument("[key...]", "these keys only, as `bulkhead holds remote/kind` lists them")
+    .action(async (hold: string, keys: readonly string[], _: TellOptions, command: Command) => {
       // `holds` has the same options, and takes them wherever they stand.
       const options = command.optsWithGlobals<TellOptions>();
-      const [remote, kind, ...more] = hold.split("/");
-      if (!remote || !kind || more.length > 0) throw new UserError(`${hold}: must be remote/kind, such as osaka/ip`);
-      const done = await tell(options, `/v1/holds/${verb}`, { remote, kind }, ANSWER_TIMEOUT_MS);
-      await writeLine(options.json ? JSON.stringify(done) : `${hold} is ${verb}ed`);
+      const body = { ...holdName(hold), ...named(keys) };
+      const done = (await tell(options, `/v1/holds/${verb}`, body, ANSWER_TIMEOUT_MS)) as { readonly keys: number };
+      await writeLine(options.json ? JSON.stringify(done) : `${count(done.keys)} of ${hold} ${verb}ed`);
     });
+}
+
+/** Prints what every mirror here answers. */
+async function printEach<T>(
+  { runDir, json }: ReadOptions,
+  path: string,
+  remote: string | undefined,
+  text: (clusters: readonly OfCluster<T>[]) => string,
+  wanted: (value: T) => boolean = () => true,
+): Promise<void> {
+  const query = remote === undefined ? {} : { remote };
+  const { answered, silent } = await askEach<readonly T[]>(await mirrorSockets(runDir), path, query);
+  const clusters = answered.map(({ socket, answer }) => ({
+    cluster: clusterOf(socket),
+    values: answer.filter(wanted),
+  }));
+  if (json) return writeLine(JSON.stringify({ clusters, silent }, null, 2));
+  await writeLine([text(clusters), ...silent.map(silentText)].join("\n\n"));
 }
 
 export function holds(): Command {
@@ -62,26 +96,55 @@ export function holds(): Command {
     reader("holds", "withdrawals of remotes that are too many to be believed at once")
       // `confirm` has the same options: what follows it belongs to it.
       .enablePositionalOptions()
-      .action((options: ReadOptions) => printStatuses(options, holdsText))
+      .argument("[hold]", "remote/kind, such as osaka/ip: each key of it")
+      .action((hold: string | undefined, options: ReadOptions) => {
+        if (hold === undefined) return printStatuses(options, holdsText);
+        const { remote, kind } = holdName(hold);
+        return printEach<HeldKey>(options, "/v1/holds", remote, heldText, (held) => held.kind === kind);
+      })
       .addCommand(decide("confirm", "believe what is held: it is taken out of the cache at once"))
       .addCommand(decide("discard", "do not believe it: the cache stays as it is until the remote says otherwise"))
   );
 }
 
+function discardRejected(): Command {
+  return teller("discard", "forget what is refused or parked; the last good values of what is refused are withdrawn")
+    .argument("<remote>", "of this remote")
+    .argument("[key...]", "these keys only, as `bulkhead rejected` lists them")
+    .option("--reason <reason>", "of this reason only, such as not-allowed or parked")
+    .action(async (remote: string, keys: readonly string[], _: unknown, command: Command) => {
+      const options = command.optsWithGlobals<TellOptions & { readonly reason?: string }>();
+      const { json, reason } = options;
+      const body = { remote, ...(reason !== undefined && { reason }), ...named(keys) };
+      const done = (await tell(options, "/v1/rejected/discard", body, ANSWER_TIMEOUT_MS)) as Discarded;
+      const { withdrawn, forgotten } = done;
+      const text = `of ${remote}: the last good value of ${count(withdrawn)} withdrawn, ${count(forgotten)} forgotten`;
+      await writeLine(json ? JSON.stringify(done) : text);
+    });
+}
+
+/** Answers those who look for it. */
+function confirmRejected(): Command {
+  return new Command("confirm")
+    .description("does not exist: what breaks the rules is never believed")
+    .argument("[anything...]")
+    .allowUnknownOption()
+    .action(() => {
+      throw new UserError(
+        "what is refused cannot be confirmed: mend it where it is said, or, if it is not-allowed, widen bulkhead-allowed-cidrs in the remote's file; `rejected discard` gives it up",
+      );
+    });
+}
+
 export function rejected(): Command {
   return reader("rejected", "values of remotes that are refused, or wait for what they belong to")
+    .enablePositionalOptions()
     .argument("[remote]", "of this remote only")
-    .action(async (remote: string | undefined, { runDir, json }: ReadOptions) => {
-      const query = remote === undefined ? {} : { remote };
-      const { answered, silent } = await askEach<readonly SetAside[]>(
-        await mirrorSockets(runDir),
-        "/v1/rejected",
-        query,
-      );
-      const clusters = answered.map(({ socket, answer }) => ({ cluster: clusterOf(socket), values: answer }));
-      if (json) return writeLine(JSON.stringify({ clusters, silent }, null, 2));
-      await writeLine([rejectedText(clusters), ...silent.map(silentText)].join("\n\n"));
-    });
+    .action((remote: string | undefined, options: ReadOptions) =>
+      printEach<SetAside>(options, "/v1/rejected", remote, rejectedText),
+    )
+    .addCommand(discardRejected())
+    .addCommand(confirmRejected());
 }
 
 export function release(): Command {

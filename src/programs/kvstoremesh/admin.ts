@@ -1,40 +1,90 @@
 /** What the mirror answers and does on its admin socket, beside its status. */
 import type { Mirror } from "../../mirror/mirror.ts";
 import type { Released } from "../../mirror/release.ts";
-import type { SetAside } from "../../model/status.ts";
-import { listOf, parseAs, record, type Schema, text, whole } from "../../runtime/schema.ts";
+import type { Discarded, HeldKey, SetAside } from "../../model/status.ts";
+import {
+  listOf,
+  maybe,
+  number,
+  parseAs,
+  record,
+  type Schema,
+  someOf,
+  text,
+  whole,
+  word,
+} from "../../runtime/schema.ts";
 import type { RouteDocs } from "../../serve/openapi.ts";
 import type { Action, Answer } from "../../serve/routes.ts";
 
 interface HoldName {
   readonly remote: string;
   readonly kind: string;
+  /** Of these keys only. */
+  readonly keys?: readonly string[];
 }
 
-const holdName: Schema<HoldName> = record({ remote: text, kind: text });
+interface Decided {
+  readonly remote: string;
+  readonly kind: string;
+  /** How many. */
+  readonly keys: number;
+}
+
+interface RefusedName {
+  readonly remote: string;
+  /** Of this reason only. */
+  readonly reason?: string;
+  /** Of these keys only. */
+  readonly keys?: readonly string[];
+}
+
+/** Absent means all; that nothing is named is a mistake of whoever asks. */
+const keys = maybe(someOf(text));
+const holdName: Schema<HoldName> = record({ remote: text, kind: text, keys });
+const decided: Schema<Decided> = record({ remote: text, kind: text, keys: whole });
+const heldKey: Schema<HeldKey> = record({
+  remote: text,
+  kind: text,
+  key: text,
+  state: word("held", "discarded"),
+  withdrawals: whole,
+  ageMs: number,
+});
+const refusedName: Schema<RefusedName> = record({ remote: text, reason: maybe(text), keys });
+const discarded: Schema<Discarded> = record({ remote: text, withdrawn: whole, forgotten: whole });
 const setAside: Schema<SetAside> = record({ remote: text, key: text, reason: text, detail: text });
 const released: Schema<Released> = record({ keys: whole, ttlSeconds: whole });
 
 const REJECTED = "/v1/rejected";
+const FORGET = "/v1/rejected/discard";
+const HOLDS = "/v1/holds";
 const CONFIRM = "/v1/holds/confirm";
 const DISCARD = "/v1/holds/discard";
 const RELEASE = "/v1/release";
 
 export function adminAnswers(mirror: Mirror): ReadonlyMap<string, Answer> {
-  return new Map<string, Answer>([[REJECTED, (query) => mirror.setAside(query.get("remote"))]]);
+  return new Map<string, Answer>([
+    [REJECTED, (query) => mirror.setAside(query.get("remote"))],
+    [HOLDS, (query) => mirror.heldKeys(query.get("remote"))],
+  ]);
 }
 
 export function adminActions(mirror: Mirror): ReadonlyMap<string, Action> {
-  const decided = (decide: (hold: HoldName) => void): Action => {
-    return (body) => {
+  const deciding = (decide: (hold: HoldName) => number): Action => {
+    return (body): Decided => {
       const hold = parseAs(holdName, body, "body");
-      decide(hold);
-      return hold;
+      return { remote: hold.remote, kind: hold.kind, keys: decide(hold) };
     };
   };
+  const forget = (body: unknown): Discarded => {
+    const { remote, reason, keys = [] } = parseAs(refusedName, body, "body");
+    return mirror.discardRefused(remote, reason, keys);
+  };
   return new Map<string, Action>([
-    [CONFIRM, decided(({ remote, kind }) => mirror.confirmHold(remote, kind))],
-    [DISCARD, decided(({ remote, kind }) => mirror.discardHold(remote, kind))],
+    [CONFIRM, deciding(({ remote, kind, keys }) => mirror.confirmHold(remote, kind, keys))],
+    [DISCARD, deciding(({ remote, kind, keys }) => mirror.discardHold(remote, kind, keys))],
+    [FORGET, forget],
     [RELEASE, () => mirror.release()],
   ]);
 }
@@ -48,7 +98,23 @@ export const ADMIN_DOCS: RouteDocs = new Map([
       answer: listOf(setAside),
     },
   ],
-  [`POST ${CONFIRM}`, { summary: "Believes what is held.", body: holdName, answer: holdName }],
-  [`POST ${DISCARD}`, { summary: "Does not believe what is held.", body: holdName, answer: holdName }],
+  [
+    `GET ${HOLDS}`,
+    {
+      summary: "Withdrawals of remotes that are not believed, key by key.",
+      query: { remote: "of this remote only" },
+      answer: listOf(heldKey),
+    },
+  ],
+  [`POST ${CONFIRM}`, { summary: "Believes what is held, or these keys of it.", body: holdName, answer: decided }],
+  [`POST ${DISCARD}`, { summary: "Does not believe it.", body: holdName, answer: decided }],
+  [
+    `POST ${FORGET}`,
+    {
+      summary: "Forgets what is refused or parked, and withdraws the last good values of what is refused.",
+      body: refusedName,
+      answer: discarded,
+    },
+  ],
   [`POST ${RELEASE}`, { summary: "Hands the cache to a successor and leads no more.", answer: released }],
 ]);
