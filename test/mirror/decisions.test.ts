@@ -186,15 +186,33 @@ test("who does not lead, or does not know yet what is cached, decides nothing", 
   osaka.put(osaka.ipKey(1), "{}");
   await clock.advance(1_000);
   osaka.etcd.stop();
-  world.local.stop();
-  await clock.advance(20_000);
+  const [lock] = world.local.entries("cilium/kvstoremesh-lock/");
+  assert(lock);
+  world.local.edit({ operations: [{ delete: { key: lock.key } }] });
   const discard = () => world.mirror.discardRefused("osaka", undefined, []);
-  assert.throws(discard, /does not lead/);
-  world.local.start();
   await clock.advance(20_000);
   assert.throws(discard, /was not listed since this kvstoremesh leads/);
   assert.equal(isCached(ipKey(osaka, 1)), true);
   osaka.etcd.start();
   await clock.advance(60_000);
+  await world.kill();
+  assert.throws(discard, /does not lead/);
+  await world.restart();
+  await clock.advance(20_000);
   assert.equal(discard().withdrawn, 1);
+});
+
+test("while a listing is worked in, it takes what it began with for what stands: nothing is decided", async () => {
+  const osaka = await held();
+  world.mirror.confirmHold("osaka", "ip", [ipKey(osaka, 5)]);
+  await clock.advance(1_000);
+  osaka.putConfig(2, { serviceExportsEnabled: true });
+  world.local.pause();
+  for (let step = 0; step < 30 && world.status("osaka").phase !== "reconciling"; step++) await clock.advance(100);
+  assert.equal(world.status("osaka").phase, "reconciling");
+  assert.throws(() => world.mirror.confirmHold("osaka", "ip"), /try again in a moment/);
+  assert.throws(() => world.mirror.confirmHold("osaka", "ip", [ipKey(osaka, 6)]), /try again in a moment/);
+  world.local.resume();
+  await clock.advance(5_000);
+  assert.equal(world.mirror.confirmHold("osaka", "ip"), 59);
 });
