@@ -1,6 +1,8 @@
 /** What a remote's etcd may do: nothing of it changes the cache that should not. Real etcds, the real program. */
 import assert from "node:assert/strict";
 import { after, afterEach, beforeEach, test } from "node:test";
+import type { HeldKey } from "../../src/model/status.ts";
+import { cacheKey } from "../../src/wire/resources.ts";
 import { RealCluster } from "./cluster.ts";
 import { HOLD_CONFIRM_MS, type MirrorProcess, pause, Stage, until } from "./stage.ts";
 import { Wire } from "./wire.ts";
@@ -101,6 +103,58 @@ test("W14: 1,000 deletions within a second: a fifth of all at most is believed, 
   await pause(1_000);
   assert.equal(await gone(), believed, "and no more goes");
   await mirror.tell("/v1/holds/confirm", { remote: "osaka", kind: "ip" });
+  await stage.mirrored(osaka, PODS - 1_000);
+});
+
+test("W14: an operator decides key by key, also over kill -9; and gives up a value that is refused", async () => {
+  await mirrorDirectly();
+  for (let number = 1; number <= 1_000; number++) osaka.remove(osaka.ipKey(number));
+  await osaka.flush();
+  const isCached = async (key: string): Promise<boolean> => (await stage.cache(osaka)).has(key);
+  const [gone, stays] = await until("some are held", async () => {
+    const held = (await mirror.ask("/v1/holds")) as readonly HeldKey[];
+    return held.length >= 400 ? held.map(({ key }) => key) : undefined;
+  });
+  assert(gone && stays);
+  const hold = { remote: "osaka", kind: "ip" };
+  assert.deepEqual(await mirror.tell("/v1/holds/discard", { ...hold, keys: [gone, stays] }), { ...hold, keys: 2 });
+  assert.deepEqual(await mirror.tell("/v1/holds/confirm", { ...hold, keys: [gone] }), { ...hold, keys: 1 });
+  await until("the confirmed one is gone", async () => ((await isCached(gone)) ? undefined : true));
+  const onlyOne = () =>
+    until("one is discarded, and nothing else held", async () => {
+      const holds = (await mirror.remote("osaka"))?.holds ?? [];
+      const [one] = holds;
+      return holds.length === 1 && one?.state === "discarded" && one.keys === 1 ? true : undefined;
+    });
+  await onlyOne();
+  assert.deepEqual([await isCached(gone), await isCached(stays)], [false, true]);
+  await mirror.kill();
+  mirror.start();
+  await watching();
+  await pause(HOLD_CONFIRM_MS + 1_000);
+  await onlyOne();
+  assert.equal((await stage.cache(osaka)).size, PODS + 3 - 1_000 + 1);
+  await mirror.tell("/v1/holds/confirm", { ...hold, keys: [stays] });
+  await stage.mirrored(osaka, PODS - 1_000);
+
+  const good = osaka.wanted.get(osaka.ipKey(2_000));
+  assert(good);
+  osaka.put(osaka.ipKey(2_000), "{}");
+  await osaka.flush();
+  await until("it is refused", async () => ((await mirror.remote("osaka"))?.rejected === 1 ? true : undefined));
+  const refused = cacheKey("ip", "osaka", osaka.address(2_000));
+  assert.equal(await isCached(refused), true, "the last good value stays");
+  const keys = [osaka.ipKey(2_000)];
+  await assert.rejects(
+    mirror.tell("/v1/rejected/discard", { remote: "osaka", keys: [...keys, "none"] }),
+    /none is not/,
+  );
+  assert.equal(await isCached(refused), true);
+  const done = await mirror.tell("/v1/rejected/discard", { remote: "osaka", reason: "malformed", keys });
+  assert.deepEqual(done, { remote: "osaka", withdrawn: 1, forgotten: 0 });
+  await until("it is gone", async () => ((await isCached(refused)) ? undefined : true));
+  osaka.put(osaka.ipKey(2_000), good);
+  await osaka.flush();
   await stage.mirrored(osaka, PODS - 1_000);
 });
 

@@ -140,6 +140,10 @@ export class MirrorProcess {
     return line === undefined ? undefined : Number(line.slice(name.length));
   }
 
+  ask(path: string): Promise<unknown> {
+    return askSocket(this.#socket, path, 5_000);
+  }
+
   tell(path: string, body: unknown): Promise<unknown> {
     return tellSocket(this.#socket, path, body, 5_000);
   }

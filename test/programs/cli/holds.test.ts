@@ -11,6 +11,7 @@ import { mirrorSettings } from "../../../src/programs/kvstoremesh/settings.ts";
 import { sleep, systemClock } from "../../../src/runtime/clock.ts";
 import { systemRandom } from "../../../src/runtime/random.ts";
 import { readSettings } from "../../../src/runtime/settings.ts";
+import { cacheKey } from "../../../src/wire/resources.ts";
 import { FakeCluster } from "../../mirror/fake-cluster.ts";
 import { bulkhead, type Ran } from "./command.ts";
 
@@ -89,8 +90,42 @@ test("refused and parked values are listed with key and reason", async () => {
   assert.match(out, /amsterdam +osaka +parked +\S+10\.2\.0\.2 +waits for identity 131999/);
   const unknown = await run("rejected", "oslo");
   assert.match(unknown.out, /no answer from .*no remote oslo: there are osaka/);
+});
+
+test("what is refused or parked is discarded by key or by reason; a wrong name is one line and code 2, and changes nothing", async () => {
+  const one = osaka.ipKey(1);
+  const before = await run("rejected");
+  for (const [wrong, line] of [
+    [["osaka", "cilium/state/none"], /cilium\/state\/none is not refused or parked of osaka; nothing was changed/],
+    [["osaka", one, "cilium/state/none"], /nothing was changed/],
+    [["osaka", one, "--reason", "parked"], /is not set aside as parked of osaka/],
+    [["osaka", "--reason", "not-allowed"], /nothing of osaka is set aside as not-allowed/],
+    [["oslo"], /no remote oslo: there are osaka/],
+    [[], /missing required argument/],
+  ] as const) {
+    const refused = await run("rejected", "discard", ...wrong);
+    assert.equal(refused.code, 2, wrong.join(" "));
+    assert.match(refused.err, /^[^\n]+\n$/);
+    assert.match(refused.err, line);
+  }
+  assert.deepEqual(await run("rejected"), before);
+  assert.equal(cachedIps(), PODS);
+  const confirmed = await run("rejected", "confirm", "osaka", one, "--reason", "malformed");
+  assert.equal(confirmed.code, 2);
+  assert.match(confirmed.err, /^bulkhead: what is refused cannot be confirmed: .* widen bulkhead-allowed-cidrs .*\n$/);
+  assert.equal(
+    (await run("rejected", "discard", "osaka", "--reason", "parked")).out,
+    "of osaka: the last good value of 0 keys withdrawn, 1 key forgotten\n",
+  );
+  assert.equal(
+    (await run("rejected", "discard", "osaka", one)).out,
+    "of osaka: the last good value of 1 key withdrawn, 0 keys forgotten\n",
+  );
+  await until("it is gone", () => cachedIps() === PODS - 1);
+  assert.deepEqual(await run("rejected"), { code: 0, out: "nothing is refused or parked\n", err: "" });
   osaka.putIp(1);
   osaka.putIp(2);
+  await until("it is there again", () => cachedIps() === PODS);
 });
 
 test("what is held is listed; a wrong name is one line and code 2; confirmed, it goes", async () => {
@@ -103,7 +138,23 @@ test("what is held is listed; a wrong name is one line and code 2; confirmed, it
   }
   assert.equal((await run("holds", "confirm", "osaka/ip", "--cluster", "oslo")).code, 2);
   assert.equal(cachedIps(), PODS);
-  assert.deepEqual(await run("holds", "confirm", "osaka/ip"), { code: 0, out: "osaka/ip is confirmed\n", err: "" });
+  const key = (number: number): string => cacheKey("ip", "osaka", osaka.address(number));
+  assert.match((await run("holds", "osaka/ip")).out, /amsterdam +osaka\/ip +held +1 +\S+ \w+ +\S+10\.2\.0\.60\n/);
+  const stranger = await run("holds", "confirm", "osaka/ip", key(1), key(99));
+  assert.deepEqual([stranger.code, stranger.out], [2, ""]);
+  assert.match(
+    stranger.err,
+    /^bulkhead: kvstoremesh of amsterdam: \S+10\.2\.0\.99 is not held of osaka\/ip; nothing was changed\n$/,
+  );
+  assert.equal(cachedIps(), PODS);
+  assert.equal((await run("holds", "confirm", "osaka/ip", key(1))).out, "1 key of osaka/ip confirmed\n");
+  await until("it is gone", () => cachedIps() === PODS - 1);
+  assert.equal((await run("holds", "discard", "osaka/ip", key(2))).out, "1 key of osaka/ip discarded\n");
+  assert.match((await run("holds", "osaka/ip")).out, /osaka\/ip +discarded +1 +\S+ \w+ +\S+10\.2\.0\.2\n/);
+  assert.equal((await run("holds", "confirm", "osaka/ip")).out, "58 keys of osaka/ip confirmed\n");
+  await until("they are gone", () => cachedIps() === PODS - 59);
+  const parsed = JSON.parse((await run("holds", "confirm", "osaka/ip", key(2), "--json")).out);
+  assert.deepEqual(parsed, { remote: "osaka", kind: "ip", keys: 1 });
   await until("they are gone", () => cachedIps() === PODS - 60);
 });
 
