@@ -211,5 +211,6 @@ function eachKind(kinds: ReadonlySet<ResourceKind>): Readonly<Record<string, boo
 
 function holdLine(name: string, { kind, state, withdrawals, keys }: HoldStatus): string {
   const what = `${withdrawals} withdrawals of ${kind} (${keys} keys) are ${state}, the cache stays as it was`;
+  if (state === "discarded") return `${what}, as an operator decided; \`bulkhead holds\` tells more`;
   return `${what}; \`bulkhead holds\` tells more, \`bulkhead holds confirm ${name}/${kind}\` believes them`;
 }
