@@ -90,14 +90,16 @@ export class Claims {
     if (gone.length > 0) this.#freed = true;
   }
 
-  /** @param cidrs undefined: no operator said anything. */
-  allow(remote: string, cidrs: readonly string[] | undefined): void {
+  /** Returns whether that is another word than before. @param cidrs undefined: no operator said anything. */
+  allow(remote: string, cidrs: readonly string[] | undefined): boolean {
+    const before = textOf(this.#allowed.get(remote));
     // Of others: what only he held back, or what he now takes from them.
     if (this.#allowed.delete(remote) || cidrs !== undefined) this.#freed = true;
-    if (cidrs === undefined) return;
+    if (cidrs === undefined) return before !== undefined;
     const allowed = new AddressSet();
     for (const range of cidrs.flatMap(rangeOfText)) allowed.add(range);
     this.#allowed.set(remote, allowed);
+    return textOf(allowed) !== before;
   }
 
   /** One line for each two remotes that an operator lets have the same addresses: there, the first to claim wins. */
@@ -293,4 +295,11 @@ export class Claims {
     }
     return ACCEPTED;
   }
+}
+
+function textOf(allowed: AddressSet | undefined): string | undefined {
+  return allowed
+    ?.ranges()
+    .map(({ first, last }) => `${first}-${last}`)
+    .join();
 }

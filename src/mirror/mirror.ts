@@ -170,9 +170,11 @@ export class Mirror {
       else this.#misnamed.set(name, file.line);
       return;
     }
-    this.#claims.allow(name, file.allowedCidrs);
+    const allowsOthers = this.#claims.allow(name, file.allowedCidrs);
+    const remote = this.#remote(name);
+    if (allowsOthers) remote.forgetPlace("its bulkhead-allowed-cidrs changed");
     // Certificates are read anew for every connection.
-    this.#remote(name).configure(() => connectAs({ disk, connect }, path, file.text, timeouts));
+    remote.configure(() => connectAs({ disk, connect }, path, file.text, timeouts));
   }
 
   #configured(): readonly Remote[] {

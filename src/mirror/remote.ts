@@ -201,6 +201,12 @@ export class Remote {
     return true;
   }
 
+  /** Everything is to be judged anew: the next connection lists, however well it could go on where the last one was. */
+  forgetPlace(because: string): void {
+    this.#session?.restart(because);
+    this.#resume = undefined;
+  }
+
   /** Whether a first try has ended, well or not. */
   get tried(): boolean {
     return this.record.synced || this.record.lastError !== undefined || this.record.fileFault !== undefined;

@@ -108,3 +108,21 @@ function nodeValue(cluster: string, id: number, name: string, podNet: string): s
   const net = { IP: podNet, Mask: "//8AAA==" };
   return JSON.stringify({ Name: name, Cluster: cluster, ClusterID: id, IPAddresses: [], IPv4AllocCIDR: net });
 }
+
+test("allowed CIDRs that are widened owe the remote a listing: what they let in is there with the next connection, each time", async () => {
+  world.addRemote("osaka", 2);
+  const file = (pods: string) => `endpoints:\n- http://osaka:2379\nbulkhead-allowed-cidrs: [10.2.255.0/24, ${pods}]\n`;
+  world.configure("osaka", file("10.2.0.0/28"));
+  await clock.advance(40_000);
+  assert.deepEqual(reasons().slice(0, 2), ["node-1 not-allowed", "10.2.0.16 not-allowed"]);
+  // Sooner than the link of a remote that others keep busy would be listed again.
+  for (const [pods, refused] of [
+    ["10.2.0.0/27", ["node-1 not-allowed"]],
+    ["10.2.0.0/16", []],
+  ] as const) {
+    world.configure("osaka", file(pods));
+    await clock.advance(1_500);
+    assert.deepEqual(reasons(), refused, pods);
+  }
+  world.assertMirrored("osaka");
+});

@@ -102,6 +102,27 @@ test("after many changes, or when the history is gone, it is listed", async () =
   }
 });
 
+test("a changed file is no reason to list, unless it allows other CIDRs than before", async () => {
+  const osaka = world.addRemote("osaka", 2, PODS);
+  const file = (cidr: string) => `endpoints:\n- http://osaka:2379\nbulkhead-allowed-cidrs: [${cidr}]\n`;
+  world.configure("osaka", file("10.2.0.0/16"));
+  const seen = observe(osaka);
+  await clock.advance(40_000);
+  for (const [text, lists] of [
+    [`${file("10.2.0.0/16")}# a comment\n`, false],
+    [file("10.0.0.0/8"), true],
+  ] as const) {
+    seen.pages = 0;
+    const dialled = world.dialled.get("osaka") ?? 0;
+    world.configure("osaka", text);
+    await clock.advance(3_000);
+    assert.equal(world.status("osaka").phase, "watching");
+    assert((world.dialled.get("osaka") ?? 0) > dialled, "the file is a new way to reach it");
+    assert.equal(seen.pages >= 10, lists, `${seen.pages} pages: ${text}`);
+    if (!lists) assert.equal(seen.pages, 0);
+  }
+});
+
 test("a new term lists: another process may have written into the cache", async () => {
   const osaka = world.addRemote("osaka", 2, PODS);
   const seen = observe(osaka);
