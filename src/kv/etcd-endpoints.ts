@@ -24,7 +24,8 @@ function targetsOf(options: ConnectOptions): readonly Target[] {
   if (schemes.size > 1)
     throw new UserError(`etcd endpoints mix http and https: ${options.endpoints.join(" ")}; use one`);
   return urls.flatMap((url) => {
-    const alias = options.hostAliases?.find(({ hostname }) => hostname === url.hostname);
+    // A URL's host is in small letters, whoever wrote it.
+    const alias = options.hostAliases?.find(({ hostname }) => hostname.toLowerCase() === url.hostname);
     const at = (host: string): string => `${url.protocol}//${host}:${url.port || defaultPort(url)}`;
     if (!alias || alias.ips.length === 0) return [{ url: at(url.hostname) }];
     return alias.ips.map((ip) => ({ url: at(ip.includes(":") ? `[${ip}]` : ip), serverName: url.hostname }));

@@ -80,7 +80,8 @@ function readEndpoints(fields: Fields): readonly string[] {
 function readAliases(fields: Fields): readonly HostAlias[] {
   const seen = new Set<string>();
   return fields.objects("cilium-host-aliases").map((item) => {
-    const hostname = item.text("hostname");
+    // Names differ by more than the size of their letters; endpoints, as URLs, come out in small ones.
+    const hostname = item.text("hostname").toLowerCase();
     const ips = item.texts("ips");
     if (hostname === "") throw item.refusal("hostname", "must name a host");
     if (seen.has(hostname)) throw item.refusal("hostname", `${quote(hostname)} occurs twice; keep one`);

@@ -96,15 +96,18 @@ test("the next endpoint is used when one fails", async (context) => {
   assert((await kv.range({ key: "a" })).revision > 0);
 });
 
-test("a name with an alias is not asked of DNS", async (context) => {
-  const endpoints = [etcd.endpoint.replace("127.0.0.1", "osaka.mesh.invalid")];
-  const kv = connectEtcd({
-    endpoints,
-    hostAliases: [{ hostname: "osaka.mesh.invalid", ips: ["127.0.0.1"] }],
-    ...TIMES,
-  });
-  context.after(() => kv.close());
-  assert((await kv.range({ key: "a" })).revision > 0);
+test("a name with an alias is not asked of DNS, in whichever letters both are written", async (context) => {
+  for (const [host, hostname] of [
+    ["osaka.mesh.invalid", "osaka.mesh.invalid"],
+    ["osaka.mesh.invalid", "Osaka.Mesh.INVALID"],
+    ["OSAKA.mesh.invalid", "osaka.mesh.invalid"],
+    ["OSAKA.mesh.invalid", "OSAKA.mesh.invalid"],
+  ] as const) {
+    const endpoints = [etcd.endpoint.replace("127.0.0.1", host)];
+    const kv = connectEtcd({ endpoints, hostAliases: [{ hostname, ips: ["127.0.0.1"] }], ...TIMES });
+    context.after(() => kv.close());
+    assert((await kv.range({ key: "a" })).revision > 0);
+  }
 });
 
 test("endpoints that make no sense are the user's error, at once", () => {

@@ -52,7 +52,7 @@ test("all is well with TLS and Cilium's role: names, dates, issuers, protocol, c
 
 test("an alias stands for a name, and each of its addresses is tried: one that is down is a fault, the other is read", async () => {
   const { port } = new URL(stage.secure.endpoint);
-  const alias = "cilium-host-aliases:\n- hostname: osaka.mesh\n  ips: [127.0.0.2, 127.0.0.1]\n";
+  const alias = "cilium-host-aliases:\n- hostname: Osaka.mesh\n  ips: [127.0.0.2, 127.0.0.1]\n";
   const file = at(`https://osaka.mesh:${port}`, tls(stage.authority.ca, stage.remote) + alias);
   const text = await stage.report({ osaka: file });
   assert.match(text, /ok +name osaka\.mesh: 127\.0\.0\.2, 127\.0\.0\.1 by cilium-host-aliases, DNS is not asked/);

@@ -11,7 +11,7 @@ cert-file: /etc/mesh/client.crt
 key-file: '/etc/mesh/client.key'
 dial-timeout: 5s
 cilium-host-aliases:
-- hostname: bergen.mesh.example
+- hostname: Bergen.mesh.Example
   ips: ["198.51.100.7", "2001:db8::7"]
 `;
 
@@ -64,7 +64,7 @@ const REFUSED: readonly (readonly [string, string])[] = [
     "f:4: cilium-host-aliases[0].ips[0]: must be an IP address",
   ],
   [
-    "endpoints: [https://a:1]\ncilium-host-aliases:\n- hostname: a\n  ips: [::1]\n- hostname: a\n  ips: [::1]",
+    "endpoints: [https://a:1]\ncilium-host-aliases:\n- hostname: a\n  ips: [::1]\n- hostname: A\n  ips: [::1]",
     'f:5: cilium-host-aliases[1].hostname: "a" occurs twice; keep one',
   ],
   ["endpoints: [https://a:1]\nendpoints: []", "f:2: bad YAML: Map keys must be unique"],
