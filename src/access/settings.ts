@@ -17,3 +17,10 @@ export const commonSettings = {
   backoffBaseMs: durationMs.default(200).describe("Shortest wait before trying again (decorrelated jitter)."),
   backoffCapMs: durationMs.default(30_000).describe("Longest wait before trying again."),
 } as const;
+
+/** Settings of programs that write into the local etcd. */
+export const writerSettings = {
+  maxTxnsInFlight: wholeNumber(2, 1_000)
+    .default(16)
+    .describe("Write transactions on their way at once; what a listing brings has fewer while the local etcd is slow."),
+} as const;

@@ -32,6 +32,8 @@ export interface ExporterSettings {
   readonly heartbeatLeaseTtlSeconds: number;
   readonly auditIntervalMs: number;
   readonly pageSize: number;
+  /** Txns on their way to the etcd. */
+  readonly maxTxnsInFlight: number;
   readonly backoff: BackoffSettings;
 }
 
@@ -89,7 +91,7 @@ export class Exporter {
 
   async #lead(term: Term): Promise<void> {
     const { settings, clock, random, log, metrics } = this.#deps;
-    const { cluster, backoff, pageSize } = settings;
+    const { cluster, backoff, pageSize, maxTxnsInFlight } = settings;
     const stop = new AbortController();
     const signal = AbortSignal.any([term.signal, stop.signal]);
     let { fence } = term;
@@ -103,7 +105,9 @@ export class Exporter {
       readStored(kv, cluster, { pageSize, clock, signal }),
     );
     const book = new IdentityBook(cluster.id, stored.identities, this.#book?.entries());
-    const publisher = new Publisher({ kv, fence, renewFence, renewIntervalMs, clock, random, log, metrics, backoff });
+    const publisher = new Publisher({
+      ...{ kv, fence, renewFence, renewIntervalMs, clock, random, log, metrics, backoff, maxTxnsInFlight },
+    });
     this.#book = book;
     this.#publisher = publisher;
     const heartbeat = {

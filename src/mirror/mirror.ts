@@ -249,6 +249,7 @@ export class Mirror {
       log,
       metrics,
       backoff: limits.backoff,
+      maxTxnsInFlight: limits.maxTxnsInFlight,
       observer: new WriteMetrics(metrics),
     });
     this.#publisher = publisher;

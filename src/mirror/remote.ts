@@ -38,6 +38,8 @@ export interface MirrorLimits extends AgeLimits, GuardLimits {
   readonly pageSize: number;
   /** Full lists at once, over all remotes. */
   readonly maxConcurrentLists: number;
+  /** Txns on their way to the local etcd, for all remotes together. */
+  readonly maxTxnsInFlight: number;
   /** Of one remote: with more it is not mirrored, and what is cached of it stays. */
   readonly maxRemoteKeys: number;
   readonly maxRemoteBytes: number;

@@ -4,6 +4,7 @@
  * Every Txn compares the fence key's mod_revision. A write of unknown outcome may still be applied later, so it ends the write
  * epoch: everything in flight settles, the fence is moved, and only then is anything written again, keys in doubt first.
  */
+import assert from "node:assert/strict";
 import { type KvClient, KvError, type TxnResponse } from "../kv/client.ts";
 import type { Fence } from "../model/fence.ts";
 import { Backoff, type BackoffSettings, retry } from "../runtime/backoff.ts";
@@ -12,6 +13,7 @@ import type { Logger } from "../runtime/log.ts";
 import type { Counter, Gauge, Metrics } from "../runtime/metrics.ts";
 import type { Random } from "../runtime/random.ts";
 import { messageOf } from "../runtime/user-error.ts";
+import { InFlightLimit, type Sent } from "./in-flight-limit.ts";
 import { type Lane, type Write, WriteQueue } from "./queue.ts";
 
 /** The right to write is gone; nothing more is written by this publisher. */
@@ -37,8 +39,8 @@ export interface PublisherOptions {
   readonly maxOperations?: number;
   /** Bytes per Txn; etcd allows 1.5 MiB. */
   readonly maxBytes?: number;
-  /** Txns on their way at once. */
-  readonly maxInFlight?: number;
+  /** Txns on their way at once, at least 2: one of them is kept for the live lane, and the bulk lane has fewer while answers are slow. */
+  readonly maxTxnsInFlight?: number;
 }
 
 /** Told what becomes of writes. */
@@ -75,7 +77,7 @@ const GRAVITY: readonly Ending[] = ["stopped", "no-space", "retry", "renewal", "
 
 const DEFAULT_MAX_OPERATIONS = 100;
 const DEFAULT_MAX_BYTES = 1024 * 1024;
-const DEFAULT_MAX_IN_FLIGHT = 8;
+const DEFAULT_MAX_TXNS_IN_FLIGHT = 16;
 
 export class Publisher implements Writer {
   readonly #options: PublisherOptions;
@@ -85,10 +87,14 @@ export class Publisher implements Writer {
   readonly #written: Counter;
   readonly #failed: Counter;
   readonly #depth: Gauge;
+  readonly #allowed: Gauge;
+  readonly #limit: InFlightLimit;
   #fence: Fence;
   #maxBytes: number;
   #sequence = 0;
+  /** Txns on their way, and those among them that carry writes of the bulk lane. */
   #inFlight = 0;
+  #bulkInFlight = 0;
   #ending: Ending | undefined;
   #putsAllowed = true;
   /** Said once, until a put is taken again. */
@@ -102,7 +108,9 @@ export class Publisher implements Writer {
     this.#fence = options.fence;
     this.#maxBytes = options.maxBytes ?? DEFAULT_MAX_BYTES;
     this.#backoff = new Backoff(options.random, options.backoff);
-    const { metrics } = options;
+    const { metrics, clock, maxTxnsInFlight = DEFAULT_MAX_TXNS_IN_FLIGHT } = options;
+    assert(maxTxnsInFlight >= 2, "one for each lane");
+    this.#limit = new InFlightLimit(clock, maxTxnsInFlight - 1);
     this.#written = metrics.counter(
       "bulkhead_publish_writes_total",
       "Keys written to or deleted from the local etcd.",
@@ -110,6 +118,11 @@ export class Publisher implements Writer {
     );
     this.#failed = metrics.counter("bulkhead_publish_failures_total", "Write transactions that failed.", ["reason"]);
     this.#depth = metrics.gauge("bulkhead_publish_queued", "Writes queued or on their way to the local etcd.");
+    this.#allowed = metrics.gauge(
+      "bulkhead_publish_in_flight_limit",
+      "Transactions of the bulk lane that may be on their way to the local etcd at once.",
+    );
+    this.#allowed.set(this.#limit.allowed);
   }
 
   /** A writer of its own. One key is always written through the same scope. */
@@ -198,32 +211,46 @@ export class Publisher implements Writer {
   }
 
   #sendAll(): void {
-    const { maxOperations = DEFAULT_MAX_OPERATIONS, maxInFlight = DEFAULT_MAX_IN_FLIGHT } = this.#options;
-    while (this.#inFlight < maxInFlight) {
-      const batch = this.#queue.take({ maxOperations, maxBytes: this.#maxBytes, puts: this.#putsAllowed });
+    const { maxOperations = DEFAULT_MAX_OPERATIONS, maxTxnsInFlight = DEFAULT_MAX_TXNS_IN_FLIGHT } = this.#options;
+    while (this.#inFlight < maxTxnsInFlight) {
+      const bulk = this.#bulkInFlight < this.#limit.allowed;
+      const batch = this.#queue.take({ maxOperations, maxBytes: this.#maxBytes, puts: this.#putsAllowed, bulk });
       if (batch.length === 0) return;
+      const bulkTxns = batch.some(({ lane }) => lane === "bulk") ? 1 : 0;
       this.#inFlight++;
-      void this.#send(batch).finally(() => {
+      this.#bulkInFlight += bulkTxns;
+      void this.#send(batch, bulkTxns > 0).finally(() => {
         this.#inFlight--;
+        this.#bulkInFlight -= bulkTxns;
+        this.#allowed.set(this.#limit.allowed);
         this.#depth.set(this.#queue.size);
         this.#wake();
       });
     }
   }
 
-  async #send(batch: readonly Write[]): Promise<void> {
+  async #send(batch: readonly Write[], bulk: boolean): Promise<void> {
+    const sent = this.#limit.sent();
     let answer: TxnResponse;
     try {
-      answer = await this.#options.kv.txn({
-        compare: [{ key: this.#fence.key, target: "mod", equal: this.#fence.modRevision }],
-        operations: batch.map(({ key, value }) =>
-          value === undefined ? { delete: { key } } : { put: { key, value } },
-        ),
-      });
+      answer = await this.#txn(batch);
     } catch (error) {
-      return this.#fail(batch, error);
+      return this.#fail(batch, sent, error);
     }
-    if (!answer.succeeded) return this.#putBack(batch, "fence-moved", "fence-moved");
+    // Small live ones alone say nothing of how quick a large one can be.
+    if (bulk) this.#limit.answered(sent);
+    if (answer.succeeded) this.#settle(batch);
+    else this.#putBack(batch, "fence-moved", "fence-moved");
+  }
+
+  #txn(batch: readonly Write[]): Promise<TxnResponse> {
+    return this.#options.kv.txn({
+      compare: [{ key: this.#fence.key, target: "mod", equal: this.#fence.modRevision }],
+      operations: batch.map(({ key, value }) => (value === undefined ? { delete: { key } } : { put: { key, value } })),
+    });
+  }
+
+  #settle(batch: readonly Write[]): void {
     this.#backoff.reset();
     this.#acknowledge(batch);
     const nowMs = this.#options.clock.nowMs();
@@ -235,8 +262,9 @@ export class Publisher implements Writer {
     this.#written.add(batch.length - puts, { operation: "delete" });
   }
 
-  #fail(batch: readonly Write[], error: unknown): void {
+  #fail(batch: readonly Write[], sent: Sent, error: unknown): void {
     if (!(error instanceof KvError) || error.outcomeUnknown) {
+      this.#limit.failed(sent);
       this.#putBack(batch, "unknown-outcome", "unknown-outcome");
     } else if (error.code === "too-large") this.#split(batch);
     else this.#putBack(batch, error.code === "no-space" ? "no-space" : "retry", error.code);

@@ -21,6 +21,8 @@ export interface BatchLimits {
   readonly maxBytes: number;
   /** Whether puts may be taken: not while the store is out of space. */
   readonly puts: boolean;
+  /** Whether writes of the bulk lane may be taken. */
+  readonly bulk: boolean;
 }
 
 /** What a write costs in a request beside its key and value, generously. */
@@ -45,10 +47,11 @@ export class WriteQueue {
 
   add(added: Write): void {
     const older = this.#queued(added.key);
-    const write = older ? { ...added, since: older.since, atMs: older.atMs } : added;
+    const lane = older?.lane === "live" ? "live" : added.lane;
+    const write = older ? { ...added, lane, since: older.since, atMs: older.atMs } : added;
     if (!older) this.#opened(write);
     if (this.#doubtful.has(write.key)) this.#doubtful.set(write.key, write);
-    else if (write.lane === "live" || this.#live.has(write.key)) {
+    else if (lane === "live") {
       this.#bulk.delete(write.key);
       this.#live.set(write.key, write);
     } else this.#bulk.set(write.key, write);
@@ -99,8 +102,11 @@ export class WriteQueue {
     const batch: Write[] = [];
     let bytes = 0;
     for (const lane of this.#lanes) {
+      // Not looked through write by write: a listing has queued any number of them.
+      if (lane === this.#bulk && !limits.bulk) continue;
       for (const write of lane.values()) {
         if (this.#inFlight.has(write.key) || (write.value !== undefined && !limits.puts)) continue;
+        if (write.lane === "bulk" && !limits.bulk) continue;
         bytes += write.key.length + (write.value?.length ?? 0) + OVERHEAD_BYTES;
         if (batch.length > 0 && bytes > limits.maxBytes) return this.#send(batch);
         batch.push(write);

@@ -22,6 +22,7 @@ const SETTINGS: ExporterSettings = {
   heartbeatLeaseTtlSeconds: 30,
   auditIntervalMs: 300_000,
   pageSize: 3,
+  maxTxnsInFlight: 16,
   backoff: { baseMs: 100, capMs: 2_000 },
 };
 

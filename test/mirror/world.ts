@@ -23,6 +23,7 @@ export const BREAKER_BACKOFF = { baseMs: 1_000, capMs: 30_000 };
 export const LIMITS: MirrorLimits = {
   pageSize: 10,
   maxConcurrentLists: 2,
+  maxTxnsInFlight: 16,
   maxRemoteKeys: 500,
   maxRemoteBytes: 1024 * 1024,
   progressIntervalMs: 500,

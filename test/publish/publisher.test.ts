@@ -6,6 +6,7 @@ import { MemoryEtcd } from "../../src/kv/memory.ts";
 import type { Fence } from "../../src/model/fence.ts";
 import { FenceLostError, Publisher } from "../../src/publish/publisher.ts";
 import { reconcile } from "../../src/publish/reconcile.ts";
+import { sleep } from "../../src/runtime/clock.ts";
 import { silentLogger } from "../../src/runtime/log.ts";
 import { Metrics } from "../../src/runtime/metrics.ts";
 import { below, seededRandom } from "../../src/runtime/random.ts";
@@ -42,7 +43,7 @@ interface Given {
   readonly kv?: KvClient;
   readonly renewFence?: () => Promise<Fence>;
   readonly maxOperations?: number;
-  readonly maxInFlight?: number;
+  readonly maxTxnsInFlight?: number;
 }
 
 function newPublisher(given: Given = {}): Publisher {
@@ -64,11 +65,18 @@ function newPublisher(given: Given = {}): Publisher {
 /** Keeps each Txn that passes. */
 function recording(kv: KvClient, txns: TxnRequest[]): KvClient {
   return {
-    range: (...args) => kv.range(...args),
+    ...passing(kv),
     txn: (request) => {
       txns.push(request);
       return kv.txn(request);
     },
+  };
+}
+
+function passing(kv: KvClient): KvClient {
+  return {
+    range: (...args) => kv.range(...args),
+    txn: (...args) => kv.txn(...args),
     watch: (...args) => kv.watch(...args),
     grantLease: (...args) => kv.grantLease(...args),
     renewLease: (...args) => kv.renewLease(...args),
@@ -165,7 +173,7 @@ test("L03: a fence that cannot be moved for want of space stays where it is, and
 
 test("writes of one key coalesce, one is in flight, the last one wins; live goes before bulk", async () => {
   const txns: TxnRequest[] = [];
-  const publisher = newPublisher({ kv: recording(etcd.client(), txns), maxOperations: 1, maxInFlight: 1 });
+  const publisher = newPublisher({ kv: recording(etcd.client(), txns), maxOperations: 1, maxTxnsInFlight: 2 });
   void publisher.run(stop.signal);
   publisher.put("bulk", bytes("1"), "bulk");
   for (let index = 0; index < 100; index++) publisher.put("hot", bytes(`${index}`), "live");
@@ -375,7 +383,7 @@ test("reconcile is not misled by older writes that are still on their way", asyn
 });
 
 test("I8: who waits for his own writes does not wait for those of others", async () => {
-  const publisher = newPublisher({ maxOperations: 1, maxInFlight: 1 });
+  const publisher = newPublisher({ maxOperations: 1, maxTxnsInFlight: 2 });
   for (let number = 0; number < 200; number++) publisher.put(`other/${number}`, bytes("v"), "bulk");
   const own = publisher.scope("own");
   own.put("own/1", bytes("v"), "live");
@@ -387,4 +395,64 @@ test("I8: who waits for his own writes does not wait for those of others", async
   assert.equal(publisher.queued, 0);
   stop.abort();
   await clock.settle(done);
+});
+
+/** Delays each Txn by what `latencyMs` says for how many are on their way with it; notes how many these were, and what they held. */
+function slowed(kv: KvClient, latencyMs: (inFlight: number) => number, seen: Set<string>[][]): KvClient {
+  const inFlight = new Set<Set<string>>();
+  return {
+    ...passing(kv),
+    txn: async (request) => {
+      const keys = new Set(request.operations.map((one) => ("put" in one ? one.put.key : one.delete.key)));
+      inFlight.add(keys);
+      seen.push([...inFlight]);
+      await sleep(clock, latencyMs(inFlight.size));
+      inFlight.delete(keys);
+      return await kv.txn(request);
+    },
+  };
+}
+
+async function mostInFlight(latencyMs: (inFlight: number) => number): Promise<number> {
+  const seen: Set<string>[][] = [];
+  const kv = slowed(etcd.client(), latencyMs, seen);
+  const publisher = newPublisher({ kv, maxOperations: 1, maxTxnsInFlight: 9 });
+  for (let number = 0; number < 400; number++) publisher.put(`k/${number}`, bytes("v"), "bulk");
+  const running = publisher.run(stop.signal);
+  await clock.settle(publisher.drained());
+  assert.equal(etcd.entries("k/").length, 400);
+  stop.abort();
+  await clock.settle(running);
+  return Math.max(...seen.map(({ length }) => length));
+}
+
+test("as many bulk Txns are on their way as there are slots but one, while answers stay quick", async () => {
+  assert.equal(await mostInFlight(() => 10), 8);
+});
+
+test("where each Txn more makes all of them slower, fewer are on their way", async () => {
+  const most = await mostInFlight((inFlight) => 10 * inFlight ** 2);
+  assert(most >= 2 && most <= 4, `${most}`);
+});
+
+test("while bulk Txns hang, live writes go through; bulk ones have all slots but one", async () => {
+  const seen: Set<string>[][] = [];
+  let hanging = false;
+  const kv = slowed(etcd.client(), () => (hanging ? 60_000 : 1), seen);
+  const publisher = newPublisher({ kv, maxOperations: 1, maxTxnsInFlight: 4 });
+  const running = publisher.run(stop.signal);
+  for (let number = 0; number < 20; number++) publisher.put(`k/${number}`, bytes("v"), "bulk");
+  await clock.settle(publisher.drained());
+  hanging = true;
+  for (let number = 0; number < 20; number++) publisher.put(`k/${number}`, bytes("w"), "bulk");
+  await clock.advance(10);
+  assert.equal(seen.at(-1)?.length, 3);
+  hanging = false;
+  publisher.put("live", bytes("v"), "live");
+  await clock.advance(10);
+  assert.equal(storedValue("live"), "v");
+  assert.equal(publisher.queued, 20, "the bulk ones still wait");
+  await clock.settle(publisher.drained());
+  stop.abort();
+  await clock.settle(running);
 });

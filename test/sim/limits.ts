@@ -8,6 +8,7 @@ export const GRADES_INTERVAL_MS = 2_000;
 export const LIMITS: MirrorLimits = {
   pageSize: 5,
   maxConcurrentLists: 2,
+  maxTxnsInFlight: 16,
   maxRemoteKeys: 10_000,
   maxRemoteBytes: 16 * 1024 * 1024,
   progressIntervalMs: 1_000,

@@ -1,10 +1,11 @@
 /** Settings of the exporter: its flags. */
-import { commonSettings } from "../../access/settings.ts";
+import { commonSettings, writerSettings } from "../../access/settings.ts";
 import { count, durationMs, type SettingsOf, settingsSchema, text, ttlSeconds } from "../../runtime/settings.ts";
 import { UserError } from "../../runtime/user-error.ts";
 
 export const exporterSettings = settingsSchema({
   ...commonSettings,
+  ...writerSettings,
   manifests: text.describe("Directory of Kubernetes YAML: Namespace, Node, Service, Pod and network policies."),
   manifestIntervalMs: durationMs.default(1_000).describe("Time between two readings of the directory."),
   leaseTtlSeconds: ttlSeconds.default(15).describe("Lease of the leader's lock: the longest time without a leader."),

@@ -1,5 +1,5 @@
 /** Settings of the mirror: its flags. */
-import { commonSettings } from "../../access/settings.ts";
+import { commonSettings, writerSettings } from "../../access/settings.ts";
 import { parseCidr } from "../../model/address.ts";
 import {
   checkedText,
@@ -26,6 +26,7 @@ const cidrList = checkedText(cidrFault).transform((text) => text.split(","));
 
 export const mirrorSettings = settingsSchema({
   ...commonSettings,
+  ...writerSettings,
   apiListen: checkedText((given) => (given === NO_API ? undefined : loopbackFault(given)))
     .default("127.0.0.1:9889")
     .describe(`Loopback address of the read-only API, Cilium's \`GET /v1/cluster\` in it; \`${NO_API}\`: no API.`),
