@@ -1,14 +1,23 @@
-/** Runs the measurements named on the command line, such as `npm run bench -- P7`; without a name, all. Each prints a line with its ratios. */
+/**
+ * Runs the measurements named on the command line, such as `npm run bench -- P7`; without a name, all. Each prints a line a goal, with its ratio to
+ * the floor; `--json`: those that can print it as JSON.
+ */
 import { UserError } from "../src/runtime/user-error.ts";
+import { initialMirror } from "./p1-initial-mirror.ts";
+import { putToCache } from "./p2-put-to-cache.ts";
 import { endpointThroughput } from "./p7-endpoint-throughput.ts";
 
 interface Goal {
   readonly id: string;
   readonly what: string;
-  run(): Promise<void>;
+  run(json: boolean): Promise<void>;
 }
 
+const JSON_FLAG = "--json";
+
 const GOALS: readonly Goal[] = [
+  { id: "P1", what: "107,000 keys of a remote into an empty local cache", run: initialMirror },
+  { id: "P2", what: "a put in the remote until it is seen in the local cache", run: putToCache },
   { id: "P7", what: "TCP throughput through endpoint policy and conntrack", run: endpointThroughput },
 ];
 
@@ -22,9 +31,11 @@ function wanted(names: readonly string[]): readonly Goal[] {
 }
 
 try {
-  for (const goal of wanted(process.argv.slice(2))) {
-    process.stdout.write(`${goal.id}: ${goal.what}\n`);
-    await goal.run();
+  const argv = process.argv.slice(2);
+  const json = argv.includes(JSON_FLAG);
+  for (const goal of wanted(argv.filter((word) => word !== JSON_FLAG))) {
+    if (!json) process.stdout.write(`${goal.id}: ${goal.what}\n`);
+    await goal.run(json);
   }
 } catch (error) {
   if (!(error instanceof UserError)) throw error;
