@@ -1,6 +1,6 @@
 /** The etcd door on a real server, by etcd3's raw clients; none of its own retries, resumption or circuit breaking. */
 import type { Etcd3 } from "etcd3";
-import { systemClock } from "../runtime/clock.ts";
+import { Slices, systemClock } from "../runtime/clock.ts";
 import {
   type CallOptions,
   type ConnectOptions,
@@ -15,9 +15,10 @@ import {
   type WatchRequest,
   type WatchSink,
 } from "./client.ts";
+import { asBytes, readRangeResponse, readTxnResponse } from "./etcd-answers.ts";
 import { Endpoints } from "./etcd-endpoints.ts";
 import { toKvError } from "./etcd-errors.ts";
-import { fromRange, fromTxn, toHeader, toKeyValue, toNumber } from "./etcd-values.ts";
+import { fromRange, fromTxn, toHeader, toNumber } from "./etcd-values.ts";
 import { WatchStream } from "./etcd-watch.ts";
 
 /** @throws UserError when the endpoints make no sense. */
@@ -29,6 +30,8 @@ export function connectEtcd(options: ConnectOptions): KvClient {
 interface Call {
   readonly deadline: number;
 }
+
+const AS_BYTES = [asBytes];
 
 class EtcdClient implements KvClient {
   readonly #timeoutMs: number;
@@ -47,18 +50,15 @@ class EtcdClient implements KvClient {
 
   range(request: RangeRequest, options?: CallOptions): Promise<RangeResponse> {
     return this.#call(false, options, async (etcd, call) => {
-      const response = await etcd.kv.range(fromRange(request), call);
-      const kvs = response.kvs.map(toKeyValue);
-      return { ...toHeader(response.header), kvs, count: toNumber(response.count), more: response.more };
+      const answer: unknown = await etcd.kv.range(fromRange(request), { ...call, interceptors: AS_BYTES });
+      return await readRangeResponse(answer as Buffer, new Slices(systemClock));
     });
   }
 
   txn(request: TxnRequest, options?: CallOptions): Promise<TxnResponse> {
     return this.#call(true, options, async (etcd, call) => {
-      const response = await etcd.kv.txn(fromTxn(request), call);
-      let deleted = 0;
-      for (const one of response.responses) deleted += toNumber(one.response_delete_range?.deleted ?? "0");
-      return { ...toHeader(response.header), succeeded: response.succeeded, deleted };
+      const answer: unknown = await etcd.kv.txn(fromTxn(request), { ...call, interceptors: AS_BYTES });
+      return readTxnResponse(answer as Buffer);
     });
   }
 
