@@ -1,7 +1,7 @@
 /** Complete listings: every page of every range at one revision, so that what is missing from it was truly not there. */
 import { createHash } from "node:crypto";
-import type { KeyValue, KvClient, RangeRequest, RangeResponse } from "../kv/client.ts";
-import { KvError, prefixEnd } from "../kv/client.ts";
+import { type KeyValue, type KvClient, KvError, prefixEnd } from "../kv/client.ts";
+import { Pager } from "../kv/pager.ts";
 import type { Clock } from "../runtime/clock.ts";
 
 export interface KeyRange {
@@ -48,10 +48,6 @@ export interface Witness {
 
 /** Compactions in the middle of one listing before it is given up: more of them means pages that never catch up. */
 const MAX_RESTARTS = 5;
-
-/** Keys of a page below which a link is no slow one but a dead one; and how much smaller a page gets that was too slow. */
-const SMALLEST_PAGE = 16;
-const SMALLER = 4;
 
 export function prefixRange(prefix: string): KeyRange {
   return { key: prefix, rangeEnd: prefixEnd(prefix) };
@@ -130,38 +126,10 @@ class ListingSize {
   }
 }
 
-/**
- * Asks for pages of at most `limit` keys. One that does not arrive within the client's deadline is asked for again, smaller: over a slow link a listing goes on
- * from page to page instead of beginning again.
- */
-class Pager {
-  readonly #kv: KvClient;
-  readonly #signal: AbortSignal;
-  #limit: number;
-
-  constructor(kv: KvClient, { pageSize, signal }: ListOptions) {
-    this.#kv = kv;
-    this.#signal = signal;
-    this.#limit = pageSize;
-  }
-
-  async page(request: RangeRequest): Promise<RangeResponse> {
-    for (;;) {
-      this.#signal.throwIfAborted();
-      try {
-        return await this.#kv.range({ ...request, limit: this.#limit });
-      } catch (error) {
-        if (!(error instanceof KvError && error.code === "deadline") || this.#limit <= SMALLEST_PAGE) throw error;
-        this.#limit = Math.max(SMALLEST_PAGE, Math.floor(this.#limit / SMALLER));
-      }
-    }
-  }
-}
-
 async function listOnce(kv: KvClient, ranges: readonly KeyRange[], options: ListOptions): Promise<Listing> {
   let pinned: { readonly revision: number; readonly clusterId: bigint } | undefined;
   const size = new ListingSize(options);
-  const pager = new Pager(kv, options);
+  const pager = new Pager(kv, options.pageSize, options.signal);
   const listed: KeyValue[][] = [];
   for (const range of ranges) {
     const found: KeyValue[] = [];

@@ -3,6 +3,7 @@
  * key is put under one lease that nobody renews; the successor's writes take their keys out of it, and the rest goes when it runs out.
  */
 import { type KeyValue, type KvClient, KvError, prefixEnd } from "../kv/client.ts";
+import { Pager } from "../kv/pager.ts";
 import type { Fence } from "../model/fence.ts";
 import type { Clock } from "../runtime/clock.ts";
 import { cachedDrainKey, canaryPrefix, clusterConfigKey } from "../wire/keys.ts";
@@ -50,9 +51,10 @@ async function leaseRange(
   options: ReleaseOptions,
 ): Promise<number> {
   const { local, clock, pageSize } = options;
+  const pager = new Pager(local, pageSize);
   let { key } = range;
   for (let leased = 0; ; ) {
-    const page = await local.range({ ...range, key, limit: pageSize });
+    const page = await pager.page({ ...range, key });
     for (const batch of batches(page.kvs)) await lease(batch, leaseId, options);
     leased += page.kvs.length;
     const last = page.kvs.at(-1);

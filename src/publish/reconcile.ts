@@ -1,5 +1,6 @@
 /** Makes a prefix of the local etcd equal to what it should hold, reading what it does hold: memory of earlier writes proves nothing. */
 import { type KeyValue, type KvClient, prefixEnd } from "../kv/client.ts";
+import { Pager } from "../kv/pager.ts";
 import { type Clock, Slices } from "../runtime/clock.ts";
 import type { Writer } from "./publisher.ts";
 import type { Lane } from "./queue.ts";
@@ -105,11 +106,11 @@ async function* pages(
   prefix: string,
   { pageSize, signal }: CompareOptions,
 ): AsyncGenerator<readonly KeyValue[]> {
+  const pager = new Pager(kv, pageSize, signal);
   const rangeEnd = prefixEnd(prefix);
   let key = prefix;
   for (;;) {
-    signal.throwIfAborted();
-    const page = await kv.range({ key, rangeEnd, limit: pageSize });
+    const page = await pager.page({ key, rangeEnd });
     yield page.kvs;
     const last = page.kvs.at(-1);
     if (!page.more || last === undefined) return;

@@ -38,7 +38,7 @@ export const mirrorSettings = settingsSchema({
       "Ranges of the own cluster that its nodes do not declare, such as that of services, separated by commas: no remote may claim them.",
     ),
   leaseTtlSeconds: ttlSeconds.default(15).describe("Lease of the leader's lock, the only lease that it holds."),
-  pageSize: count.default(1_000).describe("Keys per page of a listing."),
+  pageSize: count.default(10_000).describe("Keys per page of a listing."),
   maxConcurrentLists: count.default(4).describe("Remotes that are listed at the same time."),
   maxRemoteKeys: count
     .default(500_000)
