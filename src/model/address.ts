@@ -7,25 +7,26 @@ import assert from "node:assert/strict";
 export const ADDRESS_BYTES = 16;
 const LONGEST_ADDRESS_TEXT = 45;
 
-function parseDecimalByte(text: string): number {
-  if (text.length === 0 || text.length > 3) return -1;
+function parseDecimalByte(text: string, from = 0, to = text.length): number {
+  if (to <= from || to > from + 3) return -1;
   let value = 0;
-  for (let index = 0; index < text.length; index++) {
+  for (let index = from; index < to; index++) {
     const digit = text.charCodeAt(index) - 48;
     if (digit < 0 || digit > 9) return -1;
     value = value * 10 + digit;
   }
-  if (text.length > 1 && text.charCodeAt(0) === 48) return -1;
+  if (to > from + 1 && text.charCodeAt(from) === 48) return -1;
   return value <= 255 ? value : -1;
 }
 
 function parseV4(text: string, into: Uint8Array, at: number): boolean {
-  const parts = text.split(".");
-  if (parts.length !== 4) return false;
-  for (const [index, part] of parts.entries()) {
-    const value = parseDecimalByte(part);
+  let from = 0;
+  for (let part = 0; part < 4; part++) {
+    const to = part < 3 ? text.indexOf(".", from) : text.length;
+    const value = parseDecimalByte(text, from, to);
     if (value < 0) return false;
-    into[at + index] = value;
+    into[at + part] = value;
+    from = to + 1;
   }
   return true;
 }
@@ -109,7 +110,7 @@ function longestZeroRun(groups: readonly number[]): { start: number; length: num
 /** Canonical text of 16 address bytes. */
 export function formatAddress(address: Uint8Array): string {
   assert.equal(address.length, ADDRESS_BYTES, "an address has 16 bytes");
-  if (isV4(address)) return address.subarray(12).join(".");
+  if (isV4(address)) return `${address[12]}.${address[13]}.${address[14]}.${address[15]}`;
   const groups: number[] = [];
   for (let index = 0; index < ADDRESS_BYTES; index += 2) {
     groups.push(((address[index] ?? 0) << 8) | (address[index + 1] ?? 0));
@@ -137,7 +138,7 @@ export function parseCidr(text: string): Cidr | undefined {
   const slash = text.indexOf("/");
   if (slash < 0) return undefined;
   const address = parseAddress(text.slice(0, slash));
-  const bits = parseDecimalByte(text.slice(slash + 1));
+  const bits = parseDecimalByte(text, slash + 1);
   if (!address || bits < 0) return undefined;
   const v4 = isV4(address);
   if (bits > (v4 ? 32 : 128)) return undefined;

@@ -108,18 +108,12 @@ export class WriteQueue {
         if (this.#inFlight.has(write.key) || (write.value !== undefined && !limits.puts)) continue;
         if (write.lane === "bulk" && !limits.bulk) continue;
         bytes += write.key.length + (write.value?.length ?? 0) + OVERHEAD_BYTES;
-        if (batch.length > 0 && bytes > limits.maxBytes) return this.#send(batch);
+        if (batch.length > 0 && bytes > limits.maxBytes) return batch;
         batch.push(write);
-        if (batch.length === limits.maxOperations) return this.#send(batch);
+        lane.delete(write.key);
+        this.#inFlight.set(write.key, write);
+        if (batch.length === limits.maxOperations) return batch;
       }
-    }
-    return this.#send(batch);
-  }
-
-  #send(batch: readonly Write[]): readonly Write[] {
-    for (const write of batch) {
-      for (const lane of this.#lanes) lane.delete(write.key);
-      this.#inFlight.set(write.key, write);
     }
     return batch;
   }

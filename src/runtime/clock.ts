@@ -68,6 +68,9 @@ export function every(clock: Clock, intervalMs: number, signal: AbortSignal, act
   }
 }
 
+/** Loops rest after every item: no promise is made for those that need none. */
+const AT_ONCE = Promise.resolve();
+
 /** Slices of work that keep the loop free: `await slices.rest()` returns at once until the slice is used up. */
 export class Slices {
   static #longestMs = 0;
@@ -89,9 +92,12 @@ export class Slices {
     return longestMs;
   }
 
-  async rest(): Promise<void> {
+  rest(): Promise<void> {
     const lastedMs = this.#clock.nowMs() - this.#startMs;
-    if (lastedMs < this.#sliceMs) return;
+    return lastedMs < this.#sliceMs ? AT_ONCE : this.#breathe(lastedMs);
+  }
+
+  async #breathe(lastedMs: number): Promise<void> {
     Slices.#longestMs = Math.max(Slices.#longestMs, lastedMs);
     await this.#clock.breathe();
     this.#startMs = this.#clock.nowMs();

@@ -26,6 +26,16 @@ export function cidrOf(text: string): Cidr {
 
 const FORBIDDEN_CIDRS = FORBIDDEN.map(([text, meaning]) => ({ cidr: cidrOf(text), meaning }));
 
+/** First bytes of the IPv4 addresses among them: most addresses need no further look. */
+const SUSPECT_FIRST_BYTES: ReadonlySet<number> = new Set(
+  Array.from({ length: 256 }, (_, byte) => byte).filter((byte) =>
+    FORBIDDEN_CIDRS.some(
+      ({ cidr }) =>
+        isV4(cidr.address) && bitsEqual(cidr.address.subarray(12), Uint8Array.of(byte), Math.min(8, cidr.bits)),
+    ),
+  ),
+);
+
 /** Where IPv4 lies among IPv6 addresses: a v6 prefix that holds this address holds all of IPv4, in every table whose keys have 16 bytes. */
 const MAPPED = Uint8Array.of(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 255, 255, 0, 0, 0, 0);
 
@@ -35,6 +45,7 @@ function holdsMapped({ address, bits }: Cidr): boolean {
 
 /** Why no cluster may claim any part of `cidr`, or undefined when one may. */
 export function forbiddenRange(cidr: Cidr): string | undefined {
+  if (isV4(cidr.address) && cidr.bits >= 8 && !SUSPECT_FIRST_BYTES.has(cidr.address[12] ?? 0)) return undefined;
   if (holdsMapped(cidr)) return "mapped IPv4";
   for (const forbidden of FORBIDDEN_CIDRS) {
     if (cidrContains(forbidden.cidr, cidr.address) || cidrContains(cidr, forbidden.cidr.address)) {

@@ -41,6 +41,8 @@ const RETURN = 0x0d;
 const SPACE = 0x20;
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
+const BRACE = 0x7b;
+const BRACKET = 0x5b;
 const ESCAPES: ReadonlyMap<string, string> = new Map([
   ['"', '"'],
   ["\\", "\\"],
@@ -89,9 +91,12 @@ class Parser {
 
   #value(depth: number): Tree {
     if (depth > MAX_DEPTH) throw this.#fault(`nests deeper than ${MAX_DEPTH} levels`);
-    if (this.#takes("{")) return this.#object(depth);
-    if (this.#takes("[")) return this.#array(depth);
-    if (this.#takes('"')) return this.#string();
+    this.#skipSpace();
+    const unit = this.#text.charCodeAt(this.#at);
+    if (unit === QUOTE || unit === BRACE || unit === BRACKET) {
+      this.#at++;
+      return unit === QUOTE ? this.#string() : unit === BRACE ? this.#object(depth) : this.#array(depth);
+    }
     if (this.#takesWord("true")) return true;
     if (this.#takesWord("false")) return false;
     if (this.#takesWord("null")) return null;
@@ -140,7 +145,10 @@ class Parser {
       text += this.#text.slice(from, this.#at - 1) + this.#escape();
       from = this.#at;
     }
-    text += this.#text.slice(from, this.#at++);
+    const tail = this.#text.slice(from, this.#at++);
+    // Decoded UTF-8 has no halves of its own.
+    if (text === "") return tail;
+    text += tail;
     if (!text.isWellFormed()) throw this.#fault("has half a surrogate pair in a string");
     return text;
   }
