@@ -105,7 +105,7 @@ export class MirrorStage {
       "cluster-id": 1,
       "etcd-config": join(this.#folder, "local.yaml"),
       "config-dir": join(this.#folder, "mesh"),
-      "config-interval-ms": 10,
+      "config-interval-ms": 50,
       "run-dir": join(this.#folder, "run"),
       listen: `127.0.0.1:${this.#metricsPort}`,
       "api-listen": "none",
