@@ -71,9 +71,11 @@ export async function compare(
     }
   }
   const seen = (key: string): boolean => puts.has(key) || extra.has(key) || kept.has(key) || unchanged.has(key);
-  for (const key of [...moving, ...desired.keys()]) {
-    if (!seen(key)) judge(key, undefined);
-    await slices.rest();
+  for (const keys of [moving, desired.keys()]) {
+    for (const key of keys) {
+      if (!seen(key)) judge(key, undefined);
+      await slices.rest();
+    }
   }
   return { puts, extra, kept, unchanged };
 }
