@@ -12,10 +12,15 @@ export interface Known extends Weight {
 
 /** The keys of one kind, by cache key. */
 class Keys {
-  readonly #known = new Map<string, Known>();
+  readonly #known: Map<string, Known>;
   cached = 0;
   weight = 0;
   present = 0;
+
+  constructor(known: Map<string, Known>) {
+    this.#known = known;
+    for (const one of known.values()) this.#count(one, 1);
+  }
 
   get(key: string): Known | undefined {
     return this.#known.get(key);
@@ -59,11 +64,9 @@ export class RemoteIndex {
     if (!this.#keys.has(kind)) this.#counts.set(kind, count);
   }
 
-  /** Replaces all that is known of a kind by a complete listing. */
-  replace(kind: ResourceKind, entries: Iterable<readonly [string, Known]>): void {
-    const keys = new Keys();
-    for (const [key, known] of entries) keys.set(key, known);
-    this.#keys.set(kind, keys);
+  /** Replaces all that is known of a kind by a complete listing. Keeps the map, and changes it: a copy of 100,000 keys would hold the loop for long. */
+  replace(kind: ResourceKind, known: Map<string, Known>): void {
+    this.#keys.set(kind, new Keys(known));
   }
 
   /** Nothing is known any more but what was counted. */
