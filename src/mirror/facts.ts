@@ -51,9 +51,13 @@ export class Facts {
   }
 }
 
-/** One of many thousands: no sort. */
+/** One of many thousands, most of them newer than all before: no sort, no search from the oldest. */
 function insert(newest: KeyValue[], kv: KeyValue): void {
-  const after = newest.findIndex(({ modRevision }) => modRevision > kv.modRevision);
-  newest.splice(after < 0 ? newest.length : after, 0, kv);
-  if (newest.length > MAX_FACTS) newest.shift();
+  let at = newest.length;
+  for (; at > 0 && (newest[at - 1]?.modRevision ?? 0) > kv.modRevision; at--);
+  if (newest.length < MAX_FACTS) newest.splice(at, 0, kv);
+  else {
+    for (let index = 1; index < at; index++) newest[index - 1] = newest[index] as KeyValue;
+    newest[at - 1] = kv;
+  }
 }

@@ -286,6 +286,7 @@ export class RemoteCache {
 
   /** The same as while watching: an identity that was not deleted in between keeps its labels. */
   #withoutSecondLabels(difference: Difference, old: ReadonlySet<string>, wanted: Map<string, Known>): Difference {
+    if (old.size === 0) return difference;
     const puts = new Map(difference.puts);
     for (const key of old) {
       const value = puts.get(key);
@@ -322,7 +323,12 @@ export class RemoteCache {
     const all = new Map<string, Withdrawal>();
     const kept = new Map<string, Weight>();
     let standing = 0;
-    for (const key of [...unchanged, ...aside.keys()]) standing += wanted.get(key)?.weight ?? 0;
+    for (const keys of [unchanged, aside.keys()]) {
+      for (const key of keys) {
+        standing += wanted.get(key)?.weight ?? 0;
+        await slices.rest();
+      }
+    }
     for (const [key, value] of puts) {
       const left = wanted.get(key) ?? NOT_CACHED;
       const before =
