@@ -224,9 +224,14 @@ export class Session implements FollowSink {
   ): Promise<void> {
     const { cache, publisher, local, clock, pageSize, log } = this.#options;
     const prefix = this.#remotePrefix(kind);
-    const listed = kvs.map((kv) => [kv.key.slice(prefix.length), kv] as const);
-    const { written, removed } = await cache.relist(kind.kind, listed, how, (cachePrefix, desired, keep) =>
-      this.#patiently(signal, () => compare(publisher, local, cachePrefix, desired, { keep, pageSize, clock, signal })),
+    const { written, removed } = await cache.relist(
+      kind.kind,
+      bySuffix(kvs, prefix),
+      how,
+      (cachePrefix, desired, keep) =>
+        this.#patiently(signal, () =>
+          compare(publisher, local, cachePrefix, desired, { keep, pageSize, clock, signal }),
+        ),
     );
     if (written + removed > 0) log.info({ remote: this.#name, kind: kind.kind, written, removed }, "cache reconciled");
   }
@@ -409,4 +414,8 @@ export class Session implements FollowSink {
     this.#options.reached(undefined);
     this.#over.abort();
   }
+}
+
+function* bySuffix(kvs: readonly KeyValue[], prefix: string): Generator<readonly [string, KeyValue]> {
+  for (const kv of kvs) yield [kv.key.slice(prefix.length), kv];
 }
