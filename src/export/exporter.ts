@@ -1,5 +1,6 @@
 /** The exporter: says what this cluster runs, into this cluster's etcd. */
 import type { Disk } from "../disk/door.ts";
+import type { DockerEngine } from "../docker/door.ts";
 import type { Term } from "../elect/elect.ts";
 import { elect } from "../elect/elect.ts";
 import type { KvClient } from "../kv/client.ts";
@@ -13,12 +14,15 @@ import type { Clock } from "../runtime/clock.ts";
 import type { Logger } from "../runtime/log.ts";
 import type { Metrics } from "../runtime/metrics.ts";
 import type { Random } from "../runtime/random.ts";
+import type { ContainerPlace } from "../wire/container-manifests.ts";
 import { EXPORTER_LOCK_PREFIX } from "../wire/keys.ts";
 import type { Compiled } from "./compile.ts";
+import { ContainerSource } from "./container-source.ts";
 import { EtcdHealth } from "./etcd-health.ts";
 import { beat } from "./heartbeat.ts";
 import { IdentityBook } from "./identities.ts";
-import { ManifestSource } from "./source.ts";
+import { ManifestSource } from "./manifest-source.ts";
+import { type SourceState, Sources } from "./sources.ts";
 import { readStored } from "./stored.ts";
 import { publishTerm } from "./term.ts";
 
@@ -27,6 +31,8 @@ export interface ExporterSettings {
   /** Directory of Kubernetes YAML. */
   readonly manifests: string;
   readonly manifestIntervalMs: number;
+  /** Containers that count as pods; absent: none. */
+  readonly containers?: ContainerSettings | undefined;
   readonly leaseTtlSeconds: number;
   readonly heartbeatIntervalMs: number;
   readonly heartbeatLeaseTtlSeconds: number;
@@ -35,6 +41,22 @@ export interface ExporterSettings {
   /** Txns on their way to the etcd. */
   readonly maxTxnsInFlight: number;
   readonly backoff: BackoffSettings;
+}
+
+export interface ContainerSettings {
+  readonly engine: DockerEngine;
+  /** `name=value`: of the containers that belong to this cluster. */
+  readonly label: string;
+  readonly place: ContainerPlace;
+  readonly intervalMs: number;
+  readonly timeoutMs: number;
+}
+
+/** What the exporter needs of a source. */
+interface Source {
+  /** Why it cannot be read at present, one line each. */
+  readonly faults: readonly string[];
+  run(): Promise<void>;
 }
 
 export interface ExporterDeps {
@@ -50,6 +72,22 @@ export interface ExporterDeps {
   readonly pid: number;
 }
 
+const MANIFESTS = "manifests";
+const CONTAINERS = "containers";
+
+function readersOf({ settings, ...deps }: ExporterDeps, sources: Sources): readonly Source[] {
+  const { manifests: directory, manifestIntervalMs: intervalMs, containers, backoff } = settings;
+  const files = new ManifestSource({
+    ...deps,
+    directory,
+    intervalMs,
+    report: (state) => sources.report(MANIFESTS, state),
+  });
+  if (!containers) return [files];
+  const report = (state: SourceState): Promise<void> => sources.report(CONTAINERS, state);
+  return [files, new ContainerSource({ ...deps, ...containers, backoff, report })];
+}
+
 /** Problem lines that the status lists; the others are counted. */
 const MAX_PROBLEM_LINES = 100;
 
@@ -57,7 +95,9 @@ export class Exporter {
   readonly #deps: ExporterDeps;
   readonly #kv: KvClient;
   readonly #health = new EtcdHealth();
-  readonly #source: ManifestSource;
+  readonly #sources: Sources;
+  /** In the order of precedence. */
+  readonly #readers: readonly Source[];
   readonly #startMs: number;
   #book: IdentityBook | undefined;
   #compiled: Compiled | undefined;
@@ -66,24 +106,25 @@ export class Exporter {
   #synced = false;
 
   constructor(deps: ExporterDeps) {
-    const { settings, disk, clock, log, signal } = deps;
+    const { settings, clock, log } = deps;
     this.#deps = deps;
     this.#kv = this.#health.observe(deps.kv);
     this.#startMs = clock.nowMs();
-    const { manifests: directory, manifestIntervalMs: intervalMs } = settings;
-    this.#source = new ManifestSource({ disk, directory, clock, log, signal, intervalMs });
+    const names = settings.containers ? [MANIFESTS, CONTAINERS] : [MANIFESTS];
+    this.#sources = new Sources({ names, clock, log });
+    this.#readers = readersOf(deps, this.#sources);
   }
 
   /** Runs until the signal aborts. */
   async run(): Promise<void> {
-    await Promise.all([this.#source.run(), this.#campaign()]);
+    await Promise.all([...this.#readers.map((reader) => reader.run()), this.#campaign()]);
   }
 
   /** Stands for election once the manifests were read: who cannot read them must not lead. */
   async #campaign(): Promise<void> {
     const { settings, clock, random, log, signal } = this.#deps;
     const { leaseTtlSeconds, backoff } = settings;
-    await this.#source.snapshots.after(undefined, signal);
+    await this.#sources.snapshots.after(undefined, signal);
     const leader = (isLeader: boolean): void => this.#noteLeader(isLeader);
     const options = { kv: this.#kv, lockPrefix: EXPORTER_LOCK_PREFIX, leaseTtlSeconds, clock, random, log, signal };
     await elect({ ...options, backoff, leader }, (term) => this.#lead(term));
@@ -120,7 +161,7 @@ export class Exporter {
       beat({ ...heartbeat, kv, clock, random, log, signal, fence: () => fence, renewFence }),
       publishTerm({
         ...{ kv, publisher, cluster, book, owners: stored.owners, clock, random, backoff, signal, pageSize },
-        snapshots: this.#source.snapshots,
+        snapshots: this.#sources.snapshots,
         auditIntervalMs: settings.auditIntervalMs,
         onCompiled: (compiled) => this.#noteCompiled(compiled),
         onSynced: () => this.#noteSynced(),
@@ -165,8 +206,8 @@ export class Exporter {
   #problems(): readonly string[] {
     const { lastError } = this.#health;
     const etcd = lastError === undefined ? [] : [`local etcd: ${lastError}; nothing is published until it answers`];
-    const source = this.#source.snapshots.newest?.problems ?? [];
-    return [...etcd, ...this.#source.diskProblems, ...source, ...(this.#compiled?.problems ?? [])];
+    const source = this.#sources.snapshots.newest?.problems ?? [];
+    return [...etcd, ...this.#readers.flatMap(({ faults }) => faults), ...source, ...(this.#compiled?.problems ?? [])];
   }
 
   status(): ExporterStatus {
@@ -188,11 +229,11 @@ export class Exporter {
 
   /** A leader is ready once everything is published; a standby as soon as it could take over. */
   ready(): { readonly ready: boolean; readonly detail: string } {
-    if (this.#source.snapshots.newest === undefined) return { ready: false, detail: "manifests not read yet" };
+    if (this.#sources.snapshots.newest === undefined) return { ready: false, detail: "not every source was read yet" };
     if (this.#health.lastError !== undefined) return { ready: false, detail: "local etcd does not answer" };
     if (!this.#leader) return { ready: true, detail: "standby" };
     if (this.#synced) return { ready: true, detail: "synced" };
-    const { read } = this.#source.snapshots.newest;
+    const { read } = this.#sources.snapshots.newest;
     return { ready: false, detail: read ? "publishing" : "not every manifest could be read since start" };
   }
 }

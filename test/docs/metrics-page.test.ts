@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { memoryDisk } from "../../src/disk/memory.ts";
+import { MemoryDocker } from "../../src/docker/memory.ts";
 import { MemoryEtcd } from "../../src/kv/memory.ts";
 import { runExporter } from "../../src/programs/exporter/assemble.ts";
 import { exporterSettings } from "../../src/programs/exporter/settings.ts";
@@ -90,7 +91,13 @@ test("so does the exporter", async (t) => {
     all.flatMap(([flag, value]) => [`--${flag}`, value]),
   );
   const disk = memoryDisk({ "/c/etcd.yaml": 'endpoints: ["http://127.0.0.1:2379"]\n', ...BILLING });
-  const doors = { clock: systemClock, random: systemRandom, disk, connect: () => etcd.client() };
+  const doors = {
+    clock: systemClock,
+    random: systemRandom,
+    disk,
+    connect: () => etcd.client(),
+    docker: () => new MemoryDocker(),
+  };
   const running = runExporter(settings, doors, stop.signal);
   const read = (): Promise<string> =>
     fetch(`http://127.0.0.1:${port}/metrics`)

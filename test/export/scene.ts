@@ -3,9 +3,12 @@ import assert from "node:assert/strict";
 import type { DiskErrorCode } from "../../src/disk/door.ts";
 import { faultyDisk } from "../../src/disk/faulty.ts";
 import { type MemoryDisk, memoryDisk } from "../../src/disk/memory.ts";
+import type { DockerEngine } from "../../src/docker/door.ts";
+import { MemoryDocker } from "../../src/docker/memory.ts";
 import { Exporter, type ExporterSettings } from "../../src/export/exporter.ts";
 import type { KeyValue, KvClient } from "../../src/kv/client.ts";
 import { MemoryEtcd } from "../../src/kv/memory.ts";
+import { parseCidr } from "../../src/model/address.ts";
 import { silentLogger } from "../../src/runtime/log.ts";
 import { Metrics } from "../../src/runtime/metrics.ts";
 import { seededRandom } from "../../src/runtime/random.ts";
@@ -38,6 +41,7 @@ export class Scene {
   readonly clock = new VirtualClock();
   readonly etcd = new MemoryEtcd({ clock: this.clock });
   readonly disk: MemoryDisk;
+  readonly docker = new MemoryDocker();
   readonly diskFaults = new Map<string, DiskErrorCode>();
   readonly #running = new Set<Running>();
 
@@ -84,6 +88,13 @@ export class Scene {
     await this.clock.advance(1_000);
     assert.equal(running.exporter.status().synced, true, "synced");
     return running;
+  }
+
+  /** Settings under which containers of the label are pods of osk-w1. */
+  containers(engine: DockerEngine = this.docker): Partial<ExporterSettings> {
+    const place = { node: "osk-w1", serviceCidr: parseCidr("10.140.0.0/16") };
+    const label = "bulkhead.cluster=osaka";
+    return { containers: { engine, label, place, intervalMs: 30_000, timeoutMs: 5_000 } };
   }
 
   async end(): Promise<void> {

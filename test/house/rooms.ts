@@ -20,6 +20,7 @@ export const ROOMS: readonly Room[] = [
   impure(1, "kv", "etcd3", "cockatiel"),
   impure(1, "kernel", "koffi"),
   impure(1, "disk"),
+  impure(1, "docker"),
   pure(2, "lb"),
   pure(2, "ipcache"),
   pure(2, "policy"),

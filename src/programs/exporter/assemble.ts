@@ -2,8 +2,10 @@
 import { join } from "node:path";
 import { openLocalEtcd } from "../../access/etcd.ts";
 import type { Disk } from "../../disk/door.ts";
-import { Exporter } from "../../export/exporter.ts";
+import type { ConnectDocker } from "../../docker/door.ts";
+import { type ContainerSettings, Exporter } from "../../export/exporter.ts";
 import type { ConnectEtcd } from "../../kv/client.ts";
+import { parseCidr } from "../../model/address.ts";
 import type { Clock } from "../../runtime/clock.ts";
 import { watchLag } from "../../runtime/lag.ts";
 import { createLogger } from "../../runtime/log.ts";
@@ -18,6 +20,7 @@ export interface ExporterDoors {
   readonly random: Random;
   readonly disk: Disk;
   readonly connect: ConnectEtcd;
+  readonly docker: ConnectDocker;
 }
 
 /** Runs until the signal aborts. Bad input is a UserError before anything was changed. */
@@ -36,7 +39,7 @@ export async function runExporter(
   const log = createLogger({ program: "exporter", cluster: settings.cluster, level: settings.logLevel });
   const cluster = { name: settings.cluster, id: settings.clusterId };
   const backoff = { baseMs: settings.backoffBaseMs, capMs: settings.backoffCapMs };
-  const options = { ...settings, cluster, backoff };
+  const options = { ...settings, cluster, backoff, containers: containersOf(settings, doors.docker) };
   const exporter = new Exporter({ settings: options, kv, disk, clock, random, log, metrics, signal, pid: process.pid });
   try {
     const served = await serve({
@@ -52,4 +55,19 @@ export async function runExporter(
   } finally {
     kv.close();
   }
+}
+
+function containersOf(settings: ExporterSettings, docker: ConnectDocker): ContainerSettings | undefined {
+  const { cluster, dockerSocket, dockerNode, dockerLabel, dockerServiceCidr } = settings;
+  if (dockerSocket === undefined || dockerNode === undefined) return undefined;
+  return {
+    engine: docker(dockerSocket),
+    label: dockerLabel ?? `bulkhead.cluster=${cluster}`,
+    place: {
+      node: dockerNode,
+      serviceCidr: dockerServiceCidr === undefined ? undefined : parseCidr(dockerServiceCidr),
+    },
+    intervalMs: settings.dockerIntervalMs,
+    timeoutMs: settings.dockerTimeoutMs,
+  };
 }

@@ -1,5 +1,6 @@
 /** `bulkhead exporter`: says what this cluster runs, into its etcd. */
 import { systemDisk } from "../../disk/system.ts";
+import { connectDocker } from "../../docker/engine.ts";
 import { connectEtcd } from "../../kv/etcd.ts";
 import { systemClock } from "../../runtime/clock.ts";
 import { runProgram } from "../../runtime/lifecycle.ts";
@@ -8,6 +9,12 @@ import { runExporter } from "./assemble.ts";
 import { exporterSettings } from "./settings.ts";
 
 export function main(argv: readonly string[]): Promise<void> {
-  const doors = { clock: systemClock, random: systemRandom, disk: systemDisk, connect: connectEtcd };
+  const doors = {
+    clock: systemClock,
+    random: systemRandom,
+    disk: systemDisk,
+    connect: connectEtcd,
+    docker: connectDocker,
+  };
   return runProgram("exporter", exporterSettings, argv, (settings, signal) => runExporter(settings, doors, signal));
 }

@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { type MemoryDisk, memoryDisk } from "../../../src/disk/memory.ts";
+import { MemoryDocker } from "../../../src/docker/memory.ts";
 import { MemoryEtcd } from "../../../src/kv/memory.ts";
 import { type ExporterDoors, runExporter } from "../../../src/programs/exporter/assemble.ts";
 import { exporterSettings } from "../../../src/programs/exporter/settings.ts";
@@ -38,7 +39,13 @@ function settingsOf(flags: Readonly<Record<string, string>>) {
 }
 
 function doorsOf(disk: MemoryDisk, etcd = new MemoryEtcd({ clock: systemClock })): ExporterDoors {
-  return { clock: systemClock, random: seededRandom(1), disk, connect: () => etcd.client() };
+  return {
+    clock: systemClock,
+    random: seededRandom(1),
+    disk,
+    connect: () => etcd.client(),
+    docker: () => new MemoryDocker(),
+  };
 }
 
 async function refusal(

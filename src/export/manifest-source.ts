@@ -9,12 +9,11 @@ import type { Clock } from "../runtime/clock.ts";
 import { Slices } from "../runtime/clock.ts";
 import type { Logger } from "../runtime/log.ts";
 import { drive } from "./drive.ts";
-import { Snapshots } from "./snapshot.ts";
 import type { FileState } from "./source-file.ts";
 import { readFile } from "./source-file.ts";
-import { joinManifests } from "./world.ts";
+import type { SourceState } from "./sources.ts";
 
-export interface SourceOptions {
+export interface ManifestSourceOptions {
   readonly disk: Disk;
   readonly directory: string;
   readonly clock: Clock;
@@ -22,30 +21,31 @@ export interface SourceOptions {
   readonly signal: AbortSignal;
   /** Time between two readings of the directory. */
   readonly intervalMs: number;
+  /** Told what the directory says; the next reading waits for it. */
+  readonly report: (state: SourceState) => Promise<void>;
 }
 
 const MANIFEST = /\.(ya?ml|json)$/;
 
 export class ManifestSource {
-  readonly snapshots = new Snapshots();
-  readonly #options: SourceOptions;
+  readonly #options: ManifestSourceOptions;
   #files: ReadonlyMap<string, FileState> = new Map();
-  #diskProblems: readonly string[] = [];
+  #faults: readonly string[] = [];
 
-  constructor(options: SourceOptions) {
+  constructor(options: ManifestSourceOptions) {
     this.#options = options;
   }
 
   /** What cannot be read from disk at present, one line each. */
-  get diskProblems(): readonly string[] {
-    return this.#diskProblems;
+  get faults(): readonly string[] {
+    return this.#faults;
   }
 
   /** Reads until the signal aborts. */
   async run(): Promise<void> {
     const { disk, directory, clock, log, signal, intervalMs } = this.#options;
     const onProblems = (problems: readonly string[]): void => {
-      this.#diskProblems = problems;
+      this.#faults = problems;
       for (const problem of problems) log.warn({ problem }, "manifests not readable");
     };
     const options = { disk, directory, clock, signal, intervalMs, onProblems };
@@ -53,37 +53,17 @@ export class ManifestSource {
   }
 
   async #read(found: DirectoryFiles, unread: readonly string[]): Promise<void> {
-    const { directory, clock, log } = this.#options;
+    const { directory, clock, report } = this.#options;
     const manifests = new Map([...found].filter(([name]) => MANIFEST.test(name)));
-    const slices = new Slices(clock);
     const isEmpty = manifests.size === 0;
-    if (!isEmpty) this.#files = await this.#readFiles(manifests, slices);
+    if (!isEmpty) this.#files = await this.#readFiles(manifests, new Slices(clock));
     const states = [...this.#files.values()];
-    const world = await drive(
-      joinManifests(
-        states.map(({ objects }) => objects),
-        this.snapshots.newest?.world,
-      ),
-      slices,
-    );
-    const problems = [...states.flatMap((state) => state.problems), ...world.problems];
+    const problems = states.flatMap((state) => state.problems);
     if (isEmpty) problems.unshift(emptyLine(directory));
     const read = !isEmpty && !unread.some((name) => MANIFEST.test(name));
     const complete = read && states.every((state) => state.wholeOnce);
     if (!complete && !isEmpty) problems.push(`${directory}: ${INCOMPLETE}`);
-    const known = new Set(this.snapshots.newest?.problems);
-    for (const problem of problems) if (!known.has(problem)) log.warn({ problem }, "manifest refused");
-    log.info(
-      {
-        files: manifests.size,
-        pods: world.pods.size,
-        services: world.services.size,
-        policies: world.policies.size,
-        complete,
-      },
-      "manifests read",
-    );
-    this.snapshots.publish({ world, read, complete, problems });
+    await report({ objects: states.map(({ objects }) => objects), read, complete, problems });
   }
 
   async #readFiles(manifests: DirectoryFiles, slices: Slices): Promise<ReadonlyMap<string, FileState>> {
