@@ -4,8 +4,8 @@ import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { cgroup2Mount } from "../deploy/lab/cgroups.ts";
 import { type LabPlan, planLab } from "../deploy/lab/plan.ts";
+import { cgroup2Mount } from "../src/kernel/cgroup.ts";
 import { systemClock } from "../src/runtime/clock.ts";
 
 export const ROOT = fileURLToPath(new URL("..", import.meta.url));

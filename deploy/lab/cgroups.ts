@@ -9,20 +9,6 @@ import { sleep, systemClock } from "../../src/runtime/clock.ts";
 const POLL_MS = 10;
 const EMPTY_WITHIN_MS = 10_000;
 
-/** Where cgroup2 is mounted, by the text of /proc/self/mounts; undefined when it is not. */
-export function cgroup2Mount(mounts: string): string | undefined {
-  for (const line of mounts.split("\n")) {
-    const [, path, type] = line.split(" ");
-    if (type === "cgroup2" && path !== undefined) return unescapeMount(path);
-  }
-  return undefined;
-}
-
-/** /proc/self/mounts writes space, tab, newline and backslash as \ooo. */
-export function unescapeMount(path: string): string {
-  return path.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)));
-}
-
 export function makeCgroup(path: string): void {
   mkdirSync(path, { recursive: true });
 }

@@ -2,9 +2,9 @@
 import { accessSync, constants, existsSync, mkdirSync, readFileSync, rmdirSync, statfsSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { cgroup2Mount } from "../../src/kernel/cgroup.ts";
 import { ENDPOINT_OBJECT, SOCK_LB_OBJECT } from "../../src/maps/objects.ts";
 import { messageOf, UserError } from "../../src/runtime/user-error.ts";
-import { cgroup2Mount } from "./cgroups.ts";
 
 const SETUP = "run ./deploy/setup";
 /** Command -> what provides it. */

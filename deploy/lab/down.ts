@@ -2,7 +2,8 @@
 import { existsSync, readdirSync, readFileSync, rmdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
-import { removeCgroup, unescapeMount } from "./cgroups.ts";
+import { unescapeMount } from "../../src/kernel/cgroup.ts";
+import { removeCgroup } from "./cgroups.ts";
 import { command } from "./command.ts";
 import type { LabPlan } from "./plan.ts";
 import { endProcess, isAlive } from "./processes.ts";

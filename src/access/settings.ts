@@ -1,6 +1,15 @@
 /** Settings that every program has: who the cluster is, how to reach its etcd, where to serve. */
+import { parseCidr } from "../model/address.ts";
 import { clusterNameFault, MAX_CLUSTER_ID } from "../model/cluster.ts";
 import { checkedText, durationMs, listenAddress, logLevel, text, wholeNumber } from "../runtime/settings.ts";
+
+function cidrFault(text: string): string | undefined {
+  const bad = text.split(",").find((part) => parseCidr(part) === undefined);
+  return bad === undefined ? undefined : `${JSON.stringify(bad)} is no CIDR, such as 10.96.0.0/12`;
+}
+
+/** CIDRs, separated by commas. */
+export const cidrList = checkedText(cidrFault).transform((text) => text.split(","));
 
 export const commonSettings = {
   cluster: checkedText(clusterNameFault).describe("Name of the own cluster."),

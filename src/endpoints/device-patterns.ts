@@ -1,4 +1,5 @@
-/** Which devices are workloads': names with `*` for any run of characters, `veth*,cali*`. */
+/** Which devices are workloads': names with `*` for any run of characters, `veth*,cali*`, and ranges of addresses. */
+import { cidrContains, parseAddress, parseCidr } from "../model/address.ts";
 
 const DEVICE_NAME_MAX = 15;
 
@@ -21,4 +22,14 @@ export function devicePatterns(list: string): (name: string) => boolean {
 
 function literal(text: string): string {
   return text.replace(/[.\\^$+?()[\]{}|]/g, "\\$&");
+}
+
+/** Whether one of a device's addresses lies in one of the CIDRs; absent: always. */
+export function addressRanges(cidrs: readonly string[] | undefined): (addresses: readonly string[]) => boolean {
+  if (cidrs === undefined) return () => true;
+  const ranges = cidrs.map((text) => parseCidr(text)).filter((cidr) => cidr !== undefined);
+  return (addresses) => {
+    const parsed = addresses.map((text) => parseAddress(text)).filter((address) => address !== undefined);
+    return parsed.some((address) => ranges.some((range) => cidrContains(range, address)));
+  };
 }

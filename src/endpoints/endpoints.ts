@@ -14,13 +14,15 @@ import type { Metrics } from "../runtime/metrics.ts";
 import type { Random } from "../runtime/random.ts";
 import { messageOf } from "../runtime/user-error.ts";
 import { Attachments, type DevicePrograms } from "./attachments.ts";
-import { devicePatterns } from "./device-patterns.ts";
+import { addressRanges, devicePatterns } from "./device-patterns.ts";
 
 export interface EndpointsOptions {
   readonly network: Network;
   readonly programs: DevicePrograms;
   /** Device names with `*`, separated by commas. */
   readonly endpointDevices: string;
+  /** CIDRs; a device counts once it has an address in one of them. Absent: all do. */
+  readonly endpointCidrs?: readonly string[] | undefined;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Logger;
@@ -38,14 +40,14 @@ export interface EndpointsOptions {
 export interface EndpointsStatus {
   readonly devices: number;
   readonly attached: number;
-  /** Veths that no pattern of `endpointDevices` matches: nothing is enforced there. */
+  /** Veths that `endpointDevices` or `endpointCidrs` leave out: nothing is enforced there. */
   readonly unmatched: readonly EndpointDevice[];
   readonly problems: readonly string[];
 }
 
 export class Endpoints {
   readonly #options: EndpointsOptions;
-  readonly #isWorkload: (name: string) => boolean;
+  readonly #isWorkload: (device: EndpointDevice) => boolean;
   readonly #attachments: Attachments;
   readonly #backoff: Backoff;
   #state: NetworkState | undefined;
@@ -62,7 +64,9 @@ export class Endpoints {
 
   constructor(options: EndpointsOptions) {
     this.#options = options;
-    this.#isWorkload = devicePatterns(options.endpointDevices);
+    const named = devicePatterns(options.endpointDevices);
+    const placed = addressRanges(options.endpointCidrs);
+    this.#isWorkload = ({ name, addresses }) => named(name) && placed(addresses);
     this.#attachments = new Attachments(options.programs);
     this.#backoff = new Backoff(options.random, options.backoff);
     this.#nextDriftMs = options.clock.nowMs() + options.driftIntervalMs;
@@ -125,8 +129,8 @@ export class Endpoints {
   /** A device counts as gone when two readings in a row lack it. */
   #read(): NetworkState {
     const { devices, ownAddresses } = this.#options.network.read();
-    const workloads = devices.filter(({ name }) => this.#isWorkload(name));
-    this.#unmatched = devices.filter(({ name }) => !this.#isWorkload(name));
+    const workloads = devices.filter((device) => this.#isWorkload(device));
+    this.#unmatched = devices.filter((device) => !this.#isWorkload(device));
     const present = new Set(workloads.map(({ ifindex }) => ifindex));
     const gone = new Set(this.#missing.map(({ ifindex }) => ifindex));
     this.#missing = (this.#state?.devices ?? []).filter(({ ifindex }) => !present.has(ifindex) && !gone.has(ifindex));

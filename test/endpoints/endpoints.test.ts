@@ -60,13 +60,14 @@ class Node {
   }
 }
 
-function stage(node: Node) {
+function stage(node: Node, endpointCidrs?: readonly string[]) {
   const clock = new VirtualClock();
   const over = new AbortController();
   const endpoints = new Endpoints({
     network: node,
     programs: node,
     endpointDevices: "pod*,veth*",
+    endpointCidrs,
     clock,
     random: seededRandom(1),
     log: silentLogger,
@@ -103,6 +104,24 @@ test("on a fresh node devices are told first and attached only once the kernel h
   node.set(...node.devices, device(6, "veth9"));
   await clock.advance(100);
   assert.deepEqual(node.events, ["attach veth9", "found pod1,pod2,veth9"]);
+  await stop();
+});
+
+test("where ranges are given, devices of others on the same host are left alone, and one without an address until it has one", async () => {
+  const node = new Node();
+  const other = device(4, "veth2", "10.77.21.2");
+  node.set(device(3, "veth1", "10.77.11.2"), other, device(5, "veth3"));
+  const { clock, endpoints, stop } = stage(node, ["10.77.11.0/24", "fd00:11::/64"]);
+  endpoints.open();
+  await clock.advance(100);
+  assert.deepEqual([...node.programs.keys()], [3]);
+  assert.deepEqual(
+    endpoints.status().unmatched.map(({ name }) => name),
+    ["veth2", "veth3"],
+  );
+  node.set(device(3, "veth1", "10.77.11.2"), other, device(5, "veth3", "10.77.21.9", "fd00:11::3"));
+  await clock.advance(100);
+  assert.deepEqual([...node.programs.keys()], [3, 5]);
   await stop();
 });
 

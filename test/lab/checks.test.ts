@@ -3,9 +3,9 @@ import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
-import { cgroup2Mount } from "../../deploy/lab/cgroups.ts";
 import { chooseDataRoot, missingBinaries, requireCgroup2 } from "../../deploy/lab/checks.ts";
 import { mountsBelow } from "../../deploy/lab/down.ts";
+import { cgroup2Mount } from "../../src/kernel/cgroup.ts";
 import { UserError } from "../../src/runtime/user-error.ts";
 
 const MOUNTS = [

@@ -202,7 +202,7 @@ export class Agent {
       const owner = owners.find((one) => one?.cluster === this.#settings.cluster && one.pod !== "");
       if (owner === undefined) return [];
       return [
-        `device ${name} of ${owner.pod}: no pattern of --endpoint-devices matches it, so no policy is enforced there; add one`,
+        `device ${name} of ${owner.pod}: --endpoint-devices or --endpoint-cidrs leaves it out, so no policy is enforced there; add it`,
       ];
     });
   }

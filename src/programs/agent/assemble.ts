@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { openLocalEtcd } from "../../access/etcd.ts";
 import { systemDisk } from "../../disk/system.ts";
 import { FLOWS_PATH } from "../../flows/flows.ts";
+import { cgroupDirectory } from "../../kernel/cgroup.ts";
 import { createLibbpfKernel } from "../../kernel/libbpf.ts";
 import { openNetwork } from "../../kernel/network.ts";
 import { connectEtcd } from "../../kv/etcd.ts";
@@ -19,7 +20,8 @@ import { preflight } from "./preflight.ts";
 import type { AgentSettings } from "./settings.ts";
 
 /** Runs until the signal aborts. Bad input is a UserError before anything was changed. */
-export async function runAgent(settings: AgentSettings, signal: AbortSignal): Promise<void> {
+export async function runAgent(given: AgentSettings, signal: AbortSignal): Promise<void> {
+  const settings = { ...given, cgroup: cgroupDirectory(given.cgroup) };
   preflight(settings);
   const doors = await openDoors(settings);
   let agent: Agent | undefined;

@@ -1,5 +1,5 @@
 /** Settings of the agent: its flags. */
-import { commonSettings } from "../../access/settings.ts";
+import { cidrList, commonSettings } from "../../access/settings.ts";
 import { devicePatternsFault } from "../../endpoints/device-patterns.ts";
 import {
   checkedText,
@@ -21,7 +21,9 @@ function nodeNameFault(name: string): string | undefined {
 export const agentSettings = settingsSchema({
   ...commonSettings,
   node: checkedText(nodeNameFault).describe("Name of the node that the agent serves."),
-  cgroup: text.describe("cgroup2 folder whose processes get service addresses translated."),
+  cgroup: text.describe(
+    "cgroup2 folder whose processes get service addresses translated; a relative one is below the mount of cgroup2.",
+  ),
   bpfDir: text.describe("Folder on a bpffs for the pinned maps and links of this node."),
   objects: text.default("build/bpf").describe("Folder of the compiled BPF objects."),
   servicesMax: count.default(262_144).describe("Capacity of the services map: frontends plus the backends of each."),
@@ -45,6 +47,11 @@ export const agentSettings = settingsSchema({
   endpointDevices: checkedText(devicePatternsFault)
     .default("veth*,cali*,lxc*,eni*,pod*")
     .describe("Names of the workloads' devices on this node, with * for any characters, separated by commas."),
+  endpointCidrs: cidrList
+    .optional()
+    .describe(
+      "Ranges of this node's workloads, separated by commas: devices without an address in them are left alone; all ranges when absent.",
+    ),
   deviceHook: oneOf(["auto", "tcx", "clsact"])
     .default("auto")
     .describe("How programs are attached to devices: auto takes tcx where the kernel has it."),

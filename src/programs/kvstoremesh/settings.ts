@@ -1,6 +1,5 @@
 /** Settings of the mirror: its flags. */
-import { commonSettings, writerSettings } from "../../access/settings.ts";
-import { parseCidr } from "../../model/address.ts";
+import { cidrList, commonSettings, writerSettings } from "../../access/settings.ts";
 import {
   checkedText,
   count,
@@ -16,13 +15,6 @@ import { MAX_INTERVAL_MS } from "../../wire/peers.ts";
 
 /** Of `apiListen`: nobody is told. */
 export const NO_API = "none";
-
-function cidrFault(text: string): string | undefined {
-  const bad = text.split(",").find((part) => parseCidr(part) === undefined);
-  return bad === undefined ? undefined : `${JSON.stringify(bad)} is no CIDR, such as 10.96.0.0/12`;
-}
-
-const cidrList = checkedText(cidrFault).transform((text) => text.split(","));
 
 export const mirrorSettings = settingsSchema({
   ...commonSettings,

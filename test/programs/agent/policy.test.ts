@@ -91,7 +91,7 @@ test("a pod's device that no pattern matches is told: nothing is enforced there"
   const { endpoints, problems } = agent.status();
   assert.deepEqual(endpoints, []);
   assert.deepEqual(problems, [
-    "device gke8 of shop/web: no pattern of --endpoint-devices matches it, so no policy is enforced there; add one",
+    "device gke8 of shop/web: --endpoint-devices or --endpoint-cidrs leaves it out, so no policy is enforced there; add it",
   ]);
   await crash();
 });
