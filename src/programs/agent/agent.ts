@@ -97,8 +97,9 @@ export class Agent {
       ...parts,
       backoff: quick,
       programs: objects,
-      found: (state) => {
-        tables.setNetwork(state);
+      found: ({ devices, ownAddresses }) => {
+        const known = new Set([...ownAddresses, ...(settings.nodeAddresses ?? [])]);
+        tables.setNetwork({ devices, ownAddresses: [...known].sort() });
         this.#datapath.changed();
       },
     });

@@ -1,6 +1,7 @@
 /** Settings of the agent: its flags. */
 import { cidrList, commonSettings } from "../../access/settings.ts";
 import { devicePatternsFault } from "../../endpoints/device-patterns.ts";
+import { canonicalAddress } from "../../model/address.ts";
 import {
   checkedText,
   count,
@@ -16,6 +17,13 @@ import {
 function nodeNameFault(name: string): string | undefined {
   if (/^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$/.test(name)) return undefined;
   return "must be a node name: 1 to 253 of lower-case letters, digits, '-' and '.'";
+}
+
+function addressesFault(list: string): string | undefined {
+  const bad = list.split(",").find((text) => canonicalAddress(text) !== text);
+  return bad === undefined
+    ? undefined
+    : `${JSON.stringify(bad)} is no address as it is written in short, such as 10.0.0.1`;
 }
 
 export const agentSettings = settingsSchema({
@@ -52,6 +60,10 @@ export const agentSettings = settingsSchema({
     .describe(
       "Ranges of this node's workloads, separated by commas: devices without an address in them are left alone; all ranges when absent.",
     ),
+  nodeAddresses: checkedText(addressesFault)
+    .transform((list) => list.split(","))
+    .optional()
+    .describe("Addresses by which the node is known and that no device of this host has, separated by commas."),
   deviceHook: oneOf(["auto", "tcx", "clsact"])
     .default("auto")
     .describe("How programs are attached to devices: auto takes tcx where the kernel has it."),

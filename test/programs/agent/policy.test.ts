@@ -10,6 +10,7 @@ import { DROP_REASONS, EVENT_KINDS, VERDICTS } from "../../../src/model/flow.ts"
 import { policyName } from "../../../src/model/policy.ts";
 import type { Agent } from "../../../src/programs/agent/agent.ts";
 import { encodeIdentity } from "../../../src/wire/identity.ts";
+import { encodeIp } from "../../../src/wire/ip.ts";
 import { POLICIES_PREFIX } from "../../../src/wire/keys.ts";
 import { stateKey } from "../../../src/wire/resources.ts";
 import { OWN } from "../../tables/world.ts";
@@ -95,6 +96,28 @@ test("a pod's device that no pattern matches is told: nothing is enforced there"
   ]);
   await crash();
 });
+
+for (const [what, given, known] of [
+  ["that no device of the host has: its pods are not this node's", undefined, [undefined, "denied"]],
+  ["that the settings name: its pods are this node's", ["192.0.2.1"], ["shop/web", "enforced"]],
+] as const) {
+  test(`a node known by an address ${what}`, async () => {
+    const mesh = withPod();
+    admit(mesh);
+    const entry = { address: POD, hostAddress: "192.0.2.1", identity: IDENTITY, namespace: "shop", podName: "web" };
+    const value = encodeIp({ ...entry, serviceAccount: "default", namedPorts: [] });
+    mesh.local.put(stateKey("ip", OWN.name, POD), value);
+    mesh.network.set({ devices: [device], ownAddresses: ["198.51.100.1"] });
+    const { agent, crash } = await start(mesh, given && { nodeAddresses: [...given] });
+    await mesh.local.clock.advance(6_000);
+    const { endpoints } = agent.status();
+    assert.deepEqual(
+      endpoints.map(({ pod, ingress }) => [pod, ingress]),
+      [known],
+    );
+    await crash();
+  });
+}
 
 test("a policy in the local etcd is enforced at the device, and explained by rule and file", async () => {
   const mesh = withPod();
