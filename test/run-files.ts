@@ -16,6 +16,8 @@ export const TOLERATED = "TOLERATED";
 export async function runFiles(tier: FileTier, files: readonly string[]): Promise<Tally> {
   const output = new Map<string, string[]>();
   const failedFiles = new Set<string>();
+  /** Reasons for tests that were left out, each told once. */
+  const said = new Set<string>();
   let tally = NOTHING_RAN;
   const stream = run({ cwd: ROOT, files: [...files], concurrency: tier.concurrency, timeout: tier.timeoutMs });
   for await (const event of stream) {
@@ -35,6 +37,8 @@ export async function runFiles(tier: FileTier, files: readonly string[]): Promis
       printFailure(`${relative(ROOT, file)}:${event.data.line ?? 1} ${name === file ? "" : name}`, reason);
     }
     const left = !failed && (skip !== undefined || todo !== undefined);
+    if (typeof skip === "string" && !said.has(skip)) print(`${relative(ROOT, file)}: ${skip}`);
+    if (typeof skip === "string") said.add(skip);
     tally = addTallies(tally, { passed: failed || left ? 0 : 1, failed: failed ? 1 : 0, skipped: left ? 1 : 0 });
   }
   for (const file of failedFiles) {

@@ -32,11 +32,12 @@ export const TIERS: readonly Tier[] = [
   {
     name: "e2e",
     files: "e2e/**/*.test.ts",
-    except: "e2e/long/**",
+    except: "e2e/{long/**,compose.test.ts}",
     concurrency: 1,
     timeoutMs: 15 * MINUTE_MS,
     live: true,
   },
+  { name: "compose", files: "e2e/compose.test.ts", concurrency: 1, timeoutMs: 20 * MINUTE_MS, live: true },
   { name: "seeds", script: "test/sim/main.ts", args: ["--seeds", "1000"] },
   { name: "policy", script: "test/policy/random/main.ts", args: ["--seed", "1"] },
   { name: "long", files: "e2e/long/**/*.test.ts", concurrency: 1, timeoutMs: 10 * MINUTE_MS, live: true },
