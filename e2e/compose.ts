@@ -69,6 +69,11 @@ export async function containerOf(service: string): Promise<string> {
   return (await docker("ps", "-aq", label("project", PROJECT), label("service", service))).trim();
 }
 
+/** Everything that a service's container has written, standard error too. */
+export async function logsOf(service: string): Promise<string> {
+  return await command(["sh", "-c", `docker logs ${await containerOf(service)} 2>&1`]);
+}
+
 /** Standard output of a command inside a service's container; an exit code other than 0 rejects unless it is among `codes`. */
 export async function inside(
   service: string,
