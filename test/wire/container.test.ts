@@ -139,7 +139,9 @@ describe("containers as manifests", () => {
       assert.equal(pod.namespace, namespace);
     }
   });
+});
 
+describe("containers behind services", () => {
   test("ports make a service, with annotations and an address by its name", () => {
     const labels = {
       "com.docker.compose.service": "cart",
