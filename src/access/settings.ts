@@ -1,7 +1,8 @@
 /** Settings that every program has: who the cluster is, how to reach its etcd, where to serve. */
 import { parseCidr } from "../model/address.ts";
+import { busServersFault } from "../bus/client.ts";
 import { clusterNameFault, MAX_CLUSTER_ID } from "../model/cluster.ts";
-import { checkedText, durationMs, listenAddress, logLevel, text, wholeNumber } from "../runtime/settings.ts";
+import { checkedText, count, durationMs, listenAddress, logLevel, text, wholeNumber } from "../runtime/settings.ts";
 
 function cidrFault(text: string): string | undefined {
   const bad = text.split(",").find((part) => parseCidr(part) === undefined);
@@ -25,6 +26,31 @@ export const commonSettings = {
     .describe("Wait for the answer to such a probe before the connection counts as dead."),
   backoffBaseMs: durationMs.default(200).describe("Shortest wait before trying again (decorrelated jitter)."),
   backoffCapMs: durationMs.default(30_000).describe("Longest wait before trying again."),
+  natsUrl: checkedText(busServersFault)
+    .optional()
+    .describe(
+      "NATS servers that events are told to, `nats://HOST:PORT` or `tls://HOST:PORT`, separated by commas; none when absent.",
+    ),
+  natsCaFile: text.optional().describe("PEM of who signed the servers' certificates; the system's when absent."),
+  natsCertFile: text.optional().describe("PEM of the own certificate, for servers that ask for one."),
+  natsKeyFile: text.optional().describe("PEM of its key."),
+  natsUser: text.optional().describe("User at the servers."),
+  natsPasswordFile: text.optional().describe("File of that user's password."),
+  natsCredsFile: text.optional().describe("Credentials file of NATS (a JWT and its seed), instead of a user."),
+  natsTimeoutMs: durationMs.default(5_000).describe("Deadline of one call to NATS."),
+  natsPingIntervalMs: durationMs.default(10_000).describe("Time between two probes of a NATS connection."),
+  eventsIntervalMs: durationMs
+    .default(1_000)
+    .describe("How often a program looks for what changed: what comes and goes in between is no event."),
+  eventsMaxWaiting: count.default(10_000).describe("Events that wait for NATS; beyond it some are lost, and counted."),
+  eventsMaxWaitingBytes: count.default(8 * 1024 * 1024).describe("Bytes of such events, likewise."),
+  eventsStreamMaxBytes: count
+    .default(256 * 1024 * 1024)
+    .describe("Size of the stream in NATS; beyond it the oldest events go. The same for every program."),
+  eventsStreamMaxAgeMs: durationMs.default(604_800_000).describe("Age at which events go, likewise."),
+  eventsDuplicateWindowMs: durationMs
+    .default(3_600_000)
+    .describe("How long NATS knows an event again; longer than NATS is ever away. At most the age."),
 } as const;
 
 /** Settings of programs that write into the local etcd. */

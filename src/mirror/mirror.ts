@@ -385,6 +385,11 @@ export class Mirror {
     return name === undefined ? [...this.#remotes.values()] : [this.#known(name)];
   }
 
+  /** Of each remote one value for each reason for which some were refused since it was last listed. */
+  firstRejections(): readonly SetAside[] {
+    return [...this.#remotes.values()].flatMap(({ record }) => record.firstRejections());
+  }
+
   #known(name: string): Remote {
     const remote = this.#remotes.get(name);
     if (remote) return remote;

@@ -49,6 +49,8 @@ export class RemoteRecord {
   readonly #rejected = new Map<string, Rejection>();
   /** How many of them are of each kind. */
   #rejectedKinds: Record<string, number> = {};
+  /** By reason, the first since the last listing. */
+  readonly #firstRejections = new Map<string, Rejection>();
 
   constructor(name: string) {
     this.name = name;
@@ -101,6 +103,7 @@ export class RemoteRecord {
   rejected(key: string, rejection: Rejection): void {
     if (!this.#rejected.has(key)) this.#countRejected(key, 1);
     this.#rejected.set(key, rejection);
+    if (!this.#firstRejections.has(rejection.reason)) this.#firstRejections.set(rejection.reason, rejection);
   }
 
   #countRejected(key: string, by: number): void {
@@ -112,6 +115,12 @@ export class RemoteRecord {
   forgetRejections(): void {
     this.#rejected.clear();
     this.#rejectedKinds = {};
+    this.#firstRejections.clear();
+  }
+
+  /** One for each reason that there was since the last listing. */
+  firstRejections(): readonly SetAside[] {
+    return Array.from(this.#firstRejections.values(), (rejection) => ({ remote: this.name, ...rejection }));
   }
 
   entries(): Readonly<Record<string, number>> {

@@ -1,5 +1,6 @@
 /** Status records: what programs say of themselves on their admin socket, and what `bulkhead status` prints. */
 import type { EndpointStatus } from "./endpoint.ts";
+import type { EventsStatus } from "./event.ts";
 import type { DropReason } from "./flow.ts";
 import type { ClusterConfig } from "./resource.ts";
 
@@ -170,6 +171,8 @@ interface ProgramStatusBase {
   readonly uptimeMs: number;
   /** Problems a person should mend, one line each: bad manifests, refused remotes, ... */
   readonly problems: readonly string[];
+  /** Absent where events are told to nobody. */
+  readonly events?: EventsStatus;
 }
 
 export interface MirrorStatus extends ProgramStatusBase {

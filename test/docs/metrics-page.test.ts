@@ -4,6 +4,7 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
+import { MemoryNats } from "../../src/bus/memory.ts";
 import { memoryDisk } from "../../src/disk/memory.ts";
 import { MemoryDocker } from "../../src/docker/memory.ts";
 import { MemoryEtcd } from "../../src/kv/memory.ts";
@@ -91,12 +92,14 @@ test("so does the exporter", async (t) => {
     all.flatMap(([flag, value]) => [`--${flag}`, value]),
   );
   const disk = memoryDisk({ "/c/etcd.yaml": 'endpoints: ["http://127.0.0.1:2379"]\n', ...BILLING });
+  const connectBus = () => new MemoryNats(systemClock).client();
   const doors = {
     clock: systemClock,
     random: systemRandom,
     disk,
     connect: () => etcd.client(),
     docker: () => new MemoryDocker(),
+    connectBus,
   };
   const running = runExporter(settings, doors, stop.signal);
   const read = (): Promise<string> =>

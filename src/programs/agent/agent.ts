@@ -163,7 +163,7 @@ export class Agent {
   status(): AgentStatus {
     const { cluster, node } = this.#settings;
     const datapath = this.#datapath.status();
-    const { connected, synced, ageMs, problems } = this.#ingest.status();
+    const { connected, synced, ageMs } = this.#ingest.status();
     const { maps, adopted, written, removed } = datapath;
     return {
       program: "agent",
@@ -185,15 +185,20 @@ export class Agent {
       drops: this.#verdicts.drops(),
       audited: this.#verdicts.audited(),
       flowsLost: this.#counters.total("events-lost"),
-      problems: [
-        ...problems,
-        ...datapath.problems,
-        ...this.#endpoints.status().problems,
-        ...this.#overlooked(),
-        ...this.#objects.problems(),
-        ...this.#compilers.problems(),
-      ],
+      problems: this.problems(),
     };
+  }
+
+  /** For a person to mend, a line each. */
+  problems(): readonly string[] {
+    return [
+      ...this.#ingest.status().problems,
+      ...this.#datapath.status().problems,
+      ...this.#endpoints.status().problems,
+      ...this.#overlooked(),
+      ...this.#objects.problems(),
+      ...this.#compilers.problems(),
+    ];
   }
 
   /** Devices of the own cluster's pods that are not looked at, a line each. */

@@ -1,7 +1,11 @@
 /** The agent over its real doors: libbpf, the local etcd, an admin socket, probes. */
 import { join } from "node:path";
 import { openLocalEtcd } from "../../access/etcd.ts";
+import { openNats } from "../../access/nats.ts";
+import { connectNats } from "../../bus/nats.ts";
 import { systemDisk } from "../../disk/system.ts";
+import { EVENTS_PATH } from "../../events/read.ts";
+import { Telling } from "../../events/telling.ts";
 import { FLOWS_PATH } from "../../flows/flows.ts";
 import { cgroupDirectory } from "../../kernel/cgroup.ts";
 import { createLibbpfKernel } from "../../kernel/libbpf.ts";
@@ -13,7 +17,7 @@ import { createBootWallMs, systemClock } from "../../runtime/clock.ts";
 import { createLogger } from "../../runtime/log.ts";
 import { Metrics } from "../../runtime/metrics.ts";
 import { systemRandom } from "../../runtime/random.ts";
-import type { Answer } from "../../serve/routes.ts";
+import type { Answer, Stream } from "../../serve/routes.ts";
 import { serve } from "../../serve/serve.ts";
 import { Agent, type AgentDoors } from "./agent.ts";
 import { preflight } from "./preflight.ts";
@@ -24,9 +28,10 @@ export async function runAgent(given: AgentSettings, signal: AbortSignal): Promi
   const settings = { ...given, cgroup: cgroupDirectory(given.cgroup) };
   preflight(settings);
   const doors = await openDoors(settings);
+  const telling = await openTelling(settings, doors);
   let agent: Agent | undefined;
   const served = await serve({
-    status: () => started(agent).status(),
+    status: () => ({ ...started(agent).status(), ...telling.status() }),
     ready: () => agent?.ready() ?? { ready: false, detail: "loading the eBPF objects" },
     metrics: doors.metrics,
     adminSocket: join(settings.runDir, settings.cluster, `agent-${settings.node}.sock`),
@@ -35,11 +40,16 @@ export async function runAgent(given: AgentSettings, signal: AbortSignal): Promi
       [EXPLAIN_PATH, (query) => started(agent).explain(query)],
       [PEERS_PATH, () => started(agent).peers()],
     ]),
-    streams: new Map([[FLOWS_PATH, (query, signal) => started(agent).flows(query, signal)]]),
+    streams: new Map<string, Stream>([
+      [FLOWS_PATH, (query, asking) => started(agent).flows(query, asking)],
+      [EVENTS_PATH, (query, asking) => telling.lines(query, asking)],
+    ]),
   });
   try {
-    agent = await Agent.start(settings, doors, signal);
-    await agent.run(signal);
+    const running = await Agent.start(settings, doors, signal);
+    agent = running;
+    telling.start(() => ({ problems: running.problems() }), signal);
+    await running.run(signal);
   } finally {
     doors.kv.close();
     doors.network.close();
@@ -50,6 +60,12 @@ export async function runAgent(given: AgentSettings, signal: AbortSignal): Promi
 function started(agent: Agent | undefined): Agent {
   if (agent === undefined) throw new Error("the agent is still loading the eBPF objects");
   return agent;
+}
+
+async function openTelling(settings: AgentSettings, doors: AgentDoors): Promise<Telling> {
+  const emitter = { cluster: settings.cluster, program: "agent", instance: settings.node };
+  const bus = await openNats({ disk: systemDisk, connect: connectNats }, settings, emitter);
+  return new Telling({ ...doors, bus, emitter, settings });
 }
 
 async function openDoors(settings: AgentSettings): Promise<AgentDoors> {

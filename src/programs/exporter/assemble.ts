@@ -1,9 +1,14 @@
 /** The exporter over its doors: manifests on disk, the local etcd, an admin socket, probes. */
+import { hostname } from "node:os";
 import { join } from "node:path";
 import { openLocalEtcd } from "../../access/etcd.ts";
+import { openNats } from "../../access/nats.ts";
+import type { ConnectBus } from "../../bus/client.ts";
 import type { Disk } from "../../disk/door.ts";
 import type { ConnectDocker } from "../../docker/door.ts";
 import { type ContainerSettings, Exporter } from "../../export/exporter.ts";
+import { EVENTS_PATH } from "../../events/read.ts";
+import { Telling } from "../../events/telling.ts";
 import type { ConnectEtcd } from "../../kv/client.ts";
 import { parseCidr } from "../../model/address.ts";
 import type { Clock } from "../../runtime/clock.ts";
@@ -21,6 +26,7 @@ export interface ExporterDoors {
   readonly disk: Disk;
   readonly connect: ConnectEtcd;
   readonly docker: ConnectDocker;
+  readonly connectBus: ConnectBus;
 }
 
 /** Runs until the signal aborts. Bad input is a UserError before anything was changed. */
@@ -34,6 +40,8 @@ export async function runExporter(
   await disk.list(settings.manifests).catch((error: unknown) => {
     throw new UserError(`--manifests ${messageOf(error)}; name a directory that can be read`);
   });
+  const emitter = { cluster: settings.cluster, program: "exporter", instance: hostname() };
+  const bus = await openNats({ disk, connect: doors.connectBus }, settings, emitter);
   const kv = await openLocalEtcd({ disk, connect }, settings);
   const metrics = new Metrics();
   const log = createLogger({ program: "exporter", cluster: settings.cluster, level: settings.logLevel });
@@ -41,16 +49,19 @@ export async function runExporter(
   const backoff = { baseMs: settings.backoffBaseMs, capMs: settings.backoffCapMs };
   const options = { ...settings, cluster, backoff, containers: containersOf(settings, doors.docker) };
   const exporter = new Exporter({ settings: options, kv, disk, clock, random, log, metrics, signal, pid: process.pid });
+  const telling = new Telling({ bus, emitter, settings, clock, random, log, metrics });
   try {
     const served = await serve({
-      status: () => exporter.status(),
+      status: () => ({ ...exporter.status(), ...telling.status() }),
       ready: () => exporter.ready(),
       metrics,
       adminSocket: join(settings.runDir, settings.cluster, "exporter.sock"),
       listen: settings.listen,
+      streams: new Map([[EVENTS_PATH, (query, asking) => telling.lines(query, asking)]]),
     });
     metrics.collectProcess();
     watchLag(clock, metrics, signal);
+    telling.start(() => exporter.status(), signal);
     await exporter.run().finally(() => served.close());
   } finally {
     kv.close();

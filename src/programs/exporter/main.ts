@@ -1,4 +1,5 @@
 /** `bulkhead exporter`: says what this cluster runs, into its etcd. */
+import { connectNats } from "../../bus/nats.ts";
 import { systemDisk } from "../../disk/system.ts";
 import { connectDocker } from "../../docker/engine.ts";
 import { connectEtcd } from "../../kv/etcd.ts";
@@ -9,12 +10,7 @@ import { runExporter } from "./assemble.ts";
 import { exporterSettings } from "./settings.ts";
 
 export function main(argv: readonly string[]): Promise<void> {
-  const doors = {
-    clock: systemClock,
-    random: systemRandom,
-    disk: systemDisk,
-    connect: connectEtcd,
-    docker: connectDocker,
-  };
+  const connectors = { connect: connectEtcd, connectBus: connectNats, docker: connectDocker };
+  const doors = { clock: systemClock, random: systemRandom, disk: systemDisk, ...connectors };
   return runProgram("exporter", exporterSettings, argv, (settings, signal) => runExporter(settings, doors, signal));
 }

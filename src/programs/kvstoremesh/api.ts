@@ -1,6 +1,7 @@
 /** What the mirror tells the tools of its machine: which routes, in which shape. */
 
 import type { Mirror } from "../../mirror/mirror.ts";
+import type { EventsStatus } from "../../model/event.ts";
 import type { ClusterConfig } from "../../model/resource.ts";
 import type { HoldStatus, MirrorStatus, RemoteStatus } from "../../model/status.ts";
 import {
@@ -74,6 +75,15 @@ const remote: Schema<RemoteStatus> = record({
   lastError: maybe(text),
 });
 
+const events: Schema<EventsStatus> = record({
+  connected: flag,
+  emitted: whole,
+  sent: whole,
+  lost: whole,
+  waiting: whole,
+  error: maybe(text),
+});
+
 const status: Schema<MirrorStatus> = record({
   program: word("kvstoremesh"),
   cluster: text,
@@ -82,6 +92,7 @@ const status: Schema<MirrorStatus> = record({
   leader: flag,
   queued: whole,
   problems: listOf(text),
+  events: maybe(events),
   remotes: listOf(remote),
 });
 

@@ -1,6 +1,12 @@
 /** Puts the mirror together: doors in, a running program out. */
+import { hostname } from "node:os";
 import { openLocalEtcd, timeoutsOf } from "../../access/etcd.ts";
+import { openNats } from "../../access/nats.ts";
+import type { ConnectBus } from "../../bus/client.ts";
 import type { Disk } from "../../disk/door.ts";
+import type { Seen } from "../../events/observer.ts";
+import { EVENTS_PATH } from "../../events/read.ts";
+import { Telling } from "../../events/telling.ts";
 import type { ConnectEtcd } from "../../kv/client.ts";
 import { type MeasuredCall, MeasuredKv } from "../../kv/measured.ts";
 import { CILIUM_PREFIX } from "../../mirror/gauges.ts";
@@ -25,6 +31,7 @@ export interface Doors {
   readonly random: Random;
   readonly disk: Disk;
   readonly connect: ConnectEtcd;
+  readonly connectBus: ConnectBus;
 }
 
 /** Resolves when `signal` aborts. Rejects with a UserError when a setting does not hold. */
@@ -33,6 +40,9 @@ export async function assemble(settings: MirrorSettings, doors: Doors, signal: A
   const log = createLogger({ program: "kvstoremesh", cluster: settings.cluster, level: settings.logLevel });
   const metrics = new Metrics();
   await checkDirectory(settings, disk);
+  const emitter = { cluster: settings.cluster, program: "kvstoremesh", instance: hostname() };
+  const bus = await openNats({ disk, connect: doors.connectBus }, settings, emitter);
+  const telling = new Telling({ bus, emitter, settings, clock, random, log, metrics });
   const observe = callObserver(metrics);
   const local = new MeasuredKv(await openLocalEtcd(doors, settings), clock, observe);
   const backoff = { baseMs: settings.backoffBaseMs, capMs: settings.retryCapMs };
@@ -56,21 +66,30 @@ export async function assemble(settings: MirrorSettings, doors: Doors, signal: A
     signal,
   });
   const served = await serve({
-    status: () => ({ ...mirror.status(), pid: process.pid }),
+    status: () => ({ ...mirror.status(), ...telling.status(), pid: process.pid }),
     ready: () => readiness(mirror, local, settings),
     metrics,
     adminSocket: `${settings.runDir}/${settings.cluster}/kvstoremesh.sock`,
     listen: settings.listen,
     answers: adminAnswers(mirror),
+    streams: new Map([[EVENTS_PATH, (query, asking) => telling.lines(query, asking)]]),
     actions: adminActions(mirror),
     api: settings.apiListen === NO_API ? undefined : { listen: settings.apiListen, answers: apiAnswers(mirror) },
     docs: new Map([...API_DOCS, ...ADMIN_DOCS]),
   });
   metrics.collectProcess();
   watchLag(clock, metrics, signal);
+  telling.start(() => seen(mirror), signal);
   await mirror.run();
   local.close();
   await served.close();
+}
+
+/** What becomes events. A line about a remote is not a problem of the program: remotes have kinds of events of their own. */
+function seen(mirror: Mirror): Seen {
+  const { leader, remotes, problems } = mirror.status();
+  const own = problems.filter((line) => !line.startsWith("remote "));
+  return { leader, remotes, rejections: mirror.firstRejections(), problems: own };
 }
 
 /** Of the local etcd and of remotes alike. */

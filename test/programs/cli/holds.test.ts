@@ -4,6 +4,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
+import { MemoryNats } from "../../../src/bus/memory.ts";
 import { memoryDisk } from "../../../src/disk/memory.ts";
 import { MemoryEtcd } from "../../../src/kv/memory.ts";
 import { assemble } from "../../../src/programs/kvstoremesh/assemble.ts";
@@ -53,7 +54,8 @@ before(async () => {
   const argv = Object.entries(flags).flatMap(([flag, value]) => [`--${flag}`, value]);
   const connect = ({ endpoints }: { readonly endpoints: readonly string[] }) =>
     (endpoints[0]?.includes("osaka") ? osaka.etcd : amsterdam).client();
-  const doors = { clock: systemClock, random: systemRandom, disk, connect };
+  const connectBus = () => new MemoryNats(systemClock).client();
+  const doors = { clock: systemClock, random: systemRandom, disk, connect, connectBus };
   running = assemble(readSettings("kvstoremesh", mirrorSettings, argv), doors, stop.signal);
   await until("osaka is mirrored", () => cachedIps() === PODS);
 });

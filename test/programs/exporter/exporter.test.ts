@@ -3,6 +3,7 @@ import { mkdtemp, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
+import { MemoryNats } from "../../../src/bus/memory.ts";
 import { type MemoryDisk, memoryDisk } from "../../../src/disk/memory.ts";
 import { MemoryDocker } from "../../../src/docker/memory.ts";
 import { MemoryEtcd } from "../../../src/kv/memory.ts";
@@ -39,12 +40,14 @@ function settingsOf(flags: Readonly<Record<string, string>>) {
 }
 
 function doorsOf(disk: MemoryDisk, etcd = new MemoryEtcd({ clock: systemClock })): ExporterDoors {
+  const connectBus = () => new MemoryNats(systemClock).client();
   return {
     clock: systemClock,
     random: seededRandom(1),
     disk,
     connect: () => etcd.client(),
     docker: () => new MemoryDocker(),
+    connectBus,
   };
 }
 

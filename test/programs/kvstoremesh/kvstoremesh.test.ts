@@ -35,7 +35,8 @@ for (const [name, file, message] of LOCAL_FAULTS) {
   test(`${name} is one line`, async () => {
     const disk = memoryDisk({ "/etc/bad.yaml": "endpoints: 7\n", "/etc/mesh/osaka": etcdFile("osaka") });
     const connect = () => assert.fail("nothing is connected");
-    const doors = { clock: systemClock, random: systemRandom, disk, connect };
+    const connectBus = () => assert.fail("nor here");
+    const doors = { clock: systemClock, random: systemRandom, disk, connect, connectBus };
     const failed = assemble(
       settingsOf({ "etcd-config": file, "run-dir": folder }),
       doors,

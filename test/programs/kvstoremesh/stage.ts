@@ -2,6 +2,7 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { MemoryNats } from "../../../src/bus/memory.ts";
 import { memoryDisk } from "../../../src/disk/memory.ts";
 import { FaultyKv } from "../../../src/kv/faulty.ts";
 import { MemoryEtcd } from "../../../src/kv/memory.ts";
@@ -45,6 +46,7 @@ export async function until(what: string, holds: () => unknown): Promise<void> {
 export class MirrorStage {
   readonly amsterdam = new MemoryEtcd({ clock: systemClock });
   readonly osaka = new FakeCluster("osaka", 2, systemClock);
+  readonly nats = new MemoryNats(systemClock);
   /** Between the mirror and its own etcd. */
   readonly local = new FaultyKv(this.amsterdam.client(), {
     clock: systemClock,
@@ -65,7 +67,8 @@ export class MirrorStage {
   start(more: Flags = {}): void {
     const connect = ({ endpoints }: { readonly endpoints: readonly string[] }) =>
       endpoints[0]?.includes("osaka") ? this.osaka.etcd.client() : this.local;
-    const doors = { clock: systemClock, random: systemRandom, disk: this.files, connect };
+    const connectors = { connect, connectBus: () => this.nats.client() };
+    const doors = { clock: systemClock, random: systemRandom, disk: this.files, ...connectors };
     const settings = settingsOf({ "run-dir": this.folder, "config-interval-ms": "20", ...more });
     this.#running = assemble(settings, doors, this.#stop.signal);
     this.#running.catch(() => undefined);
