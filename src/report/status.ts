@@ -85,6 +85,17 @@ function isAgent(status: ProgramStatus): status is AgentStatus {
   return status.program === "agent";
 }
 
+const who = (status: ProgramStatus): string => (isAgent(status) ? `agent ${status.node}` : status.program);
+
+/** A line where events do not get through, or did not. */
+function eventLines(status: ProgramStatus): readonly string[] {
+  const { connected, waiting, lost, error } = status.events ?? { connected: true, waiting: 0, lost: 0 };
+  if (connected && lost === 0) return [];
+  const state = connected ? "events are told again" : `${counted(waiting, "event waits", "events wait")} for NATS`;
+  const gone = lost === 0 ? "" : `, ${lost} lost since the start`;
+  return [`! ${who(status)}: ${state}${gone}${error === undefined ? "" : `: ${safeText(error)}`}`];
+}
+
 function clusterLines(cluster: string, statuses: readonly ProgramStatus[]): string {
   const parts: string[] = [];
   for (const status of statuses) {
@@ -93,9 +104,9 @@ function clusterLines(cluster: string, statuses: readonly ProgramStatus[]): stri
   }
   const agents = statuses.filter(isAgent);
   if (agents.length > 0) parts.push(agentLines(agents));
+  for (const status of statuses) parts.push(...eventLines(status));
   for (const status of statuses) {
-    const who = isAgent(status) ? `agent ${status.node}` : status.program;
-    for (const problem of status.problems) parts.push(`! ${who}: ${safeText(problem)}`);
+    for (const problem of status.problems) parts.push(`! ${who(status)}: ${safeText(problem)}`);
   }
   return `${safeText(cluster)}\n${indent(parts.join("\n"))}`;
 }

@@ -1,7 +1,13 @@
 /** The same promises of a real nats-server and of the model of one. */
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
-import { type BusClient, BusError, type ReadRequest, type StoredMessage, subjectMatches } from "../../src/bus/client.ts";
+import {
+  type BusClient,
+  BusError,
+  type ReadRequest,
+  type StoredMessage,
+  subjectMatches,
+} from "../../src/bus/client.ts";
 import { MemoryNats } from "../../src/bus/memory.ts";
 import { systemClock } from "../../src/runtime/clock.ts";
 import { TestNats } from "../support/nats.ts";

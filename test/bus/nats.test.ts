@@ -85,7 +85,12 @@ test("whoever may write for one cluster only may not for another", async (t) => 
 test("a second server is tried when the first is gone", async (t) => {
   const nats = await TestNats.start();
   t.after(() => nats.end());
-  const bus = connectNats({ servers: ["nats://127.0.0.1:1", nats.url], name: "t", timeoutMs: 2_000, pingIntervalMs: 500 });
+  const bus = connectNats({
+    servers: ["nats://127.0.0.1:1", nats.url],
+    name: "t",
+    timeoutMs: 2_000,
+    pingIntervalMs: 500,
+  });
   t.after(() => bus.close());
   await assert.rejects(bus.ensureStream(STREAM), /127\.0\.0\.1:1: .*refused/);
   await bus.ensureStream(STREAM);

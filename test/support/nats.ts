@@ -6,8 +6,8 @@ import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
-import { connectNats } from "../../src/bus/nats.ts";
 import type { BusClient, BusOptions } from "../../src/bus/client.ts";
+import { connectNats } from "../../src/bus/nats.ts";
 import { freePort } from "./free-port.ts";
 
 const START_TIMEOUT_MS = 20_000;

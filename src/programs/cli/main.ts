@@ -4,6 +4,7 @@ import { endpointsText, policiesText } from "../../report/policies.ts";
 import { serviceDetailText, servicesText } from "../../report/services.ts";
 import { statusText } from "../../report/status.ts";
 import { EXIT_BAD_INPUT, UserError } from "../../runtime/user-error.ts";
+import { events } from "./events.ts";
 import { explainVerb } from "./explain.ts";
 import { flows } from "./flows.ts";
 import { holds, rejected, release } from "./holds.ts";
@@ -63,6 +64,7 @@ function program(): Command {
     .addCommand(remotesVerb())
     .addCommand(services())
     .addCommand(flows())
+    .addCommand(events())
     .addCommand(policy())
     .addCommand(holds())
     .addCommand(rejected())
