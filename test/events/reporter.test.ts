@@ -144,9 +144,16 @@ test("what does not fit is counted as lost, the least severe first, and the next
     assert(lost > 1_000, `${lost} lost`);
     assert.equal(new Set(stored.map(({ id }) => id)).size, stored.length);
     assert.deepEqual([emitted, waiting, stored.length, sent], [3_000, 0, 3_000 - lost, 3_000 - lost]);
-    assert.equal(stored.filter(({ severity }) => severity === "error").length, Math.ceil(3_000 / 7), "no error is lost");
+    assert.equal(
+      stored.filter(({ severity }) => severity === "error").length,
+      Math.ceil(3_000 / 7),
+      "no error is lost",
+    );
     assert.equal(stored.at(-1)?.lost, lost);
-    assert.match(await stage.metrics.text(), new RegExp(`^bulkhead_events_lost_total\\{severity="info"\\} ${lost}$`, "m"));
+    assert.match(
+      await stage.metrics.text(),
+      new RegExp(`^bulkhead_events_lost_total\\{severity="info"\\} ${lost}$`, "m"),
+    );
     await stage.stop();
   }
 });

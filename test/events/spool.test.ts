@@ -45,7 +45,10 @@ test("what was sent but not acknowledged is sent again first, and never goes", (
 
 const step = fc.oneof(
   { weight: 4, arbitrary: fc.record({ add: fc.constantFrom(...SEVERITIES), bytes: fc.integer({ min: 1, max: 8 }) }) },
-  { weight: 2, arbitrary: fc.record({ take: fc.integer({ min: 1, max: 4 }), settled: fc.integer({ min: 0, max: 4 }) }) },
+  {
+    weight: 2,
+    arbitrary: fc.record({ take: fc.integer({ min: 1, max: 4 }), settled: fc.integer({ min: 0, max: 4 }) }),
+  },
 );
 
 test("whatever happens: bounded, and each event is waiting, settled or given up, once", () => {

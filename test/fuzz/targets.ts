@@ -9,6 +9,7 @@ import type { Judged } from "../../src/model/resource.ts";
 import { adaptClusterConfig, encodeClusterConfig, judgeClusterConfig } from "../../src/wire/cluster-config.ts";
 import { decodeEndpointSlice, encodeEndpointSlice, MAX_ENDPOINTS } from "../../src/wire/endpoint-slice.ts";
 import { type EtcdConfig, parseEtcdConfig } from "../../src/wire/etcd-config.ts";
+import { encodeEvent, judgeEvent } from "../../src/wire/event.ts";
 import { Fields } from "../../src/wire/fields.ts";
 import { encodeIdentity } from "../../src/wire/identity.ts";
 import { encodeIp } from "../../src/wire/ip.ts";
@@ -27,7 +28,7 @@ import { encodeService } from "../../src/wire/service.ts";
 import { encodeServiceExport } from "../../src/wire/service-export.ts";
 import { validatePolicies } from "../../src/wire/validate-policies.ts";
 import { expandZstd } from "../../src/wire/zstd.ts";
-import { BERGEN, ENDPOINT_SLICE, golden } from "../golden/values.ts";
+import { BERGEN, ENDPOINT_SLICE, EVENT_SUBJECT, golden } from "../golden/values.ts";
 
 export interface Target {
   readonly name: string;
@@ -225,6 +226,7 @@ export const TARGETS: readonly Target[] = [
   ),
   { name: "json", suffix: "", seed: golden("service"), check: checkJson },
   { name: "etcd-config", suffix: "", seed: new TextEncoder().encode(ETCD_CONFIG), check: checkEtcdConfig, cost: 4 },
+  target("event", EVENT_SUBJECT, judgeEvent, encodeEvent),
   target("local-service", "shop/cart", judgeLocalService, encodeLocalService),
   target("local-endpoint", "shop/cart-7f9d", judgeLocalEndpoint, encodeLocalEndpoint),
   { name: "policy", suffix: "CiliumNetworkPolicy/shop/cart", seed: golden("policy"), check: checkPolicy },

@@ -2,6 +2,7 @@
  * but that of the endpoint slice: protobufjs wrote it, from the message's definition. */
 import { readFileSync } from "node:fs";
 import type { Cluster } from "../../src/model/cluster.ts";
+import type { MeshEvent } from "../../src/model/event.ts";
 import type { Policy, Requirement } from "../../src/model/policy.ts";
 import type {
   ClusterConfig,
@@ -22,6 +23,23 @@ export const BERGEN: Cluster = { name: "bergen", id: 3 };
 export function golden(name: string): Uint8Array {
   return new Uint8Array(readFileSync(new URL(`${name}.golden`, import.meta.url)));
 }
+
+export const EVENT: MeshEvent = {
+  version: 1,
+  id: "00c0ffee12345678-42",
+  time: "2026-11-27T15:04:05.678Z",
+  cluster: "bergen",
+  program: "kvstoremesh",
+  instance: "bgo-n1.example",
+  kind: "hold",
+  remote: "oslo",
+  severity: "warning",
+  lost: 3,
+  line: "oslo: 1200 withdrawals of ip (1200 keys) are held",
+  details: { what: "ip", state: "held", keys: 1200, first: true },
+};
+
+export const EVENT_SUBJECT = "bulkhead.events.v1.bergen.hold";
 
 export const IP_HOST: IpEntry = {
   address: "10.31.4.17",

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { adaptClusterConfig, encodeClusterConfig, judgeClusterConfig } from "../../src/wire/cluster-config.ts";
 import { decodeEndpointSlice, encodeEndpointSlice, MAX_EXPANDED_BYTES } from "../../src/wire/endpoint-slice.ts";
+import { encodeEvent, judgeEvent } from "../../src/wire/event.ts";
 import { encodeIdentity } from "../../src/wire/identity.ts";
 import { encodeIp } from "../../src/wire/ip.ts";
 import { encodeLocalEndpoint, judgeLocalEndpoint } from "../../src/wire/local-endpoint.ts";
@@ -19,6 +20,8 @@ import {
   BERGEN,
   CLUSTER_CONFIG,
   ENDPOINT_SLICE,
+  EVENT,
+  EVENT_SUBJECT,
   golden,
   goldenPolicyText,
   IDENTITY,
@@ -43,6 +46,7 @@ function policyBytes(): Uint8Array {
 }
 
 const CASES = [
+  ["event", encodeEvent(EVENT), judgeEvent(EVENT_SUBJECT, golden("event")), EVENT],
   ["ip-host", encodeIp(IP_HOST), judge("ip", BERGEN, "10.31.4.17", golden("ip-host")), IP_HOST],
   ["ip-prefix", encodeIp(IP_PREFIX), judge("ip", BERGEN, "2001:db8:31::/48", golden("ip-prefix")), IP_PREFIX],
   ["identity", encodeIdentity(IDENTITY.labels), judge("identities", BERGEN, "197121", golden("identity")), IDENTITY],
