@@ -14,7 +14,7 @@ import {
 import { Backoff, type BackoffSettings } from "../runtime/backoff.ts";
 import { type Clock, sleep } from "../runtime/clock.ts";
 import type { Logger } from "../runtime/log.ts";
-import type { Counter, Metrics } from "../runtime/metrics.ts";
+import type { Counter, Gauge, Metrics } from "../runtime/metrics.ts";
 import { below, type Random } from "../runtime/random.ts";
 import { messageOf } from "../runtime/user-error.ts";
 import { boundDraft, encodeEvent, eventSubject } from "../wire/event.ts";
@@ -55,6 +55,8 @@ export class Reporter {
   readonly #emitted: Counter;
   readonly #accepted: Counter;
   readonly #givenUp: Counter;
+  readonly #connections: Gauge;
+  readonly #waiting: Gauge;
 
   constructor(options: ReporterOptions) {
     this.#options = options;
@@ -66,6 +68,9 @@ export class Reporter {
     this.#givenUp = metrics.counter("bulkhead_events_lost_total", "Events given up because too many waited.", [
       "severity",
     ]);
+    this.#connections = metrics.gauge("bulkhead_events_connected", "1 while NATS takes events.");
+    this.#waiting = metrics.gauge("bulkhead_events_waiting", "Events that wait for NATS.");
+    this.#connections.set(0);
   }
 
   emit(draft: EventDraft): void {
@@ -81,6 +86,7 @@ export class Reporter {
     const bytes = encodeEvent({ ...event, lost: 0 }).length;
     this.#emitted.add(1, { kind: draft.kind });
     for (const gone of this.#spool.add({ number, severity: draft.severity, bytes, event })) this.#lose(gone.severity);
+    this.#waiting.set(this.#spool.size);
     this.#wake();
   }
 
@@ -133,6 +139,7 @@ export class Reporter {
     const data = encodeEvent({ ...made.event, lost: this.#lost });
     await this.#options.bus.publish({ subject: eventSubject(cluster, kind), id, data });
     this.#spool.settle(made);
+    this.#waiting.set(this.#spool.size);
     this.#sent++;
     this.#accepted.add();
   }
@@ -161,6 +168,7 @@ export class Reporter {
 
   #note(connected: boolean, error: string | undefined): void {
     this.#connected = connected;
+    this.#connections.set(connected ? 1 : 0);
     this.#error = error;
   }
 }

@@ -17,6 +17,11 @@ export function word<const W extends string>(...words: readonly [W, ...W[]]): z.
   return z.enum(words);
 }
 
+/** One of these shapes. */
+export function either<const S extends readonly [z.ZodType, ...z.ZodType[]]>(...shapes: S): z.ZodUnion<S> {
+  return z.union(shapes);
+}
+
 export function listOf<T extends z.ZodType>(item: T): z.ZodReadonly<z.ZodArray<T>> {
   return z.array(item).readonly();
 }

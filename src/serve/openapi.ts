@@ -18,8 +18,8 @@ export interface RouteDoc {
   /** What is POSTed. */
   readonly body?: Schema;
   readonly answer: Schema;
-  /** Default: JSON. */
-  readonly type?: "text/plain";
+  /** Default: JSON. `application/x-ndjson`: a stream, and `answer` is one line of it. */
+  readonly type?: "text/plain" | "application/x-ndjson";
 }
 
 /** By method and path: `GET /v1/status`. */

@@ -40,7 +40,9 @@ function exposed(text: string): { readonly names: readonly string[]; readonly la
   const names = [...text.matchAll(/^# TYPE (\S+)/gm)].map(([, name = ""]) => name).filter((name) => !isProcess(name));
   const labels = new Map<string, readonly string[]>();
   for (const [, sample = "", inside = ""] of text.matchAll(/^([a-z_]+)(?:\{(.*)\})? /gm)) {
-    const name = names.find((known) => sample === known || /^_(bucket|sum|count)$/.test(sample.slice(known.length)));
+    const isOf = (known: string): boolean =>
+      sample.startsWith(known) && /^(_(bucket|sum|count))?$/.test(sample.slice(known.length));
+    const name = names.find(isOf);
     const given = [...inside.matchAll(/([a-z_]+)="/g)].map(([, label = ""]) => label).filter((label) => label !== "le");
     if (name) labels.set(name, given.sort());
   }
@@ -54,17 +56,18 @@ function same(text: string, described: Described): void {
 }
 
 const WRITERS = "kvstoremesh and exporter";
+const EVENTS = "Events, with `--nats-url`";
 
 test("kvstoremesh exposes what the page says, no more and no less", async (t) => {
   const stage = new MirrorStage(3);
   t.after(() => stage.stop());
   const port = await freePort();
-  stage.start({ listen: `127.0.0.1:${port}` });
+  stage.start({ listen: `127.0.0.1:${port}`, "nats-url": "nats://memory:1" });
   await stage.watching();
   const read = async (): Promise<string> => (await fetch(`http://127.0.0.1:${port}/metrics`)).text();
   await until("gauges are shown", async () => /bulkhead_mirror_synced\{remote="osaka"\} 1/.test(await read()));
   const text = await read();
-  same(text, page(WRITERS, "kvstoremesh: Cilium's metrics", "kvstoremesh: ours"));
+  same(text, page(WRITERS, EVENTS, "kvstoremesh: Cilium's metrics", "kvstoremesh: ours"));
   assert.match(text, /cilium_kvstoremesh_remote_cluster_readiness_status\{target_cluster="osaka"\} 1/);
   assert.match(text, /cilium_kvstoremesh_leader_election_master_status\{name="kvstoremesh"\} 1/);
   assert.match(text, /kvstore_initial_sync_completed\{scope="ip\/v1",source_cluster="osaka",action="write"\} 1/);

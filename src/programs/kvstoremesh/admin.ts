@@ -1,9 +1,15 @@
 /** What the mirror answers and does on its admin socket, beside its status. */
+
+import { EVENTS_PATH } from "../../events/read.ts";
 import type { Mirror } from "../../mirror/mirror.ts";
 import type { Released } from "../../mirror/release.ts";
+import { EVENT_KINDS, SEVERITIES } from "../../model/event.ts";
 import type { Discarded, HeldKey, SetAside } from "../../model/status.ts";
 import {
+  either,
+  flag,
   listOf,
+  mapOf,
   maybe,
   number,
   parseAs,
@@ -55,6 +61,29 @@ const refusedName: Schema<RefusedName> = record({ remote: text, reason: maybe(te
 const discarded: Schema<Discarded> = record({ remote: text, withdrawn: whole, forgotten: whole });
 const setAside: Schema<SetAside> = record({ remote: text, key: text, reason: text, detail: text });
 const released: Schema<Released> = record({ keys: whole, ttlSeconds: whole });
+
+/** A MeshEvent, as it was judged. */
+const event: Schema = record({
+  version: whole,
+  id: text,
+  time: text,
+  cluster: text,
+  program: text,
+  instance: text,
+  kind: word(...EVENT_KINDS),
+  remote: maybe(text),
+  severity: word(...SEVERITIES),
+  lost: whole,
+  line: text,
+  details: mapOf(either(text, number, flag)),
+});
+
+/** An EventLine. */
+const eventLine: Schema = either(
+  record({ sequence: whole, event }),
+  record({ sequence: whole, refused: text }),
+  record({ error: text }),
+);
 
 const REJECTED = "/v1/rejected";
 const FORGET = "/v1/rejected/discard";
@@ -114,6 +143,22 @@ export const ADMIN_DOCS: RouteDocs = new Map([
       summary: "Forgets what is refused or parked, and withdraws the last good values of what is refused.",
       body: refusedName,
       answer: discarded,
+    },
+  ],
+  [
+    `GET ${EVENTS_PATH}`,
+    {
+      summary:
+        "Events of the whole mesh, as the NATS of `--nats-url` has them: one that was read, one that was refused, or what failed.",
+      query: {
+        sinceMs: "age of the first one",
+        after: "sequence of the last one that is known already",
+        cluster: "only told by programs of this cluster",
+        kind: "only these",
+        follow: "`true`: goes on with what comes",
+      },
+      answer: eventLine,
+      type: "application/x-ndjson",
     },
   ],
   [`POST ${RELEASE}`, { summary: "Hands the cache to a successor and leads no more.", answer: released }],
