@@ -11,6 +11,7 @@ const SETUP = "run ./deploy/setup";
 const BINARIES: Readonly<Record<string, string>> = {
   etcd: SETUP,
   etcdctl: SETUP,
+  "nats-server": SETUP,
   ip: SETUP,
   bpftool: SETUP,
   nsenter: "install the package util-linux",

@@ -17,6 +17,7 @@ export function sayGuide(lab: Lab): void {
     ["what every program says", `npx bulkhead status --run-dir ${plan.runDirectory}`],
     ["a service and its backends", `npx bulkhead services --run-dir ${plan.runDirectory} demo/hello`],
     ["call the service as a pod", `npm run -s mesh --${name} exec amsterdam/client curl -s http://${address}/`],
+    ["what happens in the mesh", `npx bulkhead events --run-dir ${plan.runDirectory} --follow`],
     ["take Osaka's control plane away", `kill -9 ${osaka.join(" ")}`],
     ["bring it back", `npm run mesh -- start osaka${name}`],
     ["what the kernel holds", `bpftool map dump pinned ${node?.bpfDirectory}/backends_v*`],

@@ -9,6 +9,7 @@ import { makeCgroup } from "./cgroups.ts";
 import { command } from "./command.ts";
 import { etcdArgv, etcdNode } from "./etcd.ts";
 import type { Lab } from "./lab.ts";
+import { NATS_ID, natsArgv, natsNode } from "./nats.ts";
 import type { ClusterPlan, LabPlan, NodePlan } from "./plan.ts";
 import { agentSettings, exporterSettings, flags, mirrorSettings } from "./settings.ts";
 
@@ -32,12 +33,20 @@ export const agentId = (cluster: ClusterPlan, node: NodePlan): string => `${clus
 /** Starts the program of this id. Programs share a cgroup beside the nodes': nothing they send is translated. */
 export function startProgram(lab: Lab, cluster: ClusterPlan, id: string): void {
   const agent = cluster.nodes.find((node) => agentId(cluster, node) === id);
-  const home = agent ?? etcdNode(cluster);
+  start(lab, agent ?? etcdNode(cluster), id, programArgv(lab, cluster, id, agent));
+}
+
+/** Starts the NATS of all clusters, unless it runs. */
+export function startNats(lab: Lab): void {
+  if (!lab.isRunning(NATS_ID)) start(lab, natsNode(lab.plan), NATS_ID, natsArgv(lab.plan, lab.dataDirectory));
+}
+
+function start(lab: Lab, { netns }: NodePlan, id: string, argv: Arguments): void {
   const cgroup = join(lab.plan.cgroup, "programs");
   makeCgroup(cgroup);
   // Twelve programs share their compiled code instead of compiling it twelve times.
   const env = { NODE_COMPILE_CACHE: join(lab.dataDirectory, "compiled") };
-  lab.start({ id, netns: home.netns, cgroup, argv: programArgv(lab, cluster, id, agent), cwd: ROOT, env });
+  lab.start({ id, netns, cgroup, argv, cwd: ROOT, env });
 }
 
 function programArgv(lab: Lab, cluster: ClusterPlan, id: string, agent: NodePlan | undefined): Arguments {

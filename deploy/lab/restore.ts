@@ -3,10 +3,12 @@
 import type { Lab } from "./lab.ts";
 import { inputPod, readInput } from "./manifests.ts";
 import { startPod, stopPod } from "./pods.ts";
+import { startNats } from "./programs.ts";
 import { waitForServing } from "./serving.ts";
 import { startCluster, waitForCluster } from "./up.ts";
 
 export async function restoreMesh(lab: Lab): Promise<void> {
+  startNats(lab);
   for (const cluster of lab.plan.clusters) {
     const wanted = readInput(cluster.name).filter((object) => object.kind === "Pod");
     const names = new Set(wanted.map((object) => object.name));

@@ -1,6 +1,7 @@
 /** The settings with which the lab runs Bulkhead's programs: everything happens some ten times faster than it would in earnest. */
 import { fileURLToPath } from "node:url";
 import { flagOf } from "../../src/runtime/settings.ts";
+import { natsUrl } from "./nats.ts";
 import type { ClusterPlan, LabPlan, NodePlan } from "./plan.ts";
 
 type Settings = Readonly<Record<string, string | number>>;
@@ -14,6 +15,8 @@ const QUICK_CALLS = {
   etcdKeepaliveMs: 1_000,
   etcdKeepaliveTimeoutMs: 1_000,
   backoffCapMs: 2_000,
+  natsTimeoutMs: 1_000,
+  eventsIntervalMs: 250,
 };
 const QUICK_WATCHES = { progressIntervalMs: 500, progressTimeoutMs: 2_000 };
 const QUICK_LEASES = { leaseTtlSeconds: 2 };
@@ -25,6 +28,7 @@ function common(lab: LabPlan, cluster: ClusterPlan, program: keyof typeof PORTS)
     etcdConfig: cluster.etcdConfig,
     runDir: lab.runDirectory,
     listen: `127.0.0.1:${PORTS[program]}`,
+    natsUrl: natsUrl(lab),
     ...QUICK_CALLS,
   };
 }

@@ -11,7 +11,16 @@ import { buildNetwork } from "./network.ts";
 import { paperFiles } from "./paper.ts";
 import type { ClusterPlan } from "./plan.ts";
 import { startPod } from "./pods.ts";
-import { agentStatus, etcdId, exporterId, exporterStatus, mirrorStatus, programIds, startProgram } from "./programs.ts";
+import {
+  agentStatus,
+  etcdId,
+  exporterId,
+  exporterStatus,
+  mirrorStatus,
+  programIds,
+  startNats,
+  startProgram,
+} from "./programs.ts";
 import { waitForServing } from "./serving.ts";
 
 const ETCD_WITHIN_MS = 15_000;
@@ -26,6 +35,7 @@ export async function bringUp(lab: Lab): Promise<void> {
   for (const node of plan.clusters.flatMap((cluster) => cluster.nodes))
     mkdirSync(node.bpfDirectory, { recursive: true });
   await buildNetwork(plan);
+  startNats(lab);
   await startEtcds(lab, plan.clusters);
   for (const [cluster, objects] of input) {
     for (const file of paperFiles(cluster)) publishText(cluster, file.name, file.text);

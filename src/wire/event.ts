@@ -14,6 +14,7 @@ import { Fields } from "./fields.ts";
 import { encodeGoJson } from "./go-json.ts";
 import { parseJson } from "./json.ts";
 import { judging, limitBytes, oneLine, quote, Refusal } from "./refusal.ts";
+import { isTimestamp } from "./timestamp.ts";
 
 export const EVENT_STREAM = "BULKHEAD_EVENTS";
 const SUBJECT_ROOT = `bulkhead.events.v${EVENT_VERSION}`;
@@ -24,6 +25,8 @@ const MAX_LINE = 400;
 const MAX_NAME = 253;
 const MAX_DETAILS = 32;
 const MAX_DETAIL = 400;
+/** UTC with milliseconds: then texts are in the order of times. */
+const TIME = /^.{19}\.\d{3}Z$/;
 const DETAIL_NAME = /^[a-zA-Z][a-zA-Z0-9]{0,39}$/;
 
 /** Of one cluster and kind, or of all. */
@@ -101,8 +104,8 @@ function nameOf(fields: Fields, name: string): string {
 }
 
 function timeOf(fields: Fields): string {
-  const time = matching(fields, "time", /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/);
-  if (Number.isNaN(Date.parse(time))) throw fields.refusal("time", "is none");
+  const time = fields.text("time");
+  if (!(isTimestamp(time) && TIME.test(time))) throw fields.refusal("time", `${quote(time)} is none`);
   return time;
 }
 

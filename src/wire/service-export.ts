@@ -8,6 +8,7 @@ import { parseJson } from "./json.ts";
 import { refuseForeignClusterName } from "./ownership.ts";
 import { quote, Refusal } from "./refusal.ts";
 import { readServiceName } from "./service.ts";
+import { isTimestamp } from "./timestamp.ts";
 
 /** Cilium writes labels and annotations under two names each; no other name may occur in two cases. */
 const SHAPE = new Shape([
@@ -30,26 +31,6 @@ const SHAPE = new Shape([
 const PORT_SHAPE = new Shape(["name", "protocol", "appProtocol", "port"]);
 const CONFIG_SHAPE = new Shape(["clientIP"]);
 const CLIENT_SHAPE = new Shape(["timeoutSeconds"]);
-const TIMESTAMP =
-  /^([0-9]{4})-([0-9]{2})-([0-9]{2})T([0-9]{2}):([0-9]{2}):([0-9]{2})(?:\.[0-9]{1,9})?(?:Z|[+-]([0-9]{2}):([0-9]{2}))$/;
-/** Go's zero time, which says that no time was set, is the first moment of this year, in some zones a moment of the year before. */
-const ZERO_YEAR = 1;
-
-function daysOf(year: number, month: number): number {
-  const leap = year % 4 === 0 && (year % 100 !== 0 || year % 400 === 0);
-  return [31, leap ? 29 : 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31][month - 1] ?? 0;
-}
-
-/** A moment of RFC 3339 that exists, and is not Go's zero time. */
-function isTimestamp(text: string): boolean {
-  const parts = TIMESTAMP.exec(text)
-    ?.slice(1)
-    .map((part) => Number(part ?? 0));
-  if (!parts) return false;
-  const [year = 0, month = 0, day = 0, hour = 0, minute = 0, second = 0, zoneHour = 0, zoneMinute = 0] = parts;
-  if (year <= ZERO_YEAR || day < 1 || day > daysOf(year, month)) return false;
-  return hour < 24 && minute < 60 && second < 60 && zoneHour < 24 && zoneMinute < 60;
-}
 
 function readTimestamp(fields: Fields): string {
   const text = fields.text("exportCreationTimestamp");

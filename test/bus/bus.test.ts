@@ -52,84 +52,95 @@ async function model(): Promise<Server> {
   return { client: () => nats.client(), stop: () => nats.stop(), start: () => nats.start(), end() {} };
 }
 
+/** What a test works with, made before the first. */
+interface Used {
+  server: Server;
+  bus: BusClient;
+}
+
+function takesAndGives(used: Used): void {
+  test("nothing is taken before there is a stream", async () => {
+    await assert.rejects(used.bus.publish({ subject: "test.a", id: "0", data: bytes("x") }), BusError);
+    await assert.rejects(read(used.bus, ALL), BusError);
+  });
+
+  test("a message is taken once by its id, and read in order, by subject, sequence and time", async () => {
+    await used.bus.ensureStream(STREAM);
+    await used.bus.ensureStream(STREAM);
+    assert.deepEqual(await read(used.bus, ALL), []);
+    const first = await used.bus.publish({ subject: "test.a.x", id: "1", data: bytes("one") });
+    assert.deepEqual(first, { sequence: 1, duplicate: false });
+    await used.bus.publish({ subject: "test.b.x", id: "2", data: bytes("two") });
+    assert.deepEqual(await used.bus.publish({ subject: "test.a.x", id: "1", data: bytes("one") }), {
+      sequence: 1,
+      duplicate: true,
+    });
+    await new Promise((resolve) => systemClock.after(20, () => resolve(undefined)));
+    const sinceMs = systemClock.wallMs();
+    await used.bus.publish({ subject: "test.a.y", id: "3", data: bytes("three") });
+    assert.deepEqual((await read(used.bus, ALL)).map(textOf), ["one", "two", "three"]);
+    assert.deepEqual((await read(used.bus, { ...ALL, subject: "test.a.*" })).map(textOf), ["one", "three"]);
+    assert.deepEqual((await read(used.bus, { ...ALL, from: { sequence: 2 } })).map(textOf), ["two", "three"]);
+    assert.deepEqual((await read(used.bus, { ...ALL, from: { wallMs: sinceMs } })).map(textOf), ["three"]);
+    assert.deepEqual((await read(used.bus, { ...ALL, from: { wallMs: sinceMs + 60_000 } })).map(textOf), []);
+  });
+
+  test("a follower gets what comes, until it is told to stop", async () => {
+    const stop = new AbortController();
+    const seen: string[] = [];
+    for await (const message of used.bus.read({ ...ALL, from: { sequence: 3 }, follow: true }, stop.signal)) {
+      seen.push(textOf(message));
+      if (seen.length === 1) await used.bus.publish({ subject: "test.c", id: "4", data: bytes("four") });
+      if (seen.length === 2) stop.abort();
+    }
+    assert.deepEqual(seen, ["three", "four"]);
+  });
+}
+
+function survives(used: Used): void {
+  test("killed: calls and readers fail; back: it has what it took, and knows it again", async () => {
+    const following = used.bus.read({ ...ALL, from: { sequence: 4 }, follow: true }, new AbortController().signal);
+    assert.equal((await following.next()).value?.sequence, 4);
+    const failed = assert.rejects(following.next(), BusError);
+    await used.server.stop();
+    await failed;
+    await assert.rejects(used.bus.publish({ subject: "test.a", id: "5", data: bytes("five") }), BusError);
+    await used.server.start();
+    await used.bus.ensureStream(STREAM);
+    assert.equal((await used.bus.publish({ subject: "test.c", id: "4", data: bytes("four") })).duplicate, true);
+    await used.bus.publish({ subject: "test.a", id: "5", data: bytes("five") });
+    assert.deepEqual((await read(used.bus, ALL)).map(textOf), ["one", "two", "three", "four", "five"]);
+  });
+
+  test("the oldest go when the stream is full, and its limits can be changed", async () => {
+    const data = new Uint8Array(1000);
+    await used.bus.ensureStream({ ...STREAM, maxBytes: 4_000 });
+    for (let number = 10; number < 20; number++) await used.bus.publish({ subject: "test.big", id: `${number}`, data });
+    const left = await read(used.bus, ALL);
+    assert(left.length >= 2 && left.length <= 4, `${left.length}`);
+    assert(left.every(({ sequence }) => sequence > 11));
+  });
+
+  test("a closed client does nothing", async () => {
+    const closed = used.server.client();
+    closed.close();
+    await assert.rejects(closed.publish({ subject: "test.a", id: "9", data: bytes("") }), /closed/);
+  });
+}
+
 for (const [name, make] of [["nats-server", real] as const, ["memory", model] as const]) {
   describe(name, () => {
-    let server: Server;
-    let bus: BusClient;
+    const used = {} as Used;
     before(async () => {
-      server = await make();
-      bus = server.client();
+      used.server = await make();
+      used.bus = used.server.client();
     });
     after(async () => {
-      bus.close();
-      await server.end();
+      used.bus.close();
+      await used.server.end();
     });
-
-    test("nothing is taken before there is a stream", async () => {
-      await assert.rejects(bus.publish({ subject: "test.a", id: "0", data: bytes("x") }), BusError);
-      await assert.rejects(read(bus, ALL), BusError);
-    });
-
-    test("a message is taken once by its id, and read in order, by subject, sequence and time", async () => {
-      await bus.ensureStream(STREAM);
-      await bus.ensureStream(STREAM);
-      assert.deepEqual(await read(bus, ALL), []);
-      const first = await bus.publish({ subject: "test.a.x", id: "1", data: bytes("one") });
-      assert.deepEqual(first, { sequence: 1, duplicate: false });
-      await bus.publish({ subject: "test.b.x", id: "2", data: bytes("two") });
-      assert.deepEqual(await bus.publish({ subject: "test.a.x", id: "1", data: bytes("one") }), {
-        sequence: 1,
-        duplicate: true,
-      });
-      await new Promise((resolve) => systemClock.after(20, () => resolve(undefined)));
-      const sinceMs = systemClock.wallMs();
-      await bus.publish({ subject: "test.a.y", id: "3", data: bytes("three") });
-      assert.deepEqual((await read(bus, ALL)).map(textOf), ["one", "two", "three"]);
-      assert.deepEqual((await read(bus, { ...ALL, subject: "test.a.*" })).map(textOf), ["one", "three"]);
-      assert.deepEqual((await read(bus, { ...ALL, from: { sequence: 2 } })).map(textOf), ["two", "three"]);
-      assert.deepEqual((await read(bus, { ...ALL, from: { wallMs: sinceMs } })).map(textOf), ["three"]);
-      assert.deepEqual((await read(bus, { ...ALL, from: { wallMs: sinceMs + 60_000 } })).map(textOf), []);
-    });
-
-    test("a follower gets what comes, until it is told to stop", async () => {
-      const stop = new AbortController();
-      const seen: string[] = [];
-      for await (const message of bus.read({ ...ALL, from: { sequence: 3 }, follow: true }, stop.signal)) {
-        seen.push(textOf(message));
-        if (seen.length === 1) await bus.publish({ subject: "test.c", id: "4", data: bytes("four") });
-        if (seen.length === 2) stop.abort();
-      }
-      assert.deepEqual(seen, ["three", "four"]);
-    });
-
-    test("killed: calls and readers fail; back: it has what it took, and knows it again", async () => {
-      const following = bus.read({ ...ALL, from: { sequence: 4 }, follow: true }, new AbortController().signal);
-      assert.equal((await following.next()).value?.sequence, 4);
-      const failed = assert.rejects(following.next(), BusError);
-      await server.stop();
-      await failed;
-      await assert.rejects(bus.publish({ subject: "test.a", id: "5", data: bytes("five") }), BusError);
-      await server.start();
-      await bus.ensureStream(STREAM);
-      assert.equal((await bus.publish({ subject: "test.c", id: "4", data: bytes("four") })).duplicate, true);
-      await bus.publish({ subject: "test.a", id: "5", data: bytes("five") });
-      assert.deepEqual((await read(bus, ALL)).map(textOf), ["one", "two", "three", "four", "five"]);
-    });
-
-    test("the oldest go when the stream is full, and its limits can be changed", async () => {
-      const data = new Uint8Array(1000);
-      await bus.ensureStream({ ...STREAM, maxBytes: 4_000 });
-      for (let number = 10; number < 20; number++) await bus.publish({ subject: "test.big", id: `${number}`, data });
-      const left = await read(bus, ALL);
-      assert(left.length >= 2 && left.length <= 4, `${left.length}`);
-      assert(left.every(({ sequence }) => sequence > 11));
-    });
-
-    test("a closed client does nothing", async () => {
-      const closed = server.client();
-      closed.close();
-      await assert.rejects(closed.publish({ subject: "test.a", id: "9", data: bytes("") }), /closed/);
-    });
+    takesAndGives(used);
+    survives(used);
   });
 }
 
