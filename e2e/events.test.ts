@@ -136,7 +136,7 @@ test("NATS frozen, killed and back, under load", async (t) => {
   const troubled = trouble(stop.signal);
   await until("events flow", async () => (await counts(leader)).sent > 10);
 
-  nats.freeze();
+  await nats.freeze();
   await pause(FROZEN_MS);
   await mirrorGoesOn(1);
   assert.equal((await counts(leader)).connected, false, "a server that is silent is noticed");

@@ -1,6 +1,7 @@
 /** Settings that every program has: who the cluster is, how to reach its etcd, where to serve. */
-import { parseCidr } from "../model/address.ts";
+
 import { busServersFault } from "../bus/client.ts";
+import { parseCidr } from "../model/address.ts";
 import { clusterNameFault, MAX_CLUSTER_ID } from "../model/cluster.ts";
 import { checkedText, count, durationMs, listenAddress, logLevel, text, wholeNumber } from "../runtime/settings.ts";
 

@@ -47,6 +47,8 @@ export interface ReadRequest {
 export interface BusClient {
   /** Makes the stream, or gives it these limits. */
   ensureStream(settings: StreamSettings): Promise<void>;
+  /** Resolves when the stream is there. */
+  reach(stream: string): Promise<void>;
   /** Resolves once the stream has it. After a rejection it may have it all the same: try again under the same id. */
   publish(message: BusMessage): Promise<Published>;
   /** Messages in order. Throws a BusError when the connection ends, and ends quietly when the signal aborts. */

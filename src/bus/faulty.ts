@@ -53,6 +53,10 @@ export class FaultyBus implements BusClient {
     return this.#call(() => this.#client.ensureStream(settings));
   }
 
+  reach(stream: string): Promise<void> {
+    return this.#call(() => this.#client.reach(stream));
+  }
+
   publish(message: BusMessage): Promise<Published> {
     return this.#call(() => this.#client.publish(message));
   }

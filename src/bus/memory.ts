@@ -54,6 +54,11 @@ export class MemoryNats {
     this.#expire(settings);
   }
 
+  reach(stream: string): void {
+    this.answer();
+    if (stream !== this.#settings?.name) throw new BusError("stream not found");
+  }
+
   publish({ subject, id, data }: BusMessage): Published {
     this.answer();
     const settings = this.#settings;
@@ -69,8 +74,7 @@ export class MemoryNats {
 
   /** The first message after `sequence` that is asked for. */
   next({ stream, subject, from }: ReadRequest, sequence: number): StoredMessage | undefined {
-    this.answer();
-    if (stream !== this.#settings?.name) throw new BusError("stream not found");
+    this.reach(stream);
     return this.#kept.find(
       (kept) =>
         kept.sequence > sequence &&
@@ -117,6 +121,11 @@ class MemoryBus implements BusClient {
   async ensureStream(settings: StreamSettings): Promise<void> {
     this.#open();
     this.#server.ensure(settings);
+  }
+
+  async reach(stream: string): Promise<void> {
+    this.#open();
+    this.#server.reach(stream);
   }
 
   async publish(message: BusMessage): Promise<Published> {

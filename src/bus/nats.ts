@@ -59,6 +59,13 @@ class NatsBus implements BusClient {
     });
   }
 
+  async reach(stream: string): Promise<void> {
+    await this.#call(async (connection) => {
+      const { streams } = await jetstreamManager(connection, { timeout: this.#options.timeoutMs });
+      await streams.info(stream);
+    });
+  }
+
   publish({ subject, id, data }: BusMessage): Promise<Published> {
     return this.#call(async (connection) => {
       const { seq, duplicate } = await jetstream(connection, { timeout: this.#options.timeoutMs }).publish(

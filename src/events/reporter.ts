@@ -130,7 +130,7 @@ export class Reporter {
       backoff.reset();
       if (this.#spool.size > 0) continue;
       const idle = await this.#something(signal);
-      if (idle) await this.#options.bus.ensureStream(this.#options.stream);
+      if (idle) await this.#options.bus.reach(this.#options.stream.name);
     }
   }
 

@@ -62,11 +62,13 @@ function takesAndGives(used: Used): void {
   test("nothing is taken before there is a stream", async () => {
     await assert.rejects(used.bus.publish({ subject: "test.a", id: "0", data: bytes("x") }), BusError);
     await assert.rejects(read(used.bus, ALL), BusError);
+    await assert.rejects(used.bus.reach("TEST"), /stream not found/);
   });
 
   test("a message is taken once by its id, and read in order, by subject, sequence and time", async () => {
     await used.bus.ensureStream(STREAM);
     await used.bus.ensureStream(STREAM);
+    await used.bus.reach("TEST");
     assert.deepEqual(await read(used.bus, ALL), []);
     const first = await used.bus.publish({ subject: "test.a.x", id: "1", data: bytes("one") });
     assert.deepEqual(first, { sequence: 1, duplicate: false });

@@ -99,16 +99,18 @@ test("a second server is tried when the first is gone", async (t) => {
 test("a silent server: calls end at their deadline, readers by the pings, and all works again", async (t) => {
   const nats = await TestNats.start();
   const bus = nats.connect({ timeoutMs: 300, pingIntervalMs: 100 });
+  const stop = new AbortController();
   t.after(async () => {
+    stop.abort();
     bus.close();
     nats.thaw();
     await nats.end();
   });
   await bus.ensureStream(STREAM);
   await bus.publish({ subject: "t.x", id: "1", data: new Uint8Array() });
-  const reading = bus.read({ stream: "T", subject: "t.>", follow: true }, new AbortController().signal);
+  const reading = bus.read({ stream: "T", subject: "t.>", follow: true }, stop.signal);
   assert.equal((await reading.next()).value?.sequence, 1);
-  nats.freeze();
+  await nats.freeze();
   await assert.rejects(bus.publish({ subject: "t.x", id: "2", data: new Uint8Array() }));
   await assert.rejects(reading.next());
   nats.thaw();

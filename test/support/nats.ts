@@ -1,7 +1,7 @@
 /** A real nats-server with JetStream for tests: own folder, own loopback port, gone when the process ends. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -75,9 +75,15 @@ export class TestNats {
     await ended;
   }
 
-  /** Freezes it: connections stay, nothing answers. */
-  freeze(): void {
+  /** Freezes it: connections stay, nothing answers. Its threads do not stop all at once. */
+  async freeze(): Promise<void> {
     this.#process?.kill("SIGSTOP");
+    while (!this.#isFrozen()) await pause(5);
+  }
+
+  #isFrozen(): boolean {
+    const tasks = `/proc/${this.#process?.pid}/task`;
+    return readdirSync(tasks).every((task) => /\) [Tt] /.test(readFileSync(`${tasks}/${task}/stat`, "utf8")));
   }
 
   thaw(): void {
