@@ -6,8 +6,9 @@ import { after, before, test } from "node:test";
 import { command, inNetns } from "../deploy/lab/command.ts";
 import { etcdctl, keysBelow, mirrorOf } from "../deploy/lab/etcd.ts";
 import { Lab, waitFor } from "../deploy/lab/lab.ts";
+import { NATS_ID } from "../deploy/lab/nats.ts";
 import { clusterPlan, type LabPlan } from "../deploy/lab/plan.ts";
-import { agentStatus, etcdId, exporterStatus, mirrorStatus } from "../deploy/lab/programs.ts";
+import { agentStatus, etcdId, exporterStatus, meshEvents, mirrorStatus, startNats } from "../deploy/lab/programs.ts";
 import { PORTS } from "../deploy/lab/settings.ts";
 import { expectNoFailure, expectShares, expectUnchanged } from "../deploy/lab/tour/expect.ts";
 import { burst, newTour, serviceTarget, type Tour } from "../deploy/lab/tour/tour.ts";
@@ -73,6 +74,37 @@ test("every program answers probes and gives metrics", async () => {
       }
     }
   }
+});
+
+test("every program tells the mesh what happens; NATS killed disturbs nobody, and nothing is lost", async () => {
+  const whole = Lab.open(lab, "up");
+  const told = async (): Promise<readonly string[]> => {
+    const events = await meshEvents(lab);
+    return events.map(({ cluster, program, instance, line }) => `${cluster}/${program}/${instance} ${line}`);
+  };
+  const lines = await told();
+  for (const cluster of lab.clusters) {
+    for (const { name } of cluster.nodes) assert(lines.includes(`${cluster.name}/agent/${name} agent started`), name);
+    for (const program of ["exporter", "kvstoremesh"])
+      for (const what of ["started", "leads"])
+        assert(
+          lines.some((line) => line.startsWith(`${cluster.name}/${program}/`) && line.endsWith(what)),
+          program,
+        );
+  }
+  const file = join(tour.amsterdam.manifests, "told.yaml");
+  const events = async () => (await exporterStatus(tour.amsterdam))?.events;
+  await whole.kill(NATS_ID);
+  writeFileSync(file, "kind: [\n");
+  await waitFor("it is told and waits", WITHIN_MS, async () => ((await events())?.waiting ? true : undefined));
+  await everyoneAnswers();
+  assert.equal((await remote("amsterdam", "osaka"))?.grade, "fresh");
+  startNats(whole);
+  await waitFor("nothing waits", WITHIN_MS, async () => ((await events())?.waiting === 0 ? true : undefined));
+  rmSync(file);
+  assert.equal((await events())?.lost, 0);
+  assert((await told()).some((line) => /^amsterdam\/exporter\/.*told\.yaml/.test(line)));
+  assert((await told()).includes("amsterdam/agent/amsterdam-1 agent started"), "what it had it has");
 });
 
 test("a bad manifest is refused alone: its last good state stays, and the status names it", async () => {

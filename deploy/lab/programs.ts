@@ -1,6 +1,7 @@
 /** Bulkhead's own programs as the lab runs them, and asking them how they are. */
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import type { MeshEvent } from "../../src/model/event.ts";
 import type { Flow } from "../../src/model/flow.ts";
 import type { AgentStatus, ExporterStatus, MirrorStatus, ProgramStatus } from "../../src/model/status.ts";
 import type { Explanation } from "../../src/report/explain.ts";
@@ -72,13 +73,20 @@ async function cli(lab: LabPlan, ...words: readonly string[]): Promise<string> {
   });
 }
 
-/** What `bulkhead flows` reports of packets dropped on the way from one address to another, newest last. */
-export async function droppedFlows(lab: LabPlan, from: string, to: string): Promise<readonly Flow[]> {
-  const lines = await cli(lab, "flows", "--last", "1000", "--verdict", "dropped", "--from", from, "--to", to);
-  return lines
+const records = <T>(lines: string): readonly T[] =>
+  lines
     .split("\n")
     .filter((line) => line !== "")
-    .map((line) => JSON.parse(line) as Flow);
+    .map((line) => JSON.parse(line) as T);
+
+/** What `bulkhead flows` reports of packets dropped on the way from one address to another, newest last. */
+export async function droppedFlows(lab: LabPlan, from: string, to: string): Promise<readonly Flow[]> {
+  return records(await cli(lab, "flows", "--last", "1000", "--verdict", "dropped", "--from", from, "--to", to));
+}
+
+/** What `bulkhead events` says of the last hour, in all clusters. */
+export async function meshEvents(lab: LabPlan): Promise<readonly MeshEvent[]> {
+  return records(await cli(lab, "events", "--since", "1h"));
 }
 
 /** What `bulkhead policy explain` says of a connection over TCP. */

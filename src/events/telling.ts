@@ -53,9 +53,9 @@ export class Telling {
     const observer = new Observer(emitter.program);
     const { program } = emitter;
     const pid = process.pid;
-    reporter.emit({ kind: "restart", severity: "info", line: `${program} started`, details: { pid } });
+    this.emit({ kind: "restart", severity: "info", line: `${program} started`, details: { pid } });
     every(clock, settings.eventsIntervalMs, signal, () => {
-      for (const draft of observer.look(seen(), clock.nowMs())) reporter.emit(draft);
+      for (const draft of observer.look(seen(), clock.nowMs())) this.emit(draft);
     });
     void reporter.run(signal);
   }

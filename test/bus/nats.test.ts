@@ -9,6 +9,7 @@ import { connectNats } from "../../src/bus/nats.ts";
 import { UserError } from "../../src/runtime/user-error.ts";
 import { issue, makeAuthority } from "../support/certificates.ts";
 import { TestNats } from "../support/nats.ts";
+import { operatorMode } from "../support/nats-credentials.ts";
 
 const STREAM = { name: "T", subjects: ["t.>"], maxBytes: 1 << 20, maxAgeMs: 60_000, duplicateWindowMs: 60_000 };
 const folder = mkdtempSync(join(tmpdir(), "bulkhead-nats-"));
@@ -68,6 +69,15 @@ test("a user and a password", async (t) => {
   t.after(() => nats.end());
   assert.equal(await tried(nats, { user: "osaka", password: "right" }), "made");
   assert.match(await tried(nats, { user: "osaka", password: "wrong" }), /[Aa]uthorization/);
+  assert.match(await tried(nats, {}), /[Aa]uthorization/);
+});
+
+test("a credentials file: the JWT of an account's user, and the seed that proves it", async (t) => {
+  const { config, credentials, others } = operatorMode();
+  const nats = await TestNats.start(config);
+  t.after(() => nats.end());
+  assert.equal(await tried(nats, { credentials }), "made");
+  assert.match(await tried(nats, { credentials: others }), /[Aa]uthorization/);
   assert.match(await tried(nats, {}), /[Aa]uthorization/);
 });
 

@@ -116,6 +116,7 @@ test("so does the exporter", async (t) => {
     rmSync(folder, { recursive: true });
   });
   await until("it leads", async () => /^bulkhead_export_leader 1$/m.test(await read()));
+  await until("it has read its folder", async () => /^bulkhead_export_entries\{/m.test(await read()));
   const text = await read();
   same(text, page(WRITERS, "exporter"));
 });
