@@ -25,18 +25,92 @@ export interface BatchLimits {
   readonly bulk: boolean;
 }
 
+interface Batch {
+  readonly writes: Write[];
+  bytes: number;
+}
+
 /** What a write costs in a request beside its key and value, generously. */
 const OVERHEAD_BYTES = 64;
 
+function sizeOf({ key, value }: Write): number {
+  return key.length + (value?.length ?? 0) + OVERHEAD_BYTES;
+}
+
+/**
+ * Things in the order in which they came, most of which leave in that order. Looking for the first goes on where it stopped: a Map is slow to begin where thousands
+ * of its first entries are gone.
+ */
+class Line<K, V> {
+  readonly #all = new Map<K, V>();
+  #next = this.#all.values();
+
+  get size(): number {
+    return this.#all.size;
+  }
+
+  get(key: K): V | undefined {
+    return this.#all.get(key);
+  }
+
+  has(key: K): boolean {
+    return this.#all.has(key);
+  }
+
+  /** At the end, or in the place of what has the key. */
+  set(key: K, value: V): void {
+    this.#all.set(key, value);
+  }
+
+  delete(key: K): void {
+    this.#all.delete(key);
+  }
+
+  values(): Iterable<V> {
+    return this.#all.values();
+  }
+
+  /** The one after that of the last call; undefined at the end. */
+  next(): V | undefined {
+    return this.#next.next().value;
+  }
+
+  /** `next` begins at the first again: to be called at the end, and when one was looked at that did not leave. */
+  rewind(): void {
+    this.#next = this.#all.values();
+  }
+}
+
+/** Numbers that are added in ascending order. */
+class Ascending {
+  readonly #all = new Line<number, number>();
+  #least: number | undefined;
+
+  add(number: number): void {
+    this.#all.set(number, number);
+  }
+
+  delete(number: number): void {
+    this.#all.delete(number);
+  }
+
+  get least(): number {
+    if (this.#least !== undefined && this.#all.has(this.#least)) return this.#least;
+    this.#least = this.#all.next();
+    if (this.#least === undefined) this.#all.rewind();
+    return this.#least ?? Number.POSITIVE_INFINITY;
+  }
+}
+
 export class WriteQueue {
   /** In the order they are drained: outcome unknown, live, bulk. */
-  readonly #doubtful = new Map<string, Write>();
-  readonly #live = new Map<string, Write>();
-  readonly #bulk = new Map<string, Write>();
+  readonly #doubtful = new Line<string, Write>();
+  readonly #live = new Line<string, Write>();
+  readonly #bulk = new Line<string, Write>();
   readonly #lanes = [this.#doubtful, this.#live, this.#bulk];
   readonly #inFlight = new Map<string, Write>();
-  /** By scope: `since` of every write queued or in flight, in ascending order. */
-  readonly #open = new Map<string, Set<number>>();
+  /** By scope: `since` of every write queued or in flight. */
+  readonly #open = new Map<string, Ascending>();
   /** How many these are: by scope, and by the scope of the key within it. */
   readonly depths = new Map<string, Map<string, number>>();
 
@@ -60,10 +134,7 @@ export class WriteQueue {
   /** Whether a wish of up to `sequence` is still open, in one scope or in all. */
   isOpen(sequence: number, scope?: string): boolean {
     const scopes = scope === undefined ? [...this.#open.values()] : [this.#openIn(scope)];
-    return scopes.some((open) => {
-      const [oldest = Number.POSITIVE_INFINITY] = open;
-      return oldest <= sequence;
-    });
+    return scopes.some(({ least }) => least <= sequence);
   }
 
   #opened(write: Write): void {
@@ -83,10 +154,10 @@ export class WriteQueue {
     depths.set(of, (depths.get(of) ?? 0) + by);
   }
 
-  #openIn(scope: string): Set<number> {
+  #openIn(scope: string): Ascending {
     const known = this.#open.get(scope);
     if (known) return known;
-    const open = new Set<number>();
+    const open = new Ascending();
     this.#open.set(scope, open);
     return open;
   }
@@ -99,23 +170,42 @@ export class WriteQueue {
 
   /** Takes writes for one transaction, or nothing. A key in flight waits: at most one write per key is on its way. */
   take(limits: BatchLimits): readonly Write[] {
-    const batch: Write[] = [];
-    let bytes = 0;
+    const batch: Batch = { writes: [], bytes: 0 };
     for (const lane of this.#lanes) {
       // Not looked through write by write: a listing has queued any number of them.
       if (lane === this.#bulk && !limits.bulk) continue;
-      for (const write of lane.values()) {
-        if (this.#inFlight.has(write.key) || (write.value !== undefined && !limits.puts)) continue;
-        if (write.lane === "bulk" && !limits.bulk) continue;
-        bytes += write.key.length + (write.value?.length ?? 0) + OVERHEAD_BYTES;
-        if (batch.length > 0 && bytes > limits.maxBytes) return batch;
-        batch.push(write);
-        lane.delete(write.key);
-        this.#inFlight.set(write.key, write);
-        if (batch.length === limits.maxOperations) return batch;
-      }
+      if (this.#fill(batch, lane, limits)) break;
     }
-    return batch;
+    return batch.writes;
+  }
+
+  /** Returns whether no more fits. */
+  #fill(batch: Batch, lane: Line<string, Write>, limits: BatchLimits): boolean {
+    let stays = false;
+    for (let write = lane.next(); write !== undefined; write = lane.next()) {
+      if (!this.#mayGo(write, limits)) {
+        stays = true;
+        continue;
+      }
+      const bytes = batch.bytes + sizeOf(write);
+      if (batch.writes.length > 0 && bytes > limits.maxBytes) {
+        lane.rewind();
+        return true;
+      }
+      batch.bytes = bytes;
+      batch.writes.push(write);
+      lane.delete(write.key);
+      this.#inFlight.set(write.key, write);
+      if (batch.writes.length < limits.maxOperations) continue;
+      if (stays) lane.rewind();
+      return true;
+    }
+    lane.rewind();
+    return false;
+  }
+
+  #mayGo({ key, value, lane }: Write, { puts, bulk }: BatchLimits): boolean {
+    return !this.#inFlight.has(key) && (puts || value === undefined) && (bulk || lane !== "bulk");
   }
 
   /** The batch is applied, or given up. */
