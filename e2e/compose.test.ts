@@ -7,6 +7,7 @@ import {
   build,
   bulkhead,
   CLUSTERS,
+  complaints,
   compose,
   containerOf,
   docker,
@@ -59,6 +60,12 @@ after(() => (reason === undefined ? down() : undefined));
 
 inContainers("a global service is answered by every cluster, for every cluster", async () => {
   await everyoneAnswers();
+  let said: readonly string[] = [];
+  const quiet = async (): Promise<true | undefined> => {
+    said = await complaints();
+    return said.length === 0 ? true : undefined;
+  };
+  await waitFor("no program complains", WITHIN_MS, quiet, () => said.join("; "));
 });
 
 inContainers("one image of at most 400 MB; nobody is privileged, and only who must be is root", async () => {

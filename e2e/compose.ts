@@ -92,6 +92,20 @@ async function statusesOf(own: Cluster): Promise<readonly ProgramStatus[]> {
   return said.statuses.filter(({ cluster }) => cluster === own);
 }
 
+/** What any program of the mesh complains of, a line each: a right that an etcd does not give it, among others. */
+export async function complaints(): Promise<readonly string[]> {
+  const statuses = (await Promise.all(CLUSTERS.map(statusesOf))).flat();
+  return statuses.flatMap((status) => {
+    const { program, cluster, problems } = status;
+    const remotes = status.program === "kvstoremesh" ? status.remotes : [];
+    const lines = [
+      ...problems,
+      ...remotes.flatMap(({ name, lastError }) => (lastError ? [`${name}: ${lastError}`] : [])),
+    ];
+    return lines.map((line) => `${cluster}/${program}: ${line}`);
+  });
+}
+
 /** What a cluster's kvstoremesh says of another cluster. */
 export async function remote(own: Cluster, name: Cluster): Promise<RemoteStatus | undefined> {
   for (const status of await statusesOf(own)) {
