@@ -143,6 +143,14 @@ export class MirrorStage {
     return tookMs;
   }
 
+  /** Resolves when the mirror says that all of the remote is in the cache. */
+  async synced(): Promise<void> {
+    await until("the mirror is synced", async () => {
+      const remote = (await this.status())?.remotes.find(({ name }) => name === REMOTE.name);
+      return remote?.synced || undefined;
+    });
+  }
+
   /** Resolves when the watch stands. */
   watch(prefix: string, onEvents: (events: readonly WatchEvent[]) => void): Promise<void> {
     return watchPrefix(this.kv, prefix, onEvents);

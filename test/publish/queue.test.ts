@@ -87,7 +87,7 @@ const step = fc.oneof(
 
 test("whatever is added, taken, settled and put back, it is what one list looked through each time would give", () => {
   fc.assert(
-    fc.property(fc.array(step, { maxLength: 80 }), (steps) => {
+    fc.property(fc.array(step, { maxLength: 80, size: "max" }), (steps) => {
       const queue = new WriteQueue();
       const plain = new PlainQueue();
       const batches: { readonly ours: readonly Write[]; readonly theirs: readonly Write[] }[] = [];
