@@ -1,7 +1,7 @@
 /** A real etcd for tests: own data directory, own loopback ports, gone when the process ends. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
@@ -19,6 +19,7 @@ export interface TestEtcdOptions {
 }
 
 const START_TIMEOUT_MS = 20_000;
+const STOP_TIMEOUT_MS = 5_000;
 /** Short, so that leases may be as short as 1 s and an etcd is ready at once. */
 const QUICK_FLAGS = [
   "--heartbeat-interval=10",
@@ -109,9 +110,14 @@ export class TestEtcd {
     return pid;
   }
 
-  /** SIGSTOP: alive, and silent. */
+  /** SIGSTOP: alive, and silent. Returns once every thread has stopped: on a busy machine one may answer a call until then. */
   stop(): void {
-    process.kill(this.pid, "SIGSTOP");
+    const { pid } = this;
+    process.kill(pid, "SIGSTOP");
+    const deadline = performance.now() + STOP_TIMEOUT_MS;
+    while (!threadsOf(pid).every((state) => state === "T")) {
+      if (performance.now() > deadline) throw new Error("etcd did not stop");
+    }
   }
 
   /** SIGCONT. */
@@ -160,4 +166,12 @@ export class TestEtcd {
     process.off("exit", this.#atExit);
     rmSync(this.directory, { recursive: true, force: true });
   }
+}
+
+/** State of each thread, in the letters of proc(5). */
+function threadsOf(pid: number): readonly string[] {
+  return readdirSync(`/proc/${pid}/task`).map((thread) => {
+    const stat = readFileSync(`/proc/${pid}/task/${thread}/stat`, "utf8");
+    return stat.charAt(stat.lastIndexOf(")") + 2);
+  });
 }
