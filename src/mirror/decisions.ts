@@ -46,6 +46,7 @@ export class Decisions {
   /** Does not believe these keys, or all that is held of the kind, now or later. Returns how many keys that were. */
   discard(kind: ResourceKind, keys: readonly string[]): number {
     const { guard } = this.#options;
+    this.#mustLead();
     const held = this.#held(kind);
     if (keys.length === 0) {
       guard.discard(kind);
@@ -105,10 +106,15 @@ export class Decisions {
 
   /** A listing that is being worked in takes what it began with for what stands. */
   #mayWrite(): void {
-    const { cache, record } = this.#options;
-    if (!cache.isOpen) throw new UserError("this kvstoremesh does not lead: decide where the leader runs");
-    if (record.phase !== "reconciling") return;
+    this.#mustLead();
+    if (this.#options.record.phase !== "reconciling") return;
     throw new UserError(`${this.#name} is being compared with the cache just now: try again in a moment`);
+  }
+
+  /** Nobody else writes, be it only down what was decided. */
+  #mustLead(): void {
+    if (!this.#options.cache.isOpen)
+      throw new UserError("this kvstoremesh does not lead: decide where the leader runs");
   }
 
   #told(what: string, kind: ResourceKind, keys: number): number {
