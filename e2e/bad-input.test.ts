@@ -54,7 +54,7 @@ test("mesh: not root", async () => refused(await mesh(NAME, ["up"], { uid: NOBOD
 test("mesh: a missing binary", async () => {
   const path = join(folder, "bin");
   mkdirSync(path);
-  for (const binary of ["etcd", "etcdctl", "ip", "nsenter", "mount", "umount", "sh"])
+  for (const binary of ["etcd", "etcdctl", "nats-server", "ip", "nsenter", "mount", "umount", "sh"])
     symlinkSync("/bin/true", join(path, binary));
   refused(
     await mesh(NAME, ["up"], { env: { PATH: path } }),
