@@ -125,9 +125,12 @@ export class Guard {
     }
     for (const [key, held] of before?.held ?? []) if (unsaid.has(key)) waiting.set(key, held);
     this.#holds.delete(kind);
-    if (waiting.size > 0) this.#holds.set(kind, { held: waiting, discarded: before?.discarded === true });
+    // What was held and has grown is still held: nobody confirmed the smaller loss.
+    const grew = fresh.some(({ key }) => before?.held.has(key));
+    if (waiting.size > 0 || grew) this.#holds.set(kind, { held: waiting, discarded: before?.discarded === true });
     const weight = standing.weight - sumOf(confirmed);
     const believed = [...confirmed, ...this.judge(kind, fresh, { ...standing, weight })];
+    if (this.#holds.get(kind)?.held.size === 0) this.#holds.delete(kind);
     // The others were said anew, perhaps while nobody listened.
     for (const key of this.discardedKeys(kind)) {
       if (!this.isHeld(kind, key) && !unsaid.has(key)) this.#discardedKeys.get(kind)?.delete(key);

@@ -52,6 +52,8 @@ export interface SessionOptions {
   /** Pauses while the local etcd cannot be read. */
   readonly backoff: BackoffSettings;
   readonly maxRemoteKeys: number;
+  /** Of what a watch that catches up may hold back. */
+  readonly maxRemoteBytes: number;
   /** A watch that lives for the longest of these pauses has lasted. */
   readonly redial: BackoffSettings;
   /** Told at joint points once the watch has lasted: the remote has proved to be stable. */
@@ -98,6 +100,7 @@ export class Session implements FollowSink {
    * bring back for a moment what is gone already.
    */
   #missed: Missed | undefined = new Map();
+  #missedBytes = 0;
   #catchingUp = false;
   /** Newest event received. */
   #applied: number;
@@ -292,12 +295,27 @@ export class Session implements FollowSink {
 
   #kindChanged(kind: Resource | undefined, events: readonly WatchEvent[]): void {
     if (!kind || this.#over.signal.aborted) return;
-    const { record, maxRemoteKeys } = this.#options;
     for (const event of events) {
-      if (this.#missed) this.#missed.set(eventKey(event), { kind, event });
+      if (this.#missed) this.#keepMissed(this.#missed, kind, event);
       else this.#tell(kind, event);
     }
-    if (record.size > maxRemoteKeys) this.restart(`its etcd holds more than ${maxRemoteKeys} keys`);
+    this.#judgeSize();
+  }
+
+  /** I7: neither what is known of a remote nor what waits to be told grows without end. */
+  #judgeSize(): void {
+    const { record, maxRemoteKeys, maxRemoteBytes } = this.#options;
+    if (Math.max(record.size, this.#missed?.size ?? 0) > maxRemoteKeys) {
+      this.restart(`its etcd holds more than ${maxRemoteKeys} keys`);
+    } else if (this.#missedBytes > maxRemoteBytes) {
+      this.restart(`its etcd changed more than ${maxRemoteBytes} bytes at once`);
+    }
+  }
+
+  #keepMissed(missed: Missed, kind: Resource, event: WatchEvent): void {
+    const key = eventKey(event);
+    this.#missedBytes += bytesOf(event) - bytesOf(missed.get(key)?.event);
+    missed.set(key, { kind, event });
   }
 
   #tell(resource: Resource, event: WatchEvent): void {
@@ -319,12 +337,14 @@ export class Session implements FollowSink {
         for (const [key, one] of missed) {
           if (one.kind !== kind) continue;
           missed.delete(key);
+          this.#missedBytes -= bytesOf(one.event);
           this.#tell(kind, one.event);
           await slices.rest();
         }
       }
     }
     this.#missed = undefined;
+    this.#judgeSize();
   }
 
   #configChanged(events: readonly WatchEvent[]): void {
@@ -366,7 +386,8 @@ export class Session implements FollowSink {
   progress(revision: number): void {
     const { clock, redial, lasted, judged, record, cache, guard } = this.#options;
     if (clock.nowMs() - this.#watchedFromMs >= redial.capMs) lasted();
-    if (this.#missed) return void this.#catchUp(this.#missed);
+    if (this.#missed && (this.#missed.size > 0 || this.#catchingUp)) return void this.#catchUp(this.#missed);
+    this.#missed = undefined;
     cache.joint(this.#complete);
     judged();
     if (this.#canaryCame) this.restart("it has written more");
@@ -418,4 +439,8 @@ export class Session implements FollowSink {
 
 function* bySuffix(kvs: readonly KeyValue[], prefix: string): Generator<readonly [string, KeyValue]> {
   for (const kv of kvs) yield [kv.key.slice(prefix.length), kv];
+}
+
+function bytesOf(event: WatchEvent | undefined): number {
+  return event?.type === "put" ? event.kv.value.length : 0;
 }

@@ -231,3 +231,19 @@ test("the whole kind discarded is the last word: single ones are a part of it", 
     [["discarded", 201]],
   );
 });
+
+test("what is held and grows stays held, also where alone it would be little; a discarded hold stays discarded", async () => {
+  const shrunk = (weight: number): Withdrawal => ({ key: "s", weight, tag: "" });
+  for (const discarded of [false, true]) {
+    guard = new Guard(clock, LIMITS);
+    const relist = (weight: number, newWorld: boolean) =>
+      guard.relist("services", [shrunk(weight)], { weight: 1_000, newWorld }, { listedAtMs: clock.nowMs() });
+    assert.equal(relist(1, true).length, 0);
+    if (discarded) guard.discard("services");
+    await clock.advance(LIMITS.holdConfirmMs);
+    assert.equal(relist(2, false).length, 0, "one more was lost since");
+    assert.equal(guard.holds()[0]?.state, discarded ? "discarded" : "held");
+    await clock.advance(LIMITS.holdConfirmMs);
+    assert.equal(relist(2, false).length, discarded ? 0 : 1);
+  }
+});

@@ -211,3 +211,34 @@ test("W14: a service that was listed with a refused value still weighs what the 
   const [hold] = world.status("osaka").holds;
   assert.deepEqual([hold?.kind, hold?.withdrawals], ["services", 80]);
 });
+
+test("I7: what a watch holds back while it catches up is bounded: beyond that the remote is listed", async () => {
+  const osaka = world.addRemote("osaka", 2);
+  await clock.advance(5_000);
+  const client = osaka.etcd.client.bind(osaka.etcd);
+  let isMute = true;
+  osaka.etcd.client = (options) => {
+    const kv = client(options);
+    const watch = kv.watch.bind(kv);
+    return Object.assign(kv, {
+      watch: (request: Parameters<typeof watch>[0], sink: Parameters<typeof watch>[1]) =>
+        watch(request, {
+          created: (header) => sink.created(header),
+          events: (events, header) => sink.events(events, header),
+          progress: (header) => isMute || sink.progress(header),
+          ended: (end) => sink.ended(end),
+        }),
+    });
+  };
+  osaka.etcd.cut();
+  do await clock.advance(100);
+  while (world.status("osaka").phase !== "watching");
+  for (let number = 1; number <= 30; number++) osaka.put(osaka.serviceKey(`big-${number}`), "x".repeat(50_000));
+  await clock.advance(200);
+  // Left at once, before its silence would end it; and its etcd is too large to be listed.
+  assert.match(world.status("osaka").lastError ?? "", /more than 1048576 bytes/);
+  isMute = false;
+  for (let number = 1; number <= 30; number++) osaka.remove(osaka.serviceKey(`big-${number}`));
+  await clock.advance(60_000);
+  world.assertMirrored("osaka");
+});

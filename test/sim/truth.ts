@@ -264,11 +264,6 @@ export class Truth {
     return (this.#nodesGone.get(address) ?? Number.NEGATIVE_INFINITY) >= atMs - windowMs;
   }
 
-  /** Whether the data was lost at some time since `version`. */
-  wasLost(name: string, version: number): boolean {
-    return this.#history.get(name)?.some((said) => said.lost === true && said.version > version) === true;
-  }
-
   wasSaid(name: string): boolean {
     return this.#history.has(name);
   }
