@@ -2,6 +2,7 @@
  * How fresh the remotes are, in the mirror's words. They count while they keep changing: a record that was only listed may be as old as the
  * etcd, so it proves nothing until it was seen to change; and one that stops changing says nothing any more. No table knows of this.
  */
+import { isDeepStrictEqual } from "node:util";
 import { prefixRange } from "../follow/list.ts";
 import type { KvClient } from "../kv/client.ts";
 import type { Grade, PeersAnswer, PeersStatus } from "../model/status.ts";
@@ -25,17 +26,22 @@ export class Peers {
 
   /** What a listing shows, undefined when there is none. The same record as before is as old as it was before. */
   listed(bytes: Uint8Array | undefined): void {
-    const before = this.#record?.sequence;
+    const before = this.#record;
     if (bytes === undefined) this.gone();
     else this.#read(bytes);
-    if (this.#record?.sequence !== before) this.#changedAtMs = undefined;
+    if (this.#differs(before)) this.#changedAtMs = undefined;
   }
 
   /** A watch saw it written. */
   written(bytes: Uint8Array): void {
-    const before = this.#record?.sequence;
+    const before = this.#record;
     this.#read(bytes);
-    if (this.#record?.sequence !== before) this.#changedAtMs = this.#clock.nowMs();
+    if (this.#differs(before)) this.#changedAtMs = this.#clock.nowMs();
+  }
+
+  /** Not by the sequence alone: the copy of an etcd that somebody brought back may have reached the same number with other grades. */
+  #differs(before: GradesRecord | undefined): boolean {
+    return !isDeepStrictEqual(this.#record, before);
   }
 
   gone(): void {

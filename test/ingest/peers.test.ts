@@ -111,6 +111,19 @@ test("an etcd that is down is silence too, and a listing after it proves nothing
   await stop();
 });
 
+test("a copy of the etcd that reached the same number with other grades proves nothing", async () => {
+  const { local, told, stop } = await full();
+  say(local, 8, { osaka: "suspect", virginia: "fresh" });
+  await local.clock.advance(settleMs);
+  assert.deepEqual(told(), ["talking", { osaka: "suspect", virginia: "fresh" }]);
+  local.etcd.stop();
+  say(local, 8, FRESH);
+  local.etcd.start();
+  await local.clock.advance(2_000);
+  assert.deepEqual(told(), ["unproven", UNKNOWN]);
+  await stop();
+});
+
 test("another listing of the same record neither proves it again nor forgets when it changed", async () => {
   const { local, told, ingest, stop } = await full();
   say(local, 8, FRESH, 60_000);

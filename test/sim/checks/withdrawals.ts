@@ -94,7 +94,7 @@ export class Withdrawals {
     if (this.#excused(withdrawal, said.atMs, truth)) return undefined;
     if (said.lost)
       return `deleted ${Math.round(nowMs - said.atMs)} ms after ${truth.cluster} lost it: nobody withdrew it`;
-    const weight = this.#weight(withdrawal, truth, nowMs);
+    const weight = this.#weight(withdrawal, truth, said.atMs, nowMs);
     const counted = { saidMs: said.atMs, writtenMs: nowMs, weight };
     return this.#count(kind, counted, `${leader} ${truth.cluster} ${kind}`, standing);
   }
@@ -125,15 +125,19 @@ export class Withdrawals {
     return typeof HostIP === "string" && truth.nodeGone(HostIP, saidMs, LIMITS.guardWindowMs);
   }
 
-  /** How much goes now that did not go long ago. Backends that come in the place of others count against those. */
-  #weight({ kind, name, text, left }: Withdrawal, truth: Truth, nowMs: number): number {
+  /**
+   * How much goes now that did not go long ago. Backends that come in the place of others count against those. One write may carry several losses, if it
+   * had to wait: the guard counted each when it was said.
+   */
+  #weight({ kind, name, text, left }: Withdrawal, truth: Truth, saidMs: number, nowMs: number): number {
     const lost = lossesOf(kind, text);
     if (left === undefined) return lost.size;
     const kept = lossesOf(kind, left);
     const version = truth.saidSince(name, text, 0)?.version ?? 0;
     const old = truth.textsAfter(name, version, nowMs - LIMITS.holdConfirmMs);
     if (old.some((one) => lossesOf(kind, one).size <= kept.size)) return 0;
-    const recent = truth.textsSince(name, nowMs - LIMITS.holdConfirmMs).map((one) => lossesOf(kind, one));
+    const recentMs = Math.max(nowMs - LIMITS.holdConfirmMs, saidMs - WINDOW_MS);
+    const recent = truth.textsSince(name, recentMs).map((one) => lossesOf(kind, one));
     const freshOf = (backends: ReadonlySet<string>): number => {
       const fresh = [...backends].filter((one) => lost.has(one) && !kept.has(one));
       return Math.min(fresh.length, backends.size - kept.size);
