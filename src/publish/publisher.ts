@@ -71,9 +71,17 @@ interface Waiter {
 }
 
 /** Why a round of sending ended. */
-type Ending = "stopped" | "no-space" | "retry" | "renewal" | "unknown-outcome" | "fence-moved";
+type Ending = "stopped" | "no-space" | "retry" | "renewal" | "unknown-outcome" | "fence-moved" | "went-back";
 /** Which of two endings decides what happens next. */
-const GRAVITY: readonly Ending[] = ["stopped", "no-space", "retry", "renewal", "unknown-outcome", "fence-moved"];
+const GRAVITY: readonly Ending[] = [
+  "stopped",
+  "no-space",
+  "retry",
+  "renewal",
+  "unknown-outcome",
+  "fence-moved",
+  "went-back",
+];
 
 const DEFAULT_MAX_OPERATIONS = 100;
 const DEFAULT_MAX_BYTES = 1024 * 1024;
@@ -90,6 +98,8 @@ export class Publisher implements Writer {
   readonly #allowed: Gauge;
   readonly #limit: InFlightLimit;
   #fence: Fence;
+  /** The newest revision that was answered. */
+  #revision = 0;
   #maxBytes: number;
   #sequence = 0;
   /** Txns on their way, and those among them that carry writes of the bulk lane. */
@@ -231,6 +241,7 @@ export class Publisher implements Writer {
 
   async #send(batch: readonly Write[], bulk: boolean): Promise<void> {
     const sent = this.#limit.sent();
+    const known = Math.max(this.#revision, this.#fence.modRevision);
     let answer: TxnResponse;
     try {
       answer = await this.#txn(batch);
@@ -239,7 +250,10 @@ export class Publisher implements Writer {
     }
     // Small live ones alone say nothing of how quick a large one can be.
     if (bulk) this.#limit.answered(sent);
-    if (answer.succeeded) this.#settle(batch);
+    this.#revision = Math.max(this.#revision, answer.revision);
+    // Restored: without space the fence does not move, and the backup has it where we left it.
+    if (answer.revision < known) this.#putBack(batch, "went-back", "went-back");
+    else if (answer.succeeded) this.#settle(batch);
     else this.#putBack(batch, "fence-moved", "fence-moved");
   }
 
@@ -312,6 +326,7 @@ export class Publisher implements Writer {
 
   async #recover(ending: Ending, signal: AbortSignal): Promise<void> {
     const { clock, log } = this.#options;
+    if (ending === "went-back") this.#lose("the local etcd went back to an older revision: it was restored");
     if (ending === "unknown-outcome" || ending === "fence-moved") return this.#moveFence(signal);
     if (ending === "renewal") return this.#renew(signal);
     if (ending === "retry") return sleep(clock, this.#backoff.nextMs(), signal);
@@ -346,8 +361,12 @@ export class Publisher implements Writer {
       this.#fence = await retry({ clock, random, backoff, signal, onFailure }, renewFence);
     } catch (error) {
       if (signal.aborted) return;
-      this.#over = new FenceLostError(messageOf(error));
-      throw this.#over;
+      this.#lose(messageOf(error));
     }
+  }
+
+  #lose(reason: string): never {
+    this.#over = new FenceLostError(reason);
+    throw this.#over;
   }
 }

@@ -171,6 +171,22 @@ test("L03: a fence that cannot be moved for want of space stays where it is, and
   await clock.settle(running);
 });
 
+test("L11, L03: a local etcd that was restored, the lock as it was left, is found out by its revision; nothing counts as written there", async () => {
+  const publisher = newPublisher();
+  publisher.put("k/1", bytes("v"), "live");
+  const running = publisher.run(stop.signal);
+  await clock.settle(publisher.drained());
+  const backup = etcd.snapshot();
+  for (const key of ["k/1", "k/2"]) publisher.delete(key, "live");
+  await clock.settle(publisher.drained());
+  etcd.restore(backup);
+  publisher.delete("k/2", "live");
+  const drained = assert.rejects(publisher.drained(), FenceLostError);
+  await assert.rejects(clock.settle(running), /restored/);
+  await drained;
+  assert.equal(storedValue("k/1"), "v", "the twin: only a comparison of everything brings the deletion back");
+});
+
 test("writes of one key coalesce, one is in flight, the last one wins; live goes before bulk", async () => {
   const txns: TxnRequest[] = [];
   const publisher = newPublisher({ kv: recording(etcd.client(), txns), maxOperations: 1, maxTxnsInFlight: 2 });
