@@ -4,6 +4,8 @@ import { eventKey, type KeyValue, type WatchEvent } from "../kv/client.ts";
 
 /** Beside the heartbeat. Each is one read when the connection is made anew. */
 const MAX_FACTS = 4;
+/** Of these, deletions that were known before a listing. */
+const MAX_ABSENT = 2;
 
 export class Facts {
   readonly #heartbeatKey: string;
@@ -15,8 +17,12 @@ export class Facts {
     this.#heartbeatKey = heartbeatKey;
   }
 
-  /** All of it was listed. */
-  listed(ranges: readonly (readonly KeyValue[])[]): void {
+  /**
+   * All of it was listed. `before` is what was known of the same etcd: a listing does not show what was deleted, and a backup from before that has all of
+   * its newest keys.
+   */
+  listed(ranges: readonly (readonly KeyValue[])[], before: readonly Witness[] = []): void {
+    const absent = before.filter((fact) => fact.modRevision === 0 && !isListed(ranges, fact.key));
     /** Oldest first. */
     const newest: KeyValue[] = [];
     for (const kvs of ranges) {
@@ -25,7 +31,9 @@ export class Facts {
         else if (newest.length < MAX_FACTS || kv.modRevision > (newest[0]?.modRevision ?? 0)) insert(newest, kv);
       }
     }
-    for (const kv of newest) this.#put(kv.key, kv);
+    const oldest = [...absent].sort((left, right) => left.revision - right.revision).slice(-MAX_ABSENT);
+    for (const kv of newest.slice(oldest.length - MAX_FACTS)) this.#put(kv.key, kv);
+    for (const { key } of oldest) this.#put(key, undefined);
   }
 
   happened(events: readonly WatchEvent[]): void {
@@ -49,6 +57,10 @@ export class Facts {
     const known = [...this.#newest].map(([key, kv]) => (kv ? witness(revision, kv) : absence(revision, key)));
     return this.#heartbeat ? [witness(revision, this.#heartbeat), ...known] : known;
   }
+}
+
+function isListed(ranges: readonly (readonly KeyValue[])[], wanted: string): boolean {
+  return ranges.some((kvs) => kvs.some(({ key }) => key === wanted));
 }
 
 /** One of many thousands, most of them newer than all before: no sort, no search from the oldest. */

@@ -1,5 +1,5 @@
 /** From an address to one complete listing of a remote, or to where a watch may go on: connect, handshake, list. This is what the breaker guards. */
-import { type KeyRange, type Listing, list, prefixRange } from "../follow/list.ts";
+import { type KeyRange, type Listing, list, prefixRange, type Witness } from "../follow/list.ts";
 import type { KvClient } from "../kv/client.ts";
 import { monotonicKv } from "../kv/monotonic.ts";
 import type { ClusterConfig } from "../model/resource.ts";
@@ -50,6 +50,8 @@ export interface Reached {
   /** Whether its etcd is the one that was followed before, and up to which revision (0: not, or never). */
   readonly world: World;
   readonly followedTo: number;
+  /** Facts of that same etcd, known before. */
+  readonly known: readonly Witness[];
   readonly from: Listed | { readonly resume: ResumePoint };
 }
 
@@ -92,6 +94,7 @@ export async function reach(options: ReachOptions): Promise<Reached> {
     if (world === "past")
       throw new RemoteNotReadyError("its etcd answers from before what was seen of it: asked again");
     const followedTo = world === "same" ? (checkpoint?.revision ?? 0) : 0;
+    const known = world === "same" ? (checkpoint?.witnesses ?? []) : [];
     if (
       world === "same" &&
       resume &&
@@ -99,13 +102,13 @@ export async function reach(options: ReachOptions): Promise<Reached> {
       sameBytes(kvs[0]?.value, resume.configBytes)
     ) {
       const { configBytes } = resume;
-      return { ...frameOf(options.name, config), kv, config, configBytes, world, followedTo, from: { resume } };
+      return { ...frameOf(options.name, config), kv, config, configBytes, world, followedTo, known, from: { resume } };
     }
     const listed = await options.gate.run(() => listRemote(options, kv, config));
     if (world === "same" && checkpoint && listed.from.listing.revision < seenTo(checkpoint)) {
       throw new RemoteNotReadyError("a member of its etcd answered from the past");
     }
-    return { ...listed, world, followedTo };
+    return { ...listed, world, followedTo, known };
   } catch (error) {
     options.record.connected = false;
     kv.close();
@@ -128,7 +131,7 @@ async function listRemote(
   options: ReachOptions,
   kv: KvClient,
   expected: ClusterConfig,
-): Promise<Omit<Reached, "world" | "followedTo" | "from"> & { readonly from: Listed }> {
+): Promise<Omit<Reached, "world" | "followedTo" | "known" | "from"> & { readonly from: Listed }> {
   options.record.phase = "listing";
   const listedAtMs = options.clock.nowMs();
   const frame = frameOf(options.name, expected);

@@ -124,7 +124,7 @@ export class Session implements FollowSink {
       this.#draining = (listing.ranges[DRAIN_RANGE]?.length ?? 0) > 0;
       this.#listed = { kinds: listing.ranges.slice(FIRST_KIND_RANGE), atMs: listedAtMs };
       this.#facts = new Facts(remote.ranges[HEARTBEAT_RANGE]?.key ?? "");
-      this.#facts.listed(listing.ranges);
+      this.#facts.listed(listing.ranges, remote.known);
       for (const { modRevision } of listing.ranges[HEARTBEAT_RANGE] ?? []) record.heartbeat(modRevision, clock.nowMs());
     } else {
       const { resume } = from;

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { absence, witness } from "../../src/follow/list.ts";
 import type { KeyValue } from "../../src/kv/client.ts";
 import { Facts } from "../../src/mirror/facts.ts";
 
@@ -35,4 +36,11 @@ test("what happens takes the place of the oldest; a deletion is a fact too", () 
     ["c 3", "d 4", "b 0", "e 6"],
     "a heartbeat that ran out is no fact: it may be there again",
   );
+});
+
+test("a listing does not show what was deleted: of what was known the newest two deletions stay, if it lacks those keys", () => {
+  const facts = new Facts(HEARTBEAT);
+  const before = [absence(20, "x"), absence(30, "y"), absence(40, "z"), absence(50, "d"), witness(60, kv("w", 60))];
+  facts.listed([[kv("a", 1), kv("b", 2), kv("c", 3), kv("d", 4), kv(HEARTBEAT, 5)]], before);
+  assert.deepEqual(known(facts), ["beat 5", "c 3", "d 4", "y 0", "z 0"]);
 });
