@@ -26,6 +26,7 @@ function follow(): Ingest {
     tables: new AgentTables({ name: "amsterdam", id: 1 }),
     maxParked: 1_000,
     recheckIntervalMs: 30_000,
+    restoredConfirmMs: 60_000,
     clock: systemClock,
     random: systemRandom,
     log: silentLogger,

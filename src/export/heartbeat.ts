@@ -2,8 +2,7 @@
 import type { KvClient } from "../kv/client.ts";
 import type { Fence } from "../model/fence.ts";
 import { Backoff } from "../runtime/backoff.ts";
-import type { Clock } from "../runtime/clock.ts";
-import { sleep } from "../runtime/clock.ts";
+import { type Clock, encodeTime, sleep } from "../runtime/clock.ts";
 import type { Logger } from "../runtime/log.ts";
 import type { Random } from "../runtime/random.ts";
 import { messageOf } from "../runtime/user-error.ts";
@@ -23,11 +22,6 @@ export interface HeartbeatOptions {
   readonly fence: () => Fence;
   /** Moves the fence; rejects when it is lost, which ends the term. */
   readonly renewFence: () => Promise<Fence>;
-}
-
-/** RFC 3339, as Cilium writes times. */
-export function timestamp(clock: Clock): Uint8Array {
-  return new TextEncoder().encode(new Date(clock.wallMs()).toISOString());
 }
 
 /** Rewrites the heartbeat every interval until `signal` aborts; after a failure sooner. Never rejects. */
@@ -55,7 +49,7 @@ async function beatOnce(options: HeartbeatOptions, known: bigint | undefined): P
   const { key, modRevision } = options.fence();
   const { succeeded } = await kv.txn({
     compare: [{ key, target: "mod", equal: modRevision }],
-    operations: [{ put: { key: HEARTBEAT_KEY, value: timestamp(clock), leaseId } }],
+    operations: [{ put: { key: HEARTBEAT_KEY, value: encodeTime(clock.wallMs()), leaseId } }],
   });
   if (!succeeded) {
     await options.renewFence();

@@ -9,8 +9,7 @@ import type { Publisher } from "../publish/publisher.ts";
 import { reconcile } from "../publish/reconcile.ts";
 import type { BackoffSettings } from "../runtime/backoff.ts";
 import { retry } from "../runtime/backoff.ts";
-import type { Clock } from "../runtime/clock.ts";
-import { Slices, sleep } from "../runtime/clock.ts";
+import { type Clock, encodeTime, Slices, sleep } from "../runtime/clock.ts";
 import type { Random } from "../runtime/random.ts";
 import { canaryPrefix, clusterConfigKey } from "../wire/keys.ts";
 import type { AddressOwners } from "./addresses.ts";
@@ -18,7 +17,6 @@ import { canaryKeys, clusterConfig } from "./announcements.ts";
 import type { Compiled, Entries } from "./compile.ts";
 import { changes, compile } from "./compile.ts";
 import { isLasting, PARTS, type Part, partPrefix } from "./desired.ts";
-import { timestamp } from "./heartbeat.ts";
 import type { IdentityBook } from "./identities.ts";
 import type { Snapshot, Snapshots } from "./snapshot.ts";
 
@@ -53,6 +51,7 @@ export async function publishTerm(options: TermOptions): Promise<void> {
   let published: Published | undefined;
   let audited: Snapshot | undefined;
   let nextAuditMs = 0;
+  let vouched = false;
   while (!signal.aborted) {
     const snapshot = snapshots.newest;
     if (!snapshot) return;
@@ -60,7 +59,7 @@ export async function publishTerm(options: TermOptions): Promise<void> {
     owners = compiled.owners;
     options.onCompiled(compiled);
     if (audited === undefined || clock.nowMs() >= nextAuditMs || allowsMore(snapshot, audited)) {
-      await audit(options, compiled, snapshot);
+      vouched = await audit(options, compiled, snapshot, vouched);
       audited = snapshot;
       nextAuditMs = clock.nowMs() + options.auditIntervalMs;
     } else await publishChanges(options, published ?? new Map(), compiled);
@@ -74,8 +73,16 @@ function allowsMore(snapshot: Snapshot, audited: Snapshot): boolean {
   return (snapshot.complete && !audited.complete) || (snapshot.read && !audited.read);
 }
 
-/** Compares everything with what etcd holds and writes what differs: the config first, canaries last, each once all before is acknowledged. */
-async function audit(options: TermOptions, compiled: Compiled, { read, complete }: Snapshot): Promise<void> {
+/**
+ * Compares everything with what etcd holds and writes what differs: the config first, canaries last, each once all before is acknowledged. Resolves to whether
+ * the canaries were written in this term, after all was compared and what is too much was taken back.
+ */
+async function audit(
+  options: TermOptions,
+  compiled: Compiled,
+  { read, complete }: Snapshot,
+  vouched: boolean,
+): Promise<boolean> {
   const { kv, publisher, cluster, clock, signal, pageSize } = options;
   await announceConfig(options);
   const bring = async (part: Part, prune: boolean): Promise<void> => {
@@ -87,7 +94,9 @@ async function audit(options: TermOptions, compiled: Compiled, { read, complete 
   // Nothing is taken back while some manifest was never understood. A pod that becomes shared is so before it ceases to be local.
   for (const part of PARTS) await bring(part, complete && !isLasting(part) && part !== "local-ip");
   if (complete) await bring("local-ip", true);
-  if (await announceCanaries(options, read)) options.onSynced();
+  const vouching = complete && read && !vouched;
+  if (await announceCanaries(options, read, vouching)) options.onSynced();
+  return vouched || vouching;
 }
 
 const NO_ENTRIES: Entries = new Map();
@@ -104,18 +113,18 @@ async function announceConfig(options: TermOptions): Promise<void> {
 }
 
 /**
- * A canary that is there stays as it is: only its being there means something. None is added while the directory is empty or not all of it
+ * To most readers only its being there means something; agents whose etcd was restored look for one that was written since. None is added while the directory is empty or not all of it
  * can be read: into an etcd that was lost it would tell peers to withdraw what is merely not read yet. A refused document does not hold
  * canaries back, or one bad manifest would keep a whole new cluster out of the mesh. Resolves to whether all of them stand.
  */
-async function announceCanaries(options: TermOptions, read: boolean): Promise<boolean> {
+async function announceCanaries(options: TermOptions, read: boolean, again: boolean): Promise<boolean> {
   const { kv, publisher, cluster, clock } = options;
   const prefix = canaryPrefix(cluster.name);
   const { kvs } = await retry(options, () => kv.range({ key: prefix, rangeEnd: prefixEnd(prefix) }));
   const lasting = new Set(kvs.filter(({ leaseId }) => leaseId === 0n).map(({ key }) => key));
   const missing = canaryKeys(cluster).filter((key) => !lasting.has(key));
   if (missing.length > 0 && !read) return false;
-  for (const key of missing) publisher.put(key, timestamp(clock), "bulk");
+  for (const key of again ? canaryKeys(cluster) : missing) publisher.put(key, encodeTime(clock.wallMs()), "bulk");
   await publisher.drained();
   return true;
 }

@@ -1,24 +1,53 @@
 /**
  * Canaries, and how far every followed range was delivered. A canary proves its source only from the joint revision on that includes it: before,
  * rows written ahead of it may still be on their way in another range.
+ *
+ * An etcd that was restored has canaries as well. There one counts only if it was written since we look, or later, by its writer's word, than the one that was
+ * known: then whoever wrote it has compared everything since.
  */
+export interface Canary {
+  readonly key: string;
+  readonly modRevision: number;
+  /** When it was written, as its writer says. */
+  readonly value: Uint8Array;
+}
+
+interface Known {
+  readonly revision: number;
+  /** NaN: its value is no time. */
+  readonly writtenMs: number;
+}
+
+const decoder = new TextDecoder();
+
+function knownOf({ modRevision, value }: Canary): Known {
+  return { revision: modRevision, writtenMs: Date.parse(decoder.decode(value)) };
+}
+
 export class Canaries {
-  readonly #revisions = new Map<string, number>();
+  readonly #known = new Map<string, Known>();
   #joint = 0;
+  /** Of the etcd before: key -> when it was written. Absent: nothing is doubted. */
+  #before: ReadonlyMap<string, number> | undefined;
+  #doubtedFrom = 0;
 
   /** A complete listing at `revision`: what it does not show is not there. */
-  listed(canaries: Iterable<{ readonly key: string; readonly modRevision: number }>, revision: number): void {
-    this.#revisions.clear();
-    for (const { key, modRevision } of canaries) this.#revisions.set(key, modRevision);
+  listed(canaries: Iterable<Canary>, revision: number): void {
+    this.#known.clear();
+    for (const canary of canaries) if (this.#counts(canary)) this.#known.set(canary.key, knownOf(canary));
     this.#joint = revision;
   }
 
-  put(key: string, revision: number): void {
-    this.#revisions.set(key, Math.min(revision, this.#revisions.get(key) ?? revision));
+  put(canary: Canary): void {
+    const { revision, writtenMs } = knownOf(canary);
+    this.#known.set(canary.key, {
+      revision: Math.min(revision, this.#known.get(canary.key)?.revision ?? revision),
+      writtenMs,
+    });
   }
 
   delete(key: string): void {
-    this.#revisions.delete(key);
+    this.#known.delete(key);
   }
 
   /** Every range delivered everything up to `revision`. */
@@ -27,7 +56,26 @@ export class Canaries {
   }
 
   proves(key: string): boolean {
-    const revision = this.#revisions.get(key);
-    return revision !== undefined && revision <= this.#joint;
+    const known = this.#known.get(key);
+    return known !== undefined && known.revision <= this.#joint;
+  }
+
+  /** Another etcd answers, which is listed at `revision` for the first time. */
+  doubt(revision: number): void {
+    this.#before = new Map([
+      ...(this.#before ?? []),
+      ...[...this.#known].map(([key, { writtenMs }]) => [key, writtenMs] as const),
+    ]);
+    this.#doubtedFrom = revision;
+  }
+
+  believe(): void {
+    this.#before = undefined;
+  }
+
+  #counts(canary: Canary): boolean {
+    if (this.#before === undefined || canary.modRevision > this.#doubtedFrom) return true;
+    const beforeMs = this.#before.get(canary.key);
+    return beforeMs === undefined || knownOf(canary).writtenMs > beforeMs;
   }
 }

@@ -1,6 +1,6 @@
 /**
  * The arrow from the local etcd to the tables, and from nothing else. A row goes when its key is deleted, or when a listing of a source that is
- * proved complete (config and canary) does not show it. Silence, an empty etcd, and one that lacks a canary take nothing away.
+ * proved complete (config and canary) does not show it. Silence, an empty etcd, one that lacks a canary, and one that was restored take nothing away.
  */
 import type { Listing } from "../follow/list.ts";
 import { followForever, type SourceOptions, type SourceSink } from "../follow/source.ts";
@@ -16,7 +16,9 @@ import { LOCAL_IDENTITIES_PREFIX, PEER_GRADES_KEY } from "../wire/keys.ts";
 import { stateKey } from "../wire/resources.ts";
 import { Canaries } from "./canaries.ts";
 import { Clusters, type Numbered } from "./clusters.ts";
+import { Doubt } from "./doubt.ts";
 import { FollowedKeys } from "./keys.ts";
+import { LocalWorld } from "./local-world.ts";
 import { Parking } from "./parking.ts";
 import { Peers } from "./peers.ts";
 import { type Row, Rows } from "./rows.ts";
@@ -39,6 +41,8 @@ export interface IngestOptions extends SourceOptions {
   readonly maxParked: number;
   /** Least time between two listings that `recheck` asks for. */
   readonly recheckIntervalMs: number;
+  /** For how long a local etcd that was restored is doubted at most. */
+  readonly restoredConfirmMs: number;
   /** Told after the tables changed. */
   readonly changed: () => void;
 }
@@ -63,6 +67,11 @@ export class Ingest implements SourceSink {
   readonly #parking: Parking;
   readonly #rows: Rows;
   readonly #peers: Peers;
+  readonly #world = new LocalWorld();
+  readonly #doubt: Doubt;
+  /** Doubted sources that their writer vouched for since the last listing, and how many these were at the last progress. */
+  #vouched = 0;
+  #vouchedBefore = 0;
   /** Clusters of which some values were turned away before their id was known: complete only after the next listing. */
   readonly #incomplete = new Set<string>();
   /** What the tables were told to be synced, `kind/id`. */
@@ -86,6 +95,7 @@ export class Ingest implements SourceSink {
     this.#parking = new Parking(options.maxParked);
     this.#rows = new Rows(options.tables, options.metrics);
     this.#peers = new Peers(options.clock);
+    this.#doubt = new Doubt(options.restoredConfirmMs);
   }
 
   /** Resolves when the signal aborts. */
@@ -127,6 +137,7 @@ export class Ingest implements SourceSink {
 
   async listed(listing: Listing): Promise<void> {
     const slices = new Slices(this.#options.clock);
+    await this.#meet(listing);
     this.#incomplete.clear();
     this.#parking.clear();
     this.#clusters.mark();
@@ -136,7 +147,7 @@ export class Ingest implements SourceSink {
     this.#peers.listed(listing.ranges.at(-1)?.find(({ key }) => key === PEER_GRADES_KEY)?.value);
     for (const kvs of listing.ranges) {
       for (const { key, value } of kvs) {
-        this.#put(key, value);
+        if (this.#doubt.sources.size === 0 || !this.#isDoubted(key)) this.#put(key, value);
         await slices.rest();
       }
     }
@@ -145,11 +156,33 @@ export class Ingest implements SourceSink {
     this.#watching = true;
   }
 
+  /** Is it the etcd that was followed? Of another one only what happens from here on counts at first. */
+  async #meet(listing: Listing): Promise<void> {
+    const { kv, clock, log } = this.#options;
+    if (await this.#world.isOther(kv, listing)) {
+      this.#canaries.doubt(listing.revision);
+      this.#doubt.begin(this.#synced.keys(), clock.nowMs());
+      log.warn(
+        { sources: this.#doubt.sources.size },
+        "the local etcd was restored, or is another one; what was known stays until its writers have compared everything",
+      );
+    }
+    this.#world.listed(listing);
+  }
+
+  #isDoubted(key: string): boolean {
+    const subject = this.#keys.subject(key);
+    const cluster = subject?.what === "row" ? this.#clusters.get(subject.cluster) : undefined;
+    if (subject?.what !== "row" || cluster === undefined) return false;
+    const source = { cluster, kind: subject.kind };
+    return this.#doubt.sources.has(sourceName(source)) && !this.#isComplete(source);
+  }
+
   changed(_range: number, events: readonly WatchEvent[]): void {
+    this.#world.happened(events);
     for (const event of events) {
       if (event.type === "delete") this.#delete(event.key);
-      else if (this.#keys.subject(event.kv.key)?.what === "canary")
-        this.#canaries.put(event.kv.key, event.kv.modRevision);
+      else if (this.#keys.subject(event.kv.key)?.what === "canary") this.#canaries.put(event.kv);
       else if (event.kv.key === PEER_GRADES_KEY) this.#peers.written(event.kv.value);
       else this.#put(event.kv.key, event.kv.value);
     }
@@ -158,8 +191,10 @@ export class Ingest implements SourceSink {
 
   progress(revision: number): void {
     this.#canaries.progress(revision);
+    this.#world.progress(revision);
     this.#prove();
     this.#settle(false);
+    this.#relistIfVouched();
     this.#recheckIfDue();
   }
 
@@ -168,6 +203,15 @@ export class Ingest implements SourceSink {
     this.#watching = false;
     this.#lastError = detail;
     this.#options.log.warn({ detail }, "local etcd lost; everything known stays");
+  }
+
+  /** The etcd is as its writers want it; what this means for what we know only a listing says. Once no more of them are about to vouch. */
+  #relistIfVouched(): void {
+    const isOver = this.#doubt.isOver(this.#options.clock.nowMs());
+    if (isOver) this.#believe(this.#doubt.sources);
+    const settled = this.#vouched > 0 && this.#vouched === this.#vouchedBefore;
+    this.#vouchedBefore = this.#vouched;
+    if (isOver || settled) this.#round.abort();
   }
 
   #recheckIfDue(): void {
@@ -239,6 +283,10 @@ export class Ingest implements SourceSink {
     tables.setClusters(clusters);
     const complete = clusters.flatMap((cluster) => this.#sources(cluster)).filter((source) => this.#isComplete(source));
     const synced = new Map(complete.map((source) => [sourceName(source), source]));
+    const vouched = [...this.#doubt.sources].filter((name) => synced.has(name));
+    if (afterListing) this.#believe(vouched);
+    else for (const name of vouched) synced.delete(name);
+    this.#vouched = afterListing ? 0 : vouched.length;
     for (const [name, { cluster, kind }] of synced) {
       if (afterListing || !this.#synced.has(name)) tables.sweep(cluster, kind);
       tables.setSynced(cluster.id, kind, true);
@@ -251,6 +299,11 @@ export class Ingest implements SourceSink {
       id === undefined ? this.#count(name).rows > 0 : tables.speaksAs(name, id);
     for (const numbered of this.#clusters.forget(hasRows)) this.#unpark(numbered);
     this.#tell(afterListing);
+  }
+
+  #believe(sources: Iterable<string>): void {
+    if (!this.#doubt.vouched(sources)) return;
+    this.#canaries.believe();
   }
 
   #count(cluster: string): { readonly rows: number; readonly held: number } {
@@ -275,6 +328,13 @@ export class Ingest implements SourceSink {
     );
     const held = this.#clusters.all().flatMap(({ name }) => this.#heldLine(name));
     const lost = this.#lastError === undefined ? [] : [`local etcd: ${this.#lastError}; serving what is known`];
+    const doubted = this.#doubt.sources.size;
+    const restored =
+      doubted === 0
+        ? []
+        : [
+            `local etcd: it was restored, or is another one; ${doubted} sources stay as they were until exporter and kvstoremesh have compared everything`,
+          ];
     const twofold = this.#options.tables
       .contradictions()
       .map(
@@ -283,6 +343,7 @@ export class Ingest implements SourceSink {
       );
     return [
       ...lost,
+      ...restored,
       ...this.#clusters.problems(),
       ...parked,
       ...held,

@@ -9,7 +9,7 @@ import type { Writer } from "../publish/publisher.ts";
 import { compare } from "../publish/reconcile.ts";
 import type { BackoffSettings } from "../runtime/backoff.ts";
 import { retry } from "../runtime/backoff.ts";
-import { type Clock, Slices } from "../runtime/clock.ts";
+import { type Clock, encodeTime, Slices } from "../runtime/clock.ts";
 import type { Logger } from "../runtime/log.ts";
 import type { Random } from "../runtime/random.ts";
 import { messageOf } from "../runtime/user-error.ts";
@@ -200,8 +200,9 @@ export class Session implements FollowSink {
         signal,
       );
       await publisher.drained();
-      if (complete) await this.#write(signal, this.#canaryOf(kind));
+      if (complete) this.#vouch(kind);
     }
+    await publisher.drained();
     this.#listed = undefined;
     this.#options.judged();
     record.audited = true;
@@ -264,11 +265,10 @@ export class Session implements FollowSink {
     return adapted.value;
   }
 
-  /** Readers look at the key only; the value is the remote's own where it has one, so that writing it again changes nothing. */
-  #canaryOf(kind: Resource): ReadonlyMap<string, Uint8Array> {
-    const fallback = this.#canaries.values().next().value ?? new Uint8Array();
-    const value = this.#canaries.get(remoteCanary(this.#name, kind, this.#remote.config));
-    return new Map([[canaryKey(this.#name, kind.cacheCanary), value ?? fallback]]);
+  /** Everything of the kind was compared: the canary says when, also where one stands, for a backup has one too (decision 0026). */
+  #vouch({ cacheCanary }: Resource): void {
+    const { publisher, clock } = this.#options;
+    publisher.put(canaryKey(this.#name, cacheCanary), encodeTime(clock.wallMs()), "live");
   }
 
   #remotePrefix(kind: Resource): string {

@@ -103,3 +103,8 @@ export class Slices {
     this.#startMs = this.#clock.nowMs();
   }
 }
+
+/** RFC 3339, as Cilium writes times: values of canaries and heartbeats. */
+export function encodeTime(wallMs: number): Uint8Array {
+  return new TextEncoder().encode(new Date(wallMs).toISOString());
+}

@@ -4,6 +4,7 @@ import type { KvClient } from "../../src/kv/client.ts";
 import { MemoryEtcd } from "../../src/kv/memory.ts";
 import type { Cluster } from "../../src/model/cluster.ts";
 import type { NamedPort, Node } from "../../src/model/resource.ts";
+import { encodeTime } from "../../src/runtime/clock.ts";
 import { silentLogger } from "../../src/runtime/log.ts";
 import { Metrics } from "../../src/runtime/metrics.ts";
 import { seededRandom } from "../../src/runtime/random.ts";
@@ -36,7 +37,7 @@ const LOCAL_PREFIXES = [
   LOCAL_IDENTITIES_PREFIX,
   ENDPOINTS_PREFIX,
 ];
-const now = new TextEncoder().encode("2026-01-01T00:00:00Z");
+const FIRST_WRITTEN_MS = Date.parse("2026-01-01T00:00:00Z");
 
 export function ipValue({ id }: Cluster, address: string, namedPorts: readonly NamedPort[] = []): Uint8Array {
   const pod = { namespace: "shop", podName: "web", serviceAccount: "", namedPorts };
@@ -73,8 +74,8 @@ export class LocalEtcd {
     this.put(clusterConfigKey(name), encodeClusterConfig(config));
   }
 
-  canaries({ name }: Cluster): void {
-    for (const key of this.canaryKeys(name)) this.put(key, now);
+  canaries({ name }: Cluster, writtenMs = FIRST_WRITTEN_MS): void {
+    for (const key of this.canaryKeys(name)) this.put(key, encodeTime(writtenMs));
   }
 
   canaryKeys(cluster: string): readonly string[] {
@@ -153,6 +154,7 @@ export function stage(local: LocalEtcd, own: Cluster, maxParked = 100, kv: KvCli
     tables,
     maxParked,
     recheckIntervalMs: 30_000,
+    restoredConfirmMs: 60_000,
     clock: local.clock,
     random: seededRandom(7),
     log: silentLogger,

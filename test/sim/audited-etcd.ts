@@ -61,6 +61,8 @@ export class AuditedEtcd extends MemoryEtcd {
   readonly past: WatchEvent[] = [];
   /** When it last lost data, or went back in time. */
   resetMs = Number.NEGATIVE_INFINITY;
+  /** Its keys just before. */
+  heldBeforeReset: ReadonlySet<string> = new Set();
 
   /** Key of a cluster config -> the id in it. */
   readonly #cachedIds = new Map<string, number>();
@@ -135,6 +137,7 @@ export class AuditedEtcd extends MemoryEtcd {
   }
 
   override restore(snapshot: Snapshot, clusterId?: bigint): void {
+    this.heldBeforeReset = new Set(this.entries().map(({ key }) => key));
     super.restore(snapshot, clusterId);
     this.resetMs = this.#options.clock.nowMs();
     const standing = new Map<string, string>();

@@ -59,6 +59,7 @@ abstract class SimProcess {
   readonly own: SimCluster;
   #life: AbortController | undefined;
   #ended: Promise<void> = Promise.resolve();
+  startedMs = 0;
 
   constructor(world: World, own: SimCluster) {
     this.world = world;
@@ -72,6 +73,7 @@ abstract class SimProcess {
   start(): void {
     if (this.#life) return;
     this.#life = new AbortController();
+    this.startedMs = this.world.clock.nowMs();
     this.#ended = this.run(this.#life.signal);
   }
 
@@ -283,6 +285,8 @@ export class AgentProcess extends SimProcess {
       "backoff-base-ms": 100,
       "backoff-cap-ms": 1_000,
       "network-interval-ms": 10_000,
+      "recheck-interval-ms": 1_000,
+      "restored-confirm-ms": LIMITS.holdConfirmMs,
     };
     const argv = Object.entries(flags).flatMap(([flag, value]) => [`--${flag}`, `${value}`]);
     const settings = readSettings("agent", agentSettings, argv);

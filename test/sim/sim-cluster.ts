@@ -3,7 +3,7 @@
 import { prefixRange } from "../../src/follow/list.ts";
 import { type KeyValue, prefixEnd } from "../../src/kv/client.ts";
 import type { Snapshot } from "../../src/kv/memory.ts";
-import { type Clock, every } from "../../src/runtime/clock.ts";
+import { type Clock, encodeTime, every } from "../../src/runtime/clock.ts";
 import { encodeIp } from "../../src/wire/ip.ts";
 import {
   ENDPOINTS_PREFIX,
@@ -320,9 +320,10 @@ export class SimCluster extends FakeCluster {
     this.putConfig(this.id);
   }
 
-  /** The exporter compares what its etcd holds with what it wants, and writes the difference; canaries last. */
+  /** The exporter compares what its etcd holds with what it wants, and writes the difference; canaries last, whatever is there. */
   reconcile(): void {
     this.mute = false;
+    const nowMs = this.#options.clock.wallMs();
     for (const key of [...this.#lies.keys()]) this.unlie(key);
     const held = new Map(this.etcd.entries().map((kv): [string, KeyValue] => [kv.key, kv]));
     const isOurs = (key: string): boolean =>
@@ -333,7 +334,8 @@ export class SimCluster extends FakeCluster {
     for (const [key, value] of [...wanted.filter((one) => !last.includes(one)), ...last]) {
       const found = held.get(key);
       const same = found && Buffer.compare(found.value, value) === 0;
-      if (!same || key === HEARTBEAT_KEY) super.put(key, value);
+      const isCanary = key.startsWith("cilium/synced/");
+      if (!same || key === HEARTBEAT_KEY || isCanary) super.put(key, isCanary ? encodeTime(nowMs) : value);
     }
   }
 }

@@ -80,6 +80,11 @@ export const agentSettings = settingsSchema({
   recheckIntervalMs: durationMs
     .default(30_000)
     .describe("Least time between two listings that are asked for because an address had no identity."),
+  restoredConfirmMs: durationMs
+    .default(600_000)
+    .describe(
+      "How long what is known stays as it was, at most, when the local etcd was restored and its writers do not say that they compared everything.",
+    ),
   maxParked: count.default(100_000).describe("Values kept of clusters whose config is not known yet."),
 });
 

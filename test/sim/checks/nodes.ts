@@ -3,13 +3,15 @@ import { RESERVED_IDENTITIES } from "../../../src/model/identity.ts";
 import { canaryKey } from "../../../src/wire/keys.ts";
 import { RESOURCES, type ResourceKind, resource } from "../../../src/wire/resources.ts";
 import { type KernelView, viewKernel } from "../kernel-view.ts";
+import { LIMITS } from "../limits.ts";
 import { AFFINITY, BACKEND_PORT, FRONTEND_PORT, SERVICES, type SimCluster } from "../sim-cluster.ts";
 import type { Stage } from "../stage.ts";
+import { textOf } from "../truth.ts";
 import { cacheOf } from "./honesty.ts";
 import { readJson } from "./withdrawals.ts";
 
-/** How long after its etcd lost data an agent may still take out what the new listing lacked. */
-const RESET_MS = 60_000;
+/** For how long at least an agent doubts an etcd that was restored, when its writers do not vouch for it. */
+const DOUBT_MS = LIMITS.holdConfirmMs;
 
 /** Nodes that there may be -> their number. */
 const NODE_NAMES: ReadonlyMap<string, number> = new Map([
@@ -37,14 +39,16 @@ export class Nodes {
 
   async look(): Promise<void> {
     const { agents, trace } = this.#stage;
-    for (const { own, kernel, pinDirectory } of agents) {
+    for (const { own, kernel, pinDirectory, startedMs } of agents) {
       const view = await viewKernel(kernel, pinDirectory);
       const before = this.#views.get(own.name);
       this.#views.set(own.name, { view, atMs: this.#stage.world.clock.nowMs() });
       trace.note(`${own.name} maps ${JSON.stringify([[...view.ipcache], [...view.services]])}`);
       for (const slot of view.dangling) trace.violate("P01", `${own.name}: ${slot} leads nowhere`);
       for (const [address, entry] of view.ipcache) this.#checkOwner(own, address, entry);
-      if (before) this.#compare(own, before, view);
+      // One that began since has nothing to compare its etcd with.
+      const doubts = startedMs < own.etcd.resetMs;
+      if (before) this.#compare(own, before, view, doubts);
     }
   }
 
@@ -64,10 +68,10 @@ export class Nodes {
     }
   }
 
-  #compare(own: SimCluster, { view: before, atMs: lookedMs }: Look, view: KernelView): void {
+  #compare(own: SimCluster, { view: before, atMs: lookedMs }: Look, view: KernelView, doubts: boolean): void {
     const { trace } = this.#stage;
     for (const address of before.ipcache.keys()) {
-      if (view.ipcache.has(address) || own.selfHarm || this.#mayVanish(own, address, lookedMs)) continue;
+      if (view.ipcache.has(address) || own.selfHarm || this.#mayVanish(own, address, lookedMs, doubts)) continue;
       trace.violate("I2", `${own.name}: ${address} left the ipcache though the local etcd never gave it up`);
     }
     for (const frontend of before.services.keys()) {
@@ -75,8 +79,8 @@ export class Nodes {
     }
   }
 
-  /** Some key that may speak of the address was deleted in the local etcd, or is not in a state of it that is complete. */
-  #mayVanish(own: SimCluster, address: string, lookedMs: number): boolean {
+  /** Some key that may speak of the address was deleted in the local etcd, or is not in a state of it that is complete: vouched for since it was restored. */
+  #mayVanish(own: SimCluster, address: string, lookedMs: number, doubts: boolean): boolean {
     const nowMs = this.#stage.world.clock.nowMs();
     const { etcd } = own;
     for (const cluster of this.#stage.clusters) {
@@ -92,14 +96,23 @@ export class Nodes {
         const { stateCanary, cacheCanary } = resource(kind);
         return canaryKey(cluster.name, cluster === own ? stateCanary : cacheCanary);
       });
-      // What it held between two losses that no look came between, nobody knows.
-      const stands = canaries.some((key) => etcd.range({ key }).count > 0);
-      const complete = stands || etcd.resetMs > lookedMs;
+      const trusted = !doubts || nowMs - etcd.resetMs >= DOUBT_MS;
+      const stands = canaries.some((key) =>
+        etcd.range({ key }).kvs.some(({ value }) => trusted || this.#isSince(etcd.resetMs, value)),
+      );
       const owns = address.startsWith(`10.${cluster.id}.`) || address.startsWith(ROAMING);
-      if (owns && complete && (etcd.resetMs > nowMs - RESET_MS || keys.every((key) => etcd.range({ key }).count === 0)))
-        return true;
+      const lacks = keys.every((key) => etcd.range({ key }).count === 0);
+      // Gone since the last look, and the etcd was lost or restored after that.
+      const lacked = etcd.resetMs > lookedMs && !keys.some((key) => etcd.heldBeforeReset.has(key));
+      if (owns && ((stands && lacks) || lacked)) return true;
     }
     return false;
+  }
+
+  /** Whether a canary was written since then, as it says. */
+  #isSince(sinceMs: number, canary: Uint8Array): boolean {
+    const { clock } = this.#stage.world;
+    return Date.parse(textOf(canary)) >= clock.wallMs() - (clock.nowMs() - sinceMs);
   }
 
   /** I1. */

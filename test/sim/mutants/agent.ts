@@ -1,11 +1,12 @@
 /** Mutants of the agent: what it makes of its local etcd. */
 import type { KeyValue, KvClient } from "../../../src/kv/client.ts";
+import { encodeTime } from "../../../src/runtime/clock.ts";
 import { canaryKey, PEER_GRADES_KEY, SYNCED_PREFIX } from "../../../src/wire/keys.ts";
 import { encodeGrades, judgeGrades, MAX_INTERVAL_MS } from "../../../src/wire/peers.ts";
 import { RESOURCES } from "../../../src/wire/resources.ts";
 import { passing } from "../doors.ts";
 import { localCanaries } from "../sim-cluster.ts";
-import { type Mutant, mutant } from "./mutant.ts";
+import { type Mutant, mutant, shownBy } from "./mutant.ts";
 import { added } from "./remote.ts";
 
 /** L11: whatever the local etcd lists is taken for all. */
@@ -60,7 +61,22 @@ function agentNeverDoubts(client: KvClient): KvClient {
   };
 }
 
+/** L11b: every canary that is listed seems to have been written just now, a backup's too. */
+function agentTrustsBackups(client: KvClient): KvClient {
+  let year = 2030;
+  return {
+    ...passing(client),
+    async range(request, options) {
+      const answer = await client.range(request, options);
+      if (request.key !== SYNCED_PREFIX) return answer;
+      const value = encodeTime(Date.parse(`${year++}-01-01T00:00:00Z`));
+      return { ...answer, kvs: answer.kvs.map((kv) => ({ ...kv, value })) };
+    },
+  };
+}
+
 export const AGENT_MUTANTS: readonly Mutant[] = [
   mutant("the agent prunes without canary", "I2", 12, { agent: () => agentBelieves }),
+  shownBy("L11,L11b", mutant("the agent takes a restored etcd for all", "I2", 1, { agent: () => agentTrustsBackups })),
   mutant("the agent never doubts the mirror's last word", "I12", 3, { agent: () => agentNeverDoubts }),
 ];

@@ -1,0 +1,117 @@
+/** L11: a local etcd that was restored has its canaries, and is behind. What agents know stays until the writers have compared everything. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { cacheKey } from "../../src/wire/resources.ts";
+import { OSAKA, OWN, VIRGINIA } from "../tables/world.ts";
+import { LocalEtcd, stage } from "./stage.ts";
+
+const settleMs = 300;
+const LATER_MS = Date.parse("2026-01-01T01:00:00Z");
+/** stage.ts */
+const CONFIRM_MS = 60_000;
+
+/** A backup is made; then osaka's service moves from .1 to .9, and virginia gets an address more. */
+async function aged() {
+  const local = new LocalEtcd(OWN);
+  local.cluster(OWN, "10.2.0");
+  local.cluster(OSAKA, "10.1.0");
+  local.cluster(VIRGINIA, "10.3.0");
+  const running = stage(local, OWN);
+  await local.clock.advance(settleMs);
+  const backup = local.etcd.snapshot();
+  local.service(OSAKA, "web", "10.1.0.9");
+  local.ip(VIRGINIA, "10.3.0.2");
+  local.delete(cacheKey("ip", OSAKA.name, "10.1.0.1"));
+  await local.clock.advance(settleMs);
+  const { tables } = running;
+  const held = () => [
+    ...tables.clusterServices("shop/web").map(({ cluster, backends }) => `${cluster} ${[...backends.keys()]}`),
+    ...["10.1.0.1", "10.3.0.2"].filter((address) => tables.ipClaims(address).length > 0),
+  ];
+  assert.deepEqual(held(), NOW);
+  return { local, held, backup, ...running };
+}
+
+const NOW = ["osaka 10.1.0.9", "virginia 10.3.0.1", "10.3.0.2"];
+const THEN = ["osaka 10.1.0.1", "virginia 10.3.0.1", "10.1.0.1"];
+
+test("what a restored etcd lacks, and what it says differently, stays; a person is told; what its writers write counts at once", async () => {
+  const { local, held, backup, ingest, stop } = await aged();
+  local.etcd.restore(backup);
+  await local.clock.advance(5_000);
+  assert.deepEqual(held(), NOW);
+  assert.equal(ingest.status().synced, false);
+  assert.match(ingest.status().problems.join("\n"), /local etcd: it was restored, or is another one; \d+ sources stay/);
+  local.service(VIRGINIA, "web", "10.3.0.7");
+  await local.clock.advance(settleMs);
+  assert.deepEqual(held(), ["osaka 10.1.0.9", "virginia 10.3.0.7", "10.3.0.2"]);
+  await stop();
+});
+
+test("a source whose writer vouches is taken as it stands then; the others wait", async () => {
+  const { local, held, backup, ingest, stop } = await aged();
+  local.etcd.restore(backup);
+  await local.clock.advance(5_000);
+  local.ip(VIRGINIA, "10.3.0.3");
+  local.canaries(VIRGINIA, LATER_MS);
+  await local.clock.advance(5_000);
+  assert.deepEqual(held(), ["osaka 10.1.0.9", "virginia 10.3.0.1"], "the address is gone for good");
+  for (const cluster of [OWN, OSAKA]) local.canaries(cluster, LATER_MS);
+  await local.clock.advance(5_000);
+  assert.deepEqual(held(), ["osaka 10.1.0.1", "virginia 10.3.0.1", "10.1.0.1"]);
+  assert.deepEqual([ingest.status().synced, ingest.status().problems], [true, []]);
+  await stop();
+});
+
+test("who comes late finds that the writers vouched while nobody looked, by the time in the canaries", async () => {
+  const { local, held, backup, ingest, stop } = await aged();
+  local.etcd.stop();
+  local.etcd.restore(backup);
+  local.service(OSAKA, "web", "10.1.0.8");
+  for (const cluster of [OWN, OSAKA, VIRGINIA]) local.canaries(cluster, LATER_MS);
+  await local.clock.advance(2_000);
+  local.etcd.start();
+  await local.clock.advance(5_000);
+  assert.deepEqual(held(), ["osaka 10.1.0.8", "virginia 10.3.0.1", "10.1.0.1"]);
+  assert.deepEqual(ingest.status().problems, []);
+  await stop();
+});
+
+test("where nobody vouches, it is believed after a time", async () => {
+  const { local, held, backup, ingest, stop } = await aged();
+  local.etcd.restore(backup);
+  await local.clock.advance(CONFIRM_MS - 5_000);
+  assert.deepEqual(held(), NOW);
+  await local.clock.advance(10_000);
+  assert.deepEqual(held(), THEN);
+  assert.deepEqual([ingest.status().synced, ingest.status().problems], [true, []]);
+  await stop();
+});
+
+test("a backup from before a deletion alone is found out too", async () => {
+  const { local, held, stop } = await aged();
+  const backup = local.etcd.snapshot();
+  local.delete(cacheKey("ip", VIRGINIA.name, "10.3.0.2"));
+  await local.clock.advance(settleMs);
+  local.etcd.restore(backup);
+  // Its revision passes the one that was seen before anybody looks.
+  for (let write = 0; write < 5; write++) local.put("somebody/else", new Uint8Array([write]));
+  await local.clock.advance(5_000);
+  assert.deepEqual(held(), ["osaka 10.1.0.9", "virginia 10.3.0.1"]);
+  await stop();
+});
+
+test("the twin: the same etcd, away for a while, is believed at once, compacted or not", async () => {
+  for (const compacted of [false, true]) {
+    const { local, held, ingest, stop } = await aged();
+    local.etcd.stop();
+    local.delete(cacheKey("ip", VIRGINIA.name, "10.3.0.2"));
+    if (compacted) local.etcd.compact(local.etcd.revision);
+    await local.clock.advance(2_000);
+    local.etcd.start();
+    await local.clock.advance(5_000);
+    assert.deepEqual(held(), ["osaka 10.1.0.9", "virginia 10.3.0.1"]);
+    assert.deepEqual(ingest.status().problems, []);
+    await stop();
+  }
+});
