@@ -159,7 +159,8 @@ export class Ingest implements SourceSink {
   /** Is it the etcd that was followed? Of another one only what happens from here on counts at first. */
   async #meet(listing: Listing): Promise<void> {
     const { kv, clock, log } = this.#options;
-    if (await this.#world.isOther(kv, listing)) {
+    const other = await this.#world.isOther(kv, listing);
+    if (other) {
       this.#canaries.doubt(listing.revision);
       this.#doubt.begin(this.#synced.keys(), clock.nowMs());
       log.warn(
@@ -167,7 +168,7 @@ export class Ingest implements SourceSink {
         "the local etcd was restored, or is another one; what was known stays until its writers have compared everything",
       );
     }
-    this.#world.listed(listing);
+    this.#world.listed(listing, other);
   }
 
   #isDoubted(key: string): boolean {

@@ -101,6 +101,16 @@ test("a backup from before a deletion alone is found out too", async () => {
   await stop();
 });
 
+test("compacted, past our revision: what is written there as it was before contradicts", async () => {
+  const { local, held, backup, stop } = await aged();
+  local.etcd.restore(backup);
+  for (let write = 0; write < 9; write++) local.put("somebody/else", new Uint8Array([write]));
+  local.etcd.compact(local.etcd.revision);
+  await local.clock.advance(5_000);
+  assert.deepEqual(held(), NOW);
+  await stop();
+});
+
 test("the twin: the same etcd, away for a while, is believed at once, compacted or not", async () => {
   for (const compacted of [false, true]) {
     const { local, held, ingest, stop } = await aged();
