@@ -14,8 +14,8 @@ export interface Figures {
   readonly reached: boolean;
   /** Why the figures say nothing: what loads or bounds the subject was slower than it. */
   readonly invalid?: string | undefined;
-  /** Of the mirror. */
-  readonly costs: Costs;
+  /** Of the mirror, where one was measured. */
+  readonly costs?: Costs;
   /** More figures, by name. */
   readonly beside: Readonly<Record<string, number>>;
 }
@@ -34,8 +34,7 @@ export function printFigures(figures: Figures, json: boolean): void {
     verdict,
     unit,
     ...Object.fromEntries(Object.entries(figures.beside).map(([name, value]) => [name, short(value)])),
-    cpuSeconds: short(costs.cpuSeconds),
-    peakRssMiB: short(costs.peakRssMiB),
+    ...(costs && { cpuSeconds: short(costs.cpuSeconds), peakRssMiB: short(costs.peakRssMiB) }),
     ...(invalid !== undefined && { invalid }),
   };
   if (json) return void process.stdout.write(`${JSON.stringify({ id, ...all })}\n`);
