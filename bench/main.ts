@@ -5,6 +5,7 @@
 import { UserError } from "../src/runtime/user-error.ts";
 import { initialMirror } from "./p1-initial-mirror.ts";
 import { putToCache } from "./p2-put-to-cache.ts";
+import { oneBackend } from "./p5-one-backend.ts";
 import { connectToService } from "./p6-connect.ts";
 import { endpointThroughput } from "./p7-endpoint-throughput.ts";
 import { slices } from "./slices.ts";
@@ -21,6 +22,7 @@ const GOALS: readonly Goal[] = [
   { id: "P1", what: "107,000 keys of a remote into an empty local cache", run: initialMirror },
   { id: "P2", what: "a put in the remote until it is seen in the local cache", run: putToCache },
   { id: "SLICES", what: "how long a mirror of 100,000 addresses holds its loop", run: slices },
+  { id: "P5", what: "one backend of a service of 5,000, from bytes to the kernel's maps", run: oneBackend },
   { id: "P6", what: "connect() to a service through the socket programs", run: connectToService },
   { id: "P7", what: "TCP throughput through endpoint policy and conntrack", run: endpointThroughput },
 ];
