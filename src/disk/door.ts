@@ -35,6 +35,16 @@ export interface Disk {
   writeAtomic(path: string, bytes: Uint8Array): Promise<void>;
 }
 
+/** A disk on which folders are made and kept. */
+export interface FolderDisk extends Disk {
+  /** No error when there is none. */
+  unlink(path: string): Promise<void>;
+  /** With those above it; mode 0700. No error when it is there. */
+  mkdir(directory: string): Promise<void>;
+  /** Names of the directories in a directory, in order; links and names that start with '.' are left out. */
+  folders(directory: string): Promise<readonly string[]>;
+}
+
 /** Largest file that is read, in bytes; a larger one is refused with `too-large`. */
 export const MAX_FILE_BYTES = 32 * 1024 * 1024;
 

@@ -1,9 +1,9 @@
 /** A disk in memory: a map of whole paths. Directories exist as soon as they are made or hold a file. */
 import { posix } from "node:path";
-import type { DirectoryListing, Disk, DiskFile } from "./door.ts";
+import type { DirectoryListing, DiskFile, FolderDisk } from "./door.ts";
 import { DiskError, MAX_FILE_BYTES, tooLarge } from "./door.ts";
 
-export class MemoryDisk implements Disk {
+export class MemoryDisk implements FolderDisk {
   readonly #files = new Map<string, Uint8Array>();
   readonly #directories = new Set<string>();
   /** By path: how many files were written before. */
@@ -69,6 +69,23 @@ export class MemoryDisk implements Disk {
   async writeAtomic(path: string, bytes: Uint8Array): Promise<void> {
     if (!this.#directories.has(posix.normalize(posix.dirname(path)))) throw new DiskError("absent", `${path}: ENOENT`);
     this.put(path, bytes);
+  }
+
+  async unlink(path: string): Promise<void> {
+    this.remove(path);
+  }
+
+  async mkdir(directory: string): Promise<void> {
+    const whole = posix.normalize(directory);
+    if (posix.dirname(whole) !== whole) await this.mkdir(posix.dirname(whole));
+    this.makeDirectory(whole);
+  }
+
+  async folders(directory: string): Promise<readonly string[]> {
+    const whole = posix.normalize(directory);
+    if (!this.#directories.has(whole)) throw new DiskError("absent", `${directory}: ENOENT`);
+    const inside = [...this.#directories].filter((one) => posix.dirname(one) === whole && one !== whole);
+    return inside.map((one) => posix.basename(one)).sort();
   }
 }
 

@@ -1,8 +1,8 @@
 /** The machine's own disk. */
 import { constants } from "node:fs";
-import { open, readdir, rename, stat, unlink } from "node:fs/promises";
+import { mkdir, open, readdir, rename, rm, stat, unlink } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
-import type { DirectoryListing, Disk, DiskErrorCode, DiskFile, UnreadableFile } from "./door.ts";
+import type { DirectoryListing, DiskErrorCode, DiskFile, FolderDisk, UnreadableFile } from "./door.ts";
 import { DiskError, MAX_FILE_BYTES, tooLarge } from "./door.ts";
 
 const CODES: ReadonlyMap<string, DiskErrorCode> = new Map([
@@ -124,10 +124,19 @@ async function writeAtomic(path: string, bytes: Uint8Array): Promise<void> {
   });
 }
 
-export const systemDisk: Disk = {
+async function folders(directory: string): Promise<readonly string[]> {
+  const entries = await guarded(directory, () => readdir(directory, { withFileTypes: true }));
+  const inside = entries.filter((entry) => entry.isDirectory() && !entry.name.startsWith("."));
+  return inside.map(({ name }) => name).sort();
+}
+
+export const systemDisk: FolderDisk = {
   readBytes,
   readText: async (path) => new TextDecoder().decode(await readBytes(path)),
   list,
   stamp,
   writeAtomic,
+  unlink: (path) => guarded(path, () => rm(path, { force: true })),
+  mkdir: async (directory) => void (await guarded(directory, () => mkdir(directory, { recursive: true, mode: 0o700 }))),
+  folders,
 };

@@ -135,3 +135,18 @@ export function parseEtcdConfig(file: string, text: string): Judged<EtcdConfig> 
   const result = readYaml({ file, text, firstLine: 1 }, read);
   return result.ok ? accept(result.value) : reject(file, "malformed", result.line);
 }
+
+/** What is absent is left out. Every text is quoted as in JSON, which is YAML. */
+export function encodeEtcdConfig(config: Omit<EtcdConfig, "ignored">): string {
+  const { endpoints, caFile, certFile, keyFile, hostAliases, allowedCidrs } = config;
+  const lines = [
+    ["endpoints", endpoints],
+    ["trusted-ca-file", caFile],
+    ["cert-file", certFile],
+    ["key-file", keyFile],
+    ["cilium-host-aliases", hostAliases.length > 0 ? hostAliases : undefined],
+    [ALLOWED_CIDRS, allowedCidrs],
+  ] as const;
+  const said = lines.filter(([, value]) => value !== undefined);
+  return said.map(([name, value]) => `${name}: ${JSON.stringify(value)}\n`).join("");
+}

@@ -3,7 +3,7 @@ import { chmod, mkdir, mkdtemp, readdir, rename, rm, stat, symlink, utimes, writ
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import type { Disk, DiskErrorCode } from "../../src/disk/door.ts";
+import type { DiskErrorCode, FolderDisk } from "../../src/disk/door.ts";
 import { DiskError } from "../../src/disk/door.ts";
 import { faultyDisk } from "../../src/disk/faulty.ts";
 import { memoryDisk } from "../../src/disk/memory.ts";
@@ -27,7 +27,7 @@ async function code(action: Promise<unknown>): Promise<DiskErrorCode> {
 }
 
 /** The same on every body: write, read back, list in order, refuse what is not there. */
-async function behaves(disk: Disk, directory: string): Promise<void> {
+async function behaves(disk: FolderDisk, directory: string): Promise<void> {
   await disk.writeAtomic(join(directory, "b.yaml"), bytes("b"));
   await disk.writeAtomic(join(directory, "a.yaml"), bytes("ä"));
   await disk.writeAtomic(join(directory, ".hidden"), bytes("x"));
@@ -45,6 +45,15 @@ async function behaves(disk: Disk, directory: string): Promise<void> {
   assert.equal(await code(disk.readBytes(join(directory, "none"))), "absent");
   assert.equal(await code(disk.list(join(directory, "none"))), "absent");
   assert.equal(await code(disk.writeAtomic(join(directory, "none", "x"), bytes(""))), "absent");
+  await disk.mkdir(join(directory, "one", "two"));
+  await disk.mkdir(join(directory, "one"));
+  await disk.writeAtomic(join(directory, "one", "two", "x"), bytes("x"));
+  assert.deepEqual(await disk.folders(directory), ["one"]);
+  assert.deepEqual(await disk.folders(join(directory, "one")), ["two"]);
+  assert.equal(await code(disk.folders(join(directory, "none"))), "absent");
+  await disk.unlink(join(directory, "one", "two", "x"));
+  await disk.unlink(join(directory, "one", "two", "x"));
+  assert.deepEqual((await disk.list(join(directory, "one", "two"))).files, []);
 }
 
 test("the system's disk and the model behave alike", async () => {

@@ -35,6 +35,7 @@ export const ROOMS: readonly Room[] = [
   impure(3, "export"),
   impure(3, "mirror"),
   impure(3, "troubleshoot"),
+  impure(3, "join"),
   impure(3, "ingest"),
   impure(3, "datapath"),
   impure(3, "endpoints"),

@@ -11,7 +11,7 @@ import { sleep, systemClock } from "../../runtime/clock.ts";
 import { systemRandom } from "../../runtime/random.ts";
 import { messageOf, UserError } from "../../runtime/user-error.ts";
 import { followSocket, type Query } from "../../serve/ask.ts";
-import { type ReadOptions, reader, writeLine } from "./output.ts";
+import { type ReadOptions, reader, span, writeLine } from "./output.ts";
 import { ANSWER_TIMEOUT_MS, askEach, findSockets } from "./sockets.ts";
 
 interface EventsOptions extends ReadOptions {
@@ -21,22 +21,9 @@ interface EventsOptions extends ReadOptions {
   readonly follow: boolean;
 }
 
-const UNIT_MS: ReadonlyMap<string, number> = new Map([
-  ["s", 1_000],
-  ["m", 60_000],
-  ["h", 3_600_000],
-  ["d", 86_400_000],
-]);
 const DEFAULT_SINCE_MS = 3_600_000;
 const BACKOFF = { baseMs: 100, capMs: 2_000 };
 const NOBODY = "no program below --run-dir tells events: start them with --nats-url";
-
-function age(given: string): number {
-  const [, count, unit = ""] = /^([0-9]{1,6})([smhd])$/.exec(given) ?? [];
-  const unitMs = UNIT_MS.get(unit);
-  if (unitMs !== undefined) return Number(count) * unitMs;
-  throw new InvalidArgumentError("It must be a number with s, m, h or d, such as 10m.");
-}
 
 function clusterName(given: string): string {
   const fault = clusterNameFault(given);
@@ -46,7 +33,7 @@ function clusterName(given: string): string {
 
 export function events(): Command {
   return reader("events", "what happened in the whole mesh: breakers, grades, holds, rejections, leaders, restarts ...")
-    .option("--since <age>", "those of the last 30s, 10m, 2h, 7d (default: 1h, with --follow: none)", age)
+    .option("--since <age>", "those of the last 30s, 10m, 2h, 7d (default: 1h, with --follow: none)", span)
     .option("--cluster <cluster>", "only told by programs of this cluster", clusterName)
     .addOption(new Option("--kind <kind>", "only these").choices(EVENT_KINDS))
     .option("--follow", "go on with those that come", false)

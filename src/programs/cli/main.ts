@@ -9,6 +9,7 @@ import { explainVerb } from "./explain.ts";
 import { flows } from "./flows.ts";
 import { holds, rejected, release } from "./holds.ts";
 import { printStatuses, type ReadOptions, reader } from "./output.ts";
+import { pkiVerb } from "./pki.ts";
 import { remotesVerb } from "./remotes.ts";
 import { troubleshootVerb } from "./troubleshoot.ts";
 import { validateVerb } from "./validate.ts";
@@ -69,7 +70,8 @@ function program(): Command {
     .addCommand(holds())
     .addCommand(rejected())
     .addCommand(release())
-    .addCommand(troubleshootVerb());
+    .addCommand(troubleshootVerb())
+    .addCommand(pkiVerb());
   return withOwnExit(root);
 }
 
