@@ -44,18 +44,26 @@ export async function openLocalEtcd(doors: AccessDoors, settings: EtcdSettings):
   }
 }
 
-/** Connects as the text of a config file says. Rejects with an AccessError. */
-export async function connectAs(doors: AccessDoors, file: string, text: string, timeouts: Timeouts): Promise<KvClient> {
+export type Connection = Omit<ConnectOptions, keyof Timeouts>;
+
+/** What the text of a config file says, and the files that it names. Rejects with an AccessError or a DiskError. */
+export async function readConnection(disk: Disk, file: string, text: string): Promise<Connection> {
   const judged = parseEtcdConfig(file, text);
   if (!judged.ok) throw new AccessError(judged.rejection.detail);
+  return await credentials(disk, judged.value);
+}
+
+/** Connects as the text of a config file says. Rejects with an AccessError. */
+export async function connectAs(doors: AccessDoors, file: string, text: string, timeouts: Timeouts): Promise<KvClient> {
   try {
-    return doors.connect({ ...timeouts, ...(await credentials(doors.disk, judged.value)) });
+    return doors.connect({ ...timeouts, ...(await readConnection(doors.disk, file, text)) });
   } catch (error) {
+    if (error instanceof AccessError) throw error;
     throw new AccessError(`${file}: ${messageOf(error)}`);
   }
 }
 
-async function credentials(disk: Disk, config: EtcdConfig): Promise<Omit<ConnectOptions, keyof Timeouts>> {
+async function credentials(disk: Disk, config: EtcdConfig): Promise<Connection> {
   const read = (path: string | undefined) => (path === undefined ? undefined : disk.readBytes(path));
   const [ca, cert, key] = await Promise.all([read(config.caFile), read(config.certFile), read(config.keyFile)]);
   return {

@@ -4,6 +4,7 @@ import { endpointsText, policiesText } from "../../report/policies.ts";
 import { serviceDetailText, servicesText } from "../../report/services.ts";
 import { statusText } from "../../report/status.ts";
 import { EXIT_BAD_INPUT, UserError } from "../../runtime/user-error.ts";
+import { etcdVerb } from "./etcd.ts";
 import { events } from "./events.ts";
 import { explainVerb } from "./explain.ts";
 import { flows } from "./flows.ts";
@@ -71,7 +72,8 @@ function program(): Command {
     .addCommand(rejected())
     .addCommand(release())
     .addCommand(troubleshootVerb())
-    .addCommand(pkiVerb());
+    .addCommand(pkiVerb())
+    .addCommand(etcdVerb());
   return withOwnExit(root);
 }
 
