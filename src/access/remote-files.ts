@@ -13,6 +13,14 @@ export type RemoteFile =
 /** Certificates and keys lie in the same directory. */
 const PEM_START = "-----BEGIN";
 
+const TOMBSTONE = ".disconnected";
+
+/**
+ * Name of the file that `bulkhead disconnect` leaves in place of a remote's: its absence is meant. Neither a cluster's name nor a config: Cilium passes over
+ * it.
+ */
+export const tombstoneOf = (cluster: string): string => `${cluster}${TOMBSTONE}`;
+
 /** Reads one file of the directory. Our own name is ignored, as Cilium does: one directory serves all clusters. */
 export function readRemoteFile(own: string, path: string, name: string, bytes: Uint8Array): RemoteFile {
   if (name === own) return { kind: "ignored" };

@@ -1,6 +1,6 @@
 /** The mirror of one cluster: elected in the local etcd, it keeps `cilium/cache/` equal to what the remotes say of themselves. */
 import { connectAs, type Timeouts } from "../access/etcd.ts";
-import { readRemoteFile } from "../access/remote-files.ts";
+import { readRemoteFile, tombstoneOf } from "../access/remote-files.ts";
 import type { Disk } from "../disk/door.ts";
 import { watchDirectory } from "../disk/watch-directory.ts";
 import type { Term } from "../elect/elect.ts";
@@ -57,6 +57,7 @@ const OWN_UNREAD =
   "nodes or services of the own cluster cannot be read: remotes may claim their addresses; grant cilium/state/ and bulkhead/v1/services/, or name the ranges in --own-cidrs";
 const RELEASED =
   "the cache was released: nothing is mirrored, and it runs out unless a successor writes it again; restart to take over";
+const DISCONNECTED = "it was disconnected: its file is gone, and a tombstone lies in its place";
 const ALL_GONE = "all configuration files vanished at once: its state stays as it is and ages (nothing is withdrawn)";
 
 export class Mirror {
@@ -67,6 +68,8 @@ export class Mirror {
   readonly #startedAtMs: number;
   /** File name -> bytes, as last judged. */
   #files: ReadonlyMap<string, Uint8Array> = new Map();
+  /** Files that are there and cannot be read. */
+  #unread: readonly string[] = [];
   #directoryRead = false;
   #directoryProblems: readonly string[] = [];
   /** Refused files that name no remote: file -> line. */
@@ -142,8 +145,21 @@ export class Mirror {
     const isGone = (name: string): boolean => !files.has(name) && !unread.includes(name);
     for (const name of this.#misnamed.keys()) if (isGone(name)) this.#misnamed.delete(name);
     this.#files = files;
-    const gone = configured.filter(({ name }) => isGone(name));
-    this.#filesGone(gone, gone.length < configured.length);
+    this.#unread = unread;
+    for (const remote of this.#remotes.values()) this.#judgeTombstone(remote);
+    const untold = configured.filter(({ name }) => !this.#isDisconnected(name));
+    const gone = untold.filter(({ name }) => isGone(name));
+    this.#filesGone(gone, gone.length < untold.length);
+  }
+
+  /** A file takes precedence over a tombstone. */
+  #isDisconnected(name: string): boolean {
+    return this.#files.has(tombstoneOf(name)) && !this.#files.has(name) && !this.#unread.includes(name);
+  }
+
+  /** Whenever its file went, and were it the only one: somebody said that it is meant. */
+  #judgeTombstone(remote: Remote): void {
+    if (this.#isDisconnected(remote.name)) remote.unconfigure(removedBy(DISCONNECTED));
   }
 
   /**
@@ -155,7 +171,8 @@ export class Mirror {
     if (othersStayed) for (const remote of gone) remote.unconfigure(removedBy("its configuration file was removed"));
     else
       for (const remote of this.#remotes.values())
-        if (!this.#files.has(remote.name)) remote.unconfigure({ kind: "missing", line: ALL_GONE });
+        if (!this.#files.has(remote.name) && !this.#isDisconnected(remote.name))
+          remote.unconfigure({ kind: "missing", line: ALL_GONE });
   }
 
   #fileChanged(name: string, bytes: Uint8Array): void {
@@ -201,6 +218,7 @@ export class Mirror {
       drained: (of) => this.#forget(of),
     });
     this.#remotes.set(name, remote);
+    this.#judgeTombstone(remote);
     if (this.#writing) this.#start(remote, this.#writing);
     return remote;
   }

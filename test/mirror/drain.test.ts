@@ -82,6 +82,52 @@ test("a file that comes back later: the remote is mirrored anew, and its id is f
   world.assertMirrored("osaka");
 });
 
+const disconnect = (name: string): void => {
+  world.disk.put(`${DIRECTORY}/${name}.disconnected`, "disconnected\n");
+  world.disk.remove(`${DIRECTORY}/${name}`);
+};
+
+test("a tombstone in place of the last file: the remote is drained; a file beside a tombstone counts", async () => {
+  await twoRemotes();
+  disconnect("osaka");
+  await clock.advance(LIMITS.drainGraceMs + 5_000);
+  assert.deepEqual(keysOf("osaka"), []);
+  world.assertMirrored("virginia");
+  disconnect("virginia");
+  await clock.advance(LIMITS.drainGraceMs + 5_000);
+  assert.deepEqual(keysOf("virginia"), []);
+  assert.deepEqual(world.mirror.status().remotes, []);
+  world.configure("osaka");
+  await clock.advance(5_000);
+  world.assertMirrored("osaka");
+});
+
+test("a tombstone that comes after the file has gone drains too: also one that stands when the mirror begins", async () => {
+  await twoRemotes();
+  world.disk.remove(`${DIRECTORY}/osaka`);
+  world.disk.remove(`${DIRECTORY}/virginia`);
+  await clock.advance(100_000);
+  assert.notDeepEqual(keysOf("osaka"), [], "held: nobody said that it is meant");
+  disconnect("osaka");
+  await clock.advance(LIMITS.drainGraceMs + 5_000);
+  assert.deepEqual(keysOf("osaka"), []);
+  assert.notDeepEqual(keysOf("virginia"), [], "that is no word about another");
+  disconnect("virginia");
+  await world.restart();
+  await clock.advance(LIMITS.drainGraceMs + 20_000);
+  assert.deepEqual(keysOf("virginia"), []);
+});
+
+test("one tombstone and another file that vanishes with it: the other is held", async () => {
+  await twoRemotes();
+  disconnect("osaka");
+  world.disk.remove(`${DIRECTORY}/virginia`);
+  await clock.advance(100_000);
+  assert.deepEqual(keysOf("osaka"), []);
+  assert.notDeepEqual(keysOf("virginia"), []);
+  assert.match(world.status("virginia").lastError ?? "", /vanished at once/);
+});
+
 test("C01: all files vanish at once: nothing is drained; a person confirms it, or puts them back", async () => {
   await twoRemotes();
   const before = world.fingerprint("osaka") + world.fingerprint("virginia");
