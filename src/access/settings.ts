@@ -25,6 +25,9 @@ export const commonSettings = {
   etcdKeepaliveTimeoutMs: durationMs
     .default(5_000)
     .describe("Wait for the answer to such a probe before the connection counts as dead."),
+  certificatesIntervalMs: durationMs
+    .default(10_000)
+    .describe("How often certificate files are read: new ones are taken, and those that end soon are told."),
   backoffBaseMs: durationMs.default(200).describe("Shortest wait before trying again (decorrelated jitter)."),
   backoffCapMs: durationMs.default(30_000).describe("Longest wait before trying again."),
   natsUrl: checkedText(busServersFault)

@@ -5,12 +5,12 @@
 import { X509Certificate } from "node:crypto";
 import { isIP } from "node:net";
 import { join } from "node:path";
+import { checkPair, endOf, readPem } from "../access/pem.ts";
 import { DiskError, type FolderDisk } from "../disk/door.ts";
 import { clusterNameFault } from "../model/cluster.ts";
 import type { Clock } from "../runtime/clock.ts";
 import { messageOf, UserError } from "../runtime/user-error.ts";
 import { type EtcdConfig, encodeEtcdConfig, type HostAlias, parseEtcdConfig } from "../wire/etcd-config.ts";
-import { checkPair, endOf, readPem } from "./pem.ts";
 import type { KeyPair, MakeCertificate } from "./x509.ts";
 
 export const DEFAULT_ROLES = ["etcd", "exporter", "mirror", "agent", "remote"] as const;

@@ -165,6 +165,14 @@ export interface MapStatus {
   readonly maxEntries: number;
 }
 
+export interface CertificateStatus {
+  readonly file: string;
+  /** RFC 3339. */
+  readonly until: string;
+  /** Below 0: it has ended. */
+  readonly leftMs: number;
+}
+
 interface ProgramStatusBase {
   readonly cluster: string;
   readonly pid: number;
@@ -173,6 +181,8 @@ interface ProgramStatusBase {
   readonly problems: readonly string[];
   /** Absent where events are told to nobody. */
   readonly events?: EventsStatus;
+  /** The certificate that ends first; absent where none is used. */
+  readonly certificate?: CertificateStatus;
 }
 
 export interface MirrorStatus extends ProgramStatusBase {

@@ -96,6 +96,14 @@ function eventLines(status: ProgramStatus): readonly string[] {
   return [`! ${who(status)}: ${state}${gone}${error === undefined ? "" : `: ${safeText(error)}`}`];
 }
 
+/** The first to end, of programs that use any. */
+function certificateLines(status: ProgramStatus): readonly string[] {
+  if (!status.certificate) return [];
+  const { file, until, leftMs } = status.certificate;
+  const left = leftMs < 0 ? "it has ended" : duration(leftMs);
+  return [`certificates of ${who(status)}: the first ends on ${until} (${left}), ${safeText(file)}`];
+}
+
 function clusterLines(cluster: string, statuses: readonly ProgramStatus[]): string {
   const parts: string[] = [];
   for (const status of statuses) {
@@ -105,6 +113,7 @@ function clusterLines(cluster: string, statuses: readonly ProgramStatus[]): stri
   const agents = statuses.filter(isAgent);
   if (agents.length > 0) parts.push(agentLines(agents));
   for (const status of statuses) parts.push(...eventLines(status));
+  for (const status of statuses) parts.push(...certificateLines(status));
   for (const status of statuses) {
     for (const problem of status.problems) parts.push(`! ${who(status)}: ${safeText(problem)}`);
   }

@@ -56,6 +56,7 @@ function same(text: string, described: Described): void {
 }
 
 const WRITERS = "kvstoremesh and exporter";
+const CERTIFICATES = "Certificates";
 const EVENTS = "Events, with `--nats-url`";
 
 test("kvstoremesh exposes what the page says, no more and no less", async (t) => {
@@ -67,7 +68,7 @@ test("kvstoremesh exposes what the page says, no more and no less", async (t) =>
   const read = async (): Promise<string> => (await fetch(`http://127.0.0.1:${port}/metrics`)).text();
   await until("gauges are shown", async () => /bulkhead_mirror_synced\{remote="osaka"\} 1/.test(await read()));
   const text = await read();
-  same(text, page(WRITERS, EVENTS, "kvstoremesh: Cilium's metrics", "kvstoremesh: ours"));
+  same(text, page(WRITERS, CERTIFICATES, EVENTS, "kvstoremesh: Cilium's metrics", "kvstoremesh: ours"));
   assert.match(text, /cilium_kvstoremesh_remote_cluster_readiness_status\{target_cluster="osaka"\} 1/);
   assert.match(text, /cilium_kvstoremesh_leader_election_master_status\{name="kvstoremesh"\} 1/);
   assert.match(text, /kvstore_initial_sync_completed\{scope="ip\/v1",source_cluster="osaka",action="write"\} 1/);
@@ -118,7 +119,7 @@ test("so does the exporter", async (t) => {
   await until("it leads", async () => /^bulkhead_export_leader 1$/m.test(await read()));
   await until("it has read its folder", async () => /^bulkhead_export_entries\{/m.test(await read()));
   const text = await read();
-  same(text, page(WRITERS, "exporter"));
+  same(text, page(WRITERS, CERTIFICATES, "exporter"));
 });
 
 test("what an agent exposes is on the page, and what the page says of it is in the source", async () => {

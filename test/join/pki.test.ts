@@ -5,8 +5,8 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:f
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, test } from "node:test";
+import { readPem } from "../../src/access/pem.ts";
 import { systemDisk } from "../../src/disk/system.ts";
-import { readPem } from "../../src/join/pem.ts";
 import { DEFAULT_ROLES, MeshPki, readPair } from "../../src/join/pki.ts";
 import { makeCertificate } from "../../src/join/x509.ts";
 import { systemClock } from "../../src/runtime/clock.ts";

@@ -1,6 +1,7 @@
 /** The agent over its real doors: libbpf, the local etcd, an admin socket, probes. */
 import { join } from "node:path";
-import { openLocalEtcd } from "../../access/etcd.ts";
+import { Expiry, filesOfEtcd, filesOfNats } from "../../access/expiry.ts";
+import { FollowedEtcd } from "../../access/followed-etcd.ts";
 import { openNats } from "../../access/nats.ts";
 import { connectNats } from "../../bus/nats.ts";
 import { systemDisk } from "../../disk/system.ts";
@@ -27,11 +28,12 @@ import type { AgentSettings } from "./settings.ts";
 export async function runAgent(given: AgentSettings, signal: AbortSignal): Promise<void> {
   const settings = { ...given, cgroup: cgroupDirectory(given.cgroup) };
   preflight(settings);
-  const doors = await openDoors(settings);
-  const telling = await openTelling(settings, doors);
+  const { kv, ...doors } = await openDoors(settings, signal);
+  const telling = await openTelling(settings, { ...doors, kv });
+  const expiry = await startExpiry(settings, doors, signal);
   let agent: Agent | undefined;
   const served = await serve({
-    status: () => ({ ...started(agent).status(), ...telling.status() }),
+    status: () => ({ ...expiry.in(kv.in(started(agent).status())), ...telling.status() }),
     ready: () => agent?.ready() ?? { ready: false, detail: "loading the eBPF objects" },
     metrics: doors.metrics,
     adminSocket: join(settings.runDir, settings.cluster, `agent-${settings.node}.sock`),
@@ -46,12 +48,12 @@ export async function runAgent(given: AgentSettings, signal: AbortSignal): Promi
     ]),
   });
   try {
-    const running = await Agent.start(settings, doors, signal);
+    const running = await Agent.start(settings, { ...doors, kv }, signal);
     agent = running;
-    telling.start(() => ({ problems: running.problems() }), signal);
+    telling.start(() => expiry.in(kv.in({ problems: running.problems() })), signal);
     await running.run(signal);
   } finally {
-    doors.kv.close();
+    kv.close();
     doors.network.close();
     await served.close();
   }
@@ -68,12 +70,28 @@ async function openTelling(settings: AgentSettings, doors: AgentDoors): Promise<
   return new Telling({ ...doors, bus, emitter, settings });
 }
 
-async function openDoors(settings: AgentSettings): Promise<AgentDoors> {
+function startExpiry(settings: AgentSettings, { metrics }: Pick<AgentDoors, "metrics">, signal: AbortSignal) {
+  const disk = systemDisk;
+  const files = async () => [await filesOfEtcd(disk, settings.etcdConfig), filesOfNats(settings)];
+  return Expiry.start({
+    disk,
+    clock: systemClock,
+    metrics,
+    intervalMs: settings.certificatesIntervalMs,
+    signal,
+    files,
+  });
+}
+
+interface OpenDoors extends AgentDoors {
+  readonly kv: FollowedEtcd;
+}
+
+async function openDoors(settings: AgentSettings, signal: AbortSignal): Promise<OpenDoors> {
   const { cluster, logLevel } = settings;
   const metrics = new Metrics();
   metrics.collectProcess();
-  const access = { disk: systemDisk, connect: connectEtcd };
-  const kv = await openLocalEtcd(access, settings);
+  const kv = await FollowedEtcd.open({ disk: systemDisk, connect: connectEtcd, clock: systemClock }, settings, signal);
   return {
     kernel: createLibbpfKernel({ clock: systemClock }),
     network: openNetwork(),

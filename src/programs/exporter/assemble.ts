@@ -1,7 +1,8 @@
 /** The exporter over its doors: manifests on disk, the local etcd, an admin socket, probes. */
 import { hostname } from "node:os";
 import { join } from "node:path";
-import { openLocalEtcd } from "../../access/etcd.ts";
+import { Expiry, filesOfEtcd, filesOfNats } from "../../access/expiry.ts";
+import { FollowedEtcd } from "../../access/followed-etcd.ts";
 import { openNats } from "../../access/nats.ts";
 import type { ConnectBus } from "../../bus/client.ts";
 import type { Disk } from "../../disk/door.ts";
@@ -42,17 +43,27 @@ export async function runExporter(
   });
   const emitter = { cluster: settings.cluster, program: "exporter", instance: hostname() };
   const bus = await openNats({ disk, connect: doors.connectBus }, settings, emitter);
-  const kv = await openLocalEtcd({ disk, connect }, settings);
+  const kv = await FollowedEtcd.open({ disk, connect, clock }, settings, signal);
   const metrics = new Metrics();
+  const files = async () => [await filesOfEtcd(disk, settings.etcdConfig), filesOfNats(settings)];
+  const expiry = await Expiry.start({
+    disk,
+    clock,
+    metrics,
+    intervalMs: settings.certificatesIntervalMs,
+    signal,
+    files,
+  });
   const log = createLogger({ program: "exporter", cluster: settings.cluster, level: settings.logLevel });
   const cluster = { name: settings.cluster, id: settings.clusterId };
   const backoff = { baseMs: settings.backoffBaseMs, capMs: settings.backoffCapMs };
   const options = { ...settings, cluster, backoff, containers: containersOf(settings, doors.docker) };
   const exporter = new Exporter({ settings: options, kv, disk, clock, random, log, metrics, signal, pid: process.pid });
   const telling = new Telling({ bus, emitter, settings, clock, random, log, metrics });
+  const status = () => expiry.in(kv.in(exporter.status()));
   try {
     const served = await serve({
-      status: () => ({ ...exporter.status(), ...telling.status() }),
+      status: () => ({ ...status(), ...telling.status() }),
       ready: () => exporter.ready(),
       metrics,
       adminSocket: join(settings.runDir, settings.cluster, "exporter.sock"),
@@ -61,7 +72,7 @@ export async function runExporter(
     });
     metrics.collectProcess();
     watchLag(clock, metrics, signal);
-    telling.start(() => exporter.status(), signal);
+    telling.start(status, signal);
     await exporter.run().finally(() => served.close());
   } finally {
     kv.close();

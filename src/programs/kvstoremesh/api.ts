@@ -3,7 +3,7 @@
 import type { Mirror } from "../../mirror/mirror.ts";
 import type { EventsStatus } from "../../model/event.ts";
 import type { ClusterConfig } from "../../model/resource.ts";
-import type { HoldStatus, MirrorStatus, RemoteStatus } from "../../model/status.ts";
+import type { CertificateStatus, HoldStatus, MirrorStatus, RemoteStatus } from "../../model/status.ts";
 import {
   type RemoteCluster,
   type RemoteClusterConfig,
@@ -84,6 +84,8 @@ const events: Schema<EventsStatus> = record({
   error: maybe(text),
 });
 
+const certificate: Schema<CertificateStatus> = record({ file: text, until: text, leftMs: number });
+
 const status: Schema<MirrorStatus> = record({
   program: word("kvstoremesh"),
   cluster: text,
@@ -93,6 +95,7 @@ const status: Schema<MirrorStatus> = record({
   queued: whole,
   problems: listOf(text),
   events: maybe(events),
+  certificate: maybe(certificate),
   remotes: listOf(remote),
 });
 

@@ -1,6 +1,8 @@
 /** Puts the mirror together: doors in, a running program out. */
 import { hostname } from "node:os";
-import { openLocalEtcd, timeoutsOf } from "../../access/etcd.ts";
+import { timeoutsOf } from "../../access/etcd.ts";
+import { type CertificateFiles, Expiry, filesOfEtcd, filesOfNats } from "../../access/expiry.ts";
+import { FollowedEtcd } from "../../access/followed-etcd.ts";
 import { openNats } from "../../access/nats.ts";
 import type { ConnectBus } from "../../bus/client.ts";
 import type { Disk } from "../../disk/door.ts";
@@ -44,7 +46,17 @@ export async function assemble(settings: MirrorSettings, doors: Doors, signal: A
   const bus = await openNats({ disk, connect: doors.connectBus }, settings, emitter);
   const telling = new Telling({ bus, emitter, settings, clock, random, log, metrics });
   const observe = callObserver(metrics);
-  const local = new MeasuredKv(await openLocalEtcd(doors, settings), clock, observe);
+  const own = await FollowedEtcd.open(doors, settings, signal);
+  const local = new MeasuredKv(own, clock, observe);
+  const files = (): Promise<readonly CertificateFiles[]> => certificateFiles(settings, disk);
+  const expiry = await Expiry.start({
+    disk,
+    clock,
+    metrics,
+    intervalMs: settings.certificatesIntervalMs,
+    signal,
+    files,
+  });
   const backoff = { baseMs: settings.backoffBaseMs, capMs: settings.retryCapMs };
   const mirror = new Mirror({
     own: { name: settings.cluster, id: settings.clusterId },
@@ -65,8 +77,9 @@ export async function assemble(settings: MirrorSettings, doors: Doors, signal: A
     metrics,
     signal,
   });
+  const status = () => expiry.in(own.in(mirror.status()));
   const served = await serve({
-    status: () => ({ ...mirror.status(), ...telling.status(), pid: process.pid }),
+    status: () => ({ ...status(), ...telling.status(), pid: process.pid }),
     ready: () => readiness(mirror, local, settings),
     metrics,
     adminSocket: `${settings.runDir}/${settings.cluster}/kvstoremesh.sock`,
@@ -79,15 +92,22 @@ export async function assemble(settings: MirrorSettings, doors: Doors, signal: A
   });
   metrics.collectProcess();
   watchLag(clock, metrics, signal);
-  telling.start(() => seen(mirror), signal);
+  telling.start(() => seen(mirror, status().problems), signal);
   await mirror.run();
   local.close();
   await served.close();
 }
 
+/** Of the own etcd, of every remote's and of NATS. */
+async function certificateFiles(settings: MirrorSettings, disk: Disk): Promise<readonly CertificateFiles[]> {
+  const { files } = await disk.list(settings.configDir);
+  const paths = [settings.etcdConfig, ...files.map(({ name }) => `${settings.configDir}/${name}`)];
+  return [filesOfNats(settings), ...(await Promise.all(paths.map((path) => filesOfEtcd(disk, path))))];
+}
+
 /** What becomes events. A line about a remote is not a problem of the program: remotes have kinds of events of their own. */
-function seen(mirror: Mirror): Seen {
-  const { leader, remotes, problems } = mirror.status();
+function seen(mirror: Mirror, problems: readonly string[]): Seen {
+  const { leader, remotes } = mirror.status();
   const own = problems.filter((line) => !line.startsWith("remote "));
   return { leader, remotes, rejections: mirror.firstRejections(), problems: own };
 }
