@@ -10,7 +10,7 @@ import type { Door } from "./connect.ts";
 import { Fault, type Patience, type Steps, within } from "./steps.ts";
 
 const DENIED =
-  "its user may not read that: at a remote it needs Cilium's role `remote` (cilium/.heartbeat, cilium/state/, its cluster config and canaries), at home one that may write too";
+  "its user may not read that: at a remote it needs Cilium's role `remote` (cilium/.heartbeat, cilium/state/, its cluster config and canaries; `bulkhead etcd init --peer` there gives it), at home one that may write too";
 const UNAUTHENTICATED =
   "the etcd asks who we are: name cert-file and key-file, of a certificate whose common name is a user of that etcd";
 const SILENT = "it takes connections and does not answer: is it stuck, without a leader, or no etcd at all?";

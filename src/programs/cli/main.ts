@@ -4,6 +4,7 @@ import { endpointsText, policiesText } from "../../report/policies.ts";
 import { serviceDetailText, servicesText } from "../../report/services.ts";
 import { statusText } from "../../report/status.ts";
 import { EXIT_BAD_INPUT, UserError } from "../../runtime/user-error.ts";
+import { connectVerb, disconnectVerb } from "./connect.ts";
 import { etcdVerb } from "./etcd.ts";
 import { events } from "./events.ts";
 import { explainVerb } from "./explain.ts";
@@ -73,11 +74,15 @@ function program(): Command {
     .addCommand(release())
     .addCommand(troubleshootVerb())
     .addCommand(pkiVerb())
-    .addCommand(etcdVerb());
+    .addCommand(etcdVerb())
+    .addCommand(connectVerb())
+    .addCommand(disconnectVerb());
   return withOwnExit(root);
 }
 
 export async function main(argv: readonly string[]): Promise<void> {
+  // gRPC tells TLS an address as if it were a name, and Node says so: nothing that an operator could mend.
+  process.noDeprecation = true;
   // `bulkhead services | head`: the reader has seen enough.
   process.stdout.on("error", (error: NodeJS.ErrnoException) => process.exit(error.code === "EPIPE" ? 0 : 1));
   try {
