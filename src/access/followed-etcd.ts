@@ -47,8 +47,7 @@ function stampOf(connection: Connection): string {
 function checkFits({ etcdConfig }: EtcdSettings, { ca, cert, key }: Connection): void {
   if (ca) readPem(`the authority of ${etcdConfig}`, ca);
   const what = `the certificate of ${etcdConfig}`;
-  const [leaf] = cert ? readPem(what, cert) : [];
-  if (leaf && key) checkPair(what, leaf, key);
+  if (cert && key) checkPair(what, readPem(what, cert)[0], key);
 }
 
 export class FollowedEtcd implements KvClient {

@@ -3,7 +3,7 @@
  * names those of a single peer. All of it is known before the first file is written, and undone when one cannot be.
  */
 import { basename, join } from "node:path";
-import { checkPair, readPem } from "../access/pem.ts";
+import { chains, checkPair, readPem } from "../access/pem.ts";
 import { tombstoneOf } from "../access/remote-files.ts";
 import { type Disk, DiskError, type FolderDisk } from "../disk/door.ts";
 import { clusterNameFault } from "../model/cluster.ts";
@@ -66,8 +66,7 @@ export async function readSide(disk: Disk, folder: string): Promise<Side> {
   );
   if (!etcd || !ca || !cert || !key) throw new UserError(`${folder} is not complete`);
   readPem(at(BUNDLE), ca);
-  const [leaf] = readPem(at("remote.crt"), cert);
-  if (leaf) checkPair(at("remote.crt"), leaf, key);
+  checkPair(at("remote.crt"), readPem(at("remote.crt"), cert)[0], key);
   const text = new TextDecoder().decode(etcd);
   const judged = parseEtcdConfig(at(ETCD_FILE), text);
   if (!judged.ok) throw new UserError(judged.rejection.detail);
@@ -78,10 +77,9 @@ export async function readSide(disk: Disk, folder: string): Promise<Side> {
 export function trustFault(from: Side, to: Side): string | undefined {
   const chain = readPem("remote.crt", from.cert);
   const trusted = readPem(BUNDLE, to.ca);
-  const signs = chain.some((one) => trusted.some((by) => one.checkIssued(by) && one.verify(by.publicKey)));
-  if (signs) return undefined;
+  if (chains(chain, trusted)) return undefined;
   const [leaf] = chain;
-  return `the certificate that ${from.name} shows is issued by ${leaf?.issuer.replaceAll("\n", ", ")}, which ${BUNDLE} of ${to.name} does not hold: issue both by one authority, or put the authority of ${from.name} into ${BUNDLE} of ${to.name} and give it to its etcd`;
+  return `the certificate that ${from.name} shows is issued by ${leaf.issuer.replaceAll("\n", ", ")}, which ${BUNDLE} of ${to.name} does not hold: issue both by one authority, or put the authority of ${from.name} into ${BUNDLE} of ${to.name} and give it to its etcd`;
 }
 
 const credentialsOf = (peer: string) =>

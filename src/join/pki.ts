@@ -5,7 +5,7 @@
 import { X509Certificate } from "node:crypto";
 import { isIP } from "node:net";
 import { join } from "node:path";
-import { checkPair, endOf, readPem } from "../access/pem.ts";
+import { checkPair, endOf, readPem, signsItself } from "../access/pem.ts";
 import { DiskError, type FolderDisk } from "../disk/door.ts";
 import { clusterNameFault } from "../model/cluster.ts";
 import type { Clock } from "../runtime/clock.ts";
@@ -129,10 +129,14 @@ export class MeshPki {
   }
 
   #checked(given: KeyPair): KeyPair {
-    const certificate = readPem("the authority", given.cert)[0];
-    if (!certificate?.ca) throw new UserError("the authority's certificate may not sign others: give one with CA:TRUE");
+    const chain = readPem("--ca-cert", given.cert);
+    const [certificate] = chain;
+    if (!certificate.ca) throw new UserError("the authority's certificate may not sign others: give one with CA:TRUE");
     checkPair("the authority", certificate, given.key);
-    return given;
+    // Who trusts one that another signed needs that one too.
+    if (chain.some(signsItself)) return given;
+    const above = oneLine(chain.at(-1)?.issuer ?? "");
+    throw new UserError(`--ca-cert is signed by ${above}: put that certificate behind it, and so on up to the root`);
   }
 
   #newAuthority(lifetimeMs: number): Promise<KeyPair> {
@@ -257,8 +261,7 @@ export class MeshPki {
         ({ name }) => name.endsWith(".crt") && (folder === AUTHORITY || name !== BUNDLE),
       );
       for (const { name, bytes } of certificates) {
-        const [leaf] = readPem(this.#at(folder, name), bytes);
-        if (leaf) shown.push(describe(`${folder}/${name}`, leaf, nowMs));
+        shown.push(describe(`${folder}/${name}`, readPem(this.#at(folder, name), bytes)[0], nowMs));
       }
     }
     return shown;
@@ -315,8 +318,7 @@ export class MeshPki {
     for (const role of ROLES) {
       const path = this.#at(cluster, `${role}.crt`);
       const pem = await this.#read(path);
-      const [leaf] = pem ? readPem(path, pem) : [];
-      if (leaf) leaves.set(role, leaf);
+      if (pem) leaves.set(role, readPem(path, pem)[0]);
     }
     return leaves;
   }

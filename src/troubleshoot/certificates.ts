@@ -1,5 +1,6 @@
 /** Certificates of a configuration file: do they parse, fit together, and hold today. No key is ever told, only its path. */
-import { createPrivateKey, X509Certificate } from "node:crypto";
+import type { X509Certificate } from "node:crypto";
+import { type Chain, chains, keyFault, readPem } from "../access/pem.ts";
 import type { Disk } from "../disk/door.ts";
 import type { Clock } from "../runtime/clock.ts";
 import { messageOf } from "../runtime/user-error.ts";
@@ -14,14 +15,12 @@ export interface Credentials {
 }
 
 interface Client extends Required<Omit<Credentials, "ca">> {
-  /** The leaf first. */
-  readonly chain: readonly X509Certificate[];
+  readonly chain: Chain;
 }
 
 const DAY_MS = 86_400_000;
 const READABLE = "make the file readable to this user, or name another";
 const RENEW = "issue a new certificate and put it in place of this one";
-const PEM = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g;
 
 const oneLine = (name: string | undefined): string => name?.replaceAll("\n", ", ") || "no name";
 
@@ -70,25 +69,21 @@ function bundleValidity(bundle: readonly X509Certificate[], clock: Clock): strin
   return hold({ text, ...(mend !== undefined && { mend }) });
 }
 
-/** Every certificate of a PEM file; at least one. */
-function read(path: string, bytes: Uint8Array): readonly [X509Certificate, ...X509Certificate[]] {
+/** Every certificate of a PEM file. */
+function read(path: string, bytes: Uint8Array): Chain {
   try {
-    const [first, ...others] = new TextDecoder().decode(bytes).match(PEM) ?? [];
-    if (first === undefined) throw new Error("there is none in it");
-    return [new X509Certificate(first), ...others.map((text) => new X509Certificate(text))];
+    return readPem(path, bytes);
   } catch (error) {
-    throw new Fault(`${path} is no certificate: ${messageOf(error)}`, "put a certificate in PEM there");
+    throw new Fault(messageOf(error), "put a certificate in PEM there");
   }
 }
 
 function checkKey(certFile: string, leaf: X509Certificate, keyFile: string, key: Uint8Array): void {
-  let fits: boolean;
-  try {
-    fits = leaf.checkPrivateKey(createPrivateKey(Buffer.from(key)));
-  } catch {
+  const fault = keyFault(leaf, key);
+  if (fault === "no-key")
     throw new Fault(`${keyFile} is no private key`, "put the certificate's key in PEM there, without a passphrase");
-  }
-  if (!fits) throw new Fault(`${keyFile} is not the key of ${certFile}`, "put the key of this certificate there");
+  if (fault === "another")
+    throw new Fault(`${keyFile} is not the key of ${certFile}`, "put the key of this certificate there");
 }
 
 async function checkAuthorities(path: string, disk: Disk, clock: Clock, steps: Steps) {
@@ -135,23 +130,6 @@ async function checkClient(
       (text) => text,
     );
   return found;
-}
-
-function signs(issuer: X509Certificate, subject: X509Certificate): boolean {
-  return subject.checkIssued(issuer) && subject.verify(issuer.publicKey);
-}
-
-/** Whether one of `bundle` signed the leaf, directly or by way of the others of its file. */
-function chains([leaf, ...others]: readonly X509Certificate[], bundle: readonly X509Certificate[]): boolean {
-  let at = leaf;
-  // Each round goes one certificate up; there are no more rounds than certificates.
-  for (const _ of [leaf, ...others]) {
-    if (at === undefined) return false;
-    const below = at;
-    if (bundle.some((authority) => signs(authority, below))) return true;
-    at = others.find((other) => other !== below && signs(other, below));
-  }
-  return false;
 }
 
 /**

@@ -1,7 +1,8 @@
 /** The folder of certificates: who signs, for whom, and how an authority is replaced while everybody goes on. By the real openssl. */
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
 import { createPrivateKey, X509Certificate } from "node:crypto";
-import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, test } from "node:test";
@@ -128,6 +129,18 @@ test("an authority may be given; one that is none, or without its key, is refuse
     pki.init(await readPair(systemDisk, root.ca, other.caKey), YEAR_MS),
     refused(/key of the authority is not that of its certificate/),
   );
+  const below = makeAuthority(made, "below", undefined, root);
+  const chain = join(made, "chain.crt");
+  await assert.rejects(
+    pki.init(await readPair(systemDisk, below.ca, below.caKey), YEAR_MS),
+    refused(/^--ca-cert is signed by CN=corporate: put that/),
+  );
+  writeFileSync(chain, readFileSync(below.ca, "utf8") + readFileSync(root.ca, "utf8"));
+  const middle = new MeshPki({ disk: systemDisk, clock: systemClock, make: makeCertificate }, at("middle"));
+  await middle.init(await readPair(systemDisk, chain, below.caKey), YEAR_MS);
+  await middle.issue(osaka);
+  assert.equal(leaf("middle/osaka", "agent").issuer, "CN=below");
+  execFileSync("openssl", ["verify", "-CAfile", at("middle/osaka/ca.crt"), at("middle/osaka/agent.crt")]);
   await pki.init(await readPair(systemDisk, root.ca, root.caKey), YEAR_MS);
   await pki.issue(osaka);
   assert.equal(leaf("osaka", "etcd").issuer, "CN=corporate");
