@@ -185,14 +185,6 @@ test("the command: one line a fault and exit code 2; names must differ, folders 
     fails(/^bulkhead: amsterdam: both clusters have this name/, "connect", amsterdam, amsterdam),
     fails(/: the folder must be named as the cluster, whose name may hold only/, "connect", amsterdam, at("Osaka")),
     fails(/virginia\/etcd\.yaml: ENOENT: `bulkhead pki issue` makes it/, "connect", amsterdam, at("pki/virginia")),
-    fails(
-      /--config-dir virginia=.*: write NAME=\.\.\., with NAME one of amsterdam, osaka/,
-      "connect",
-      amsterdam,
-      osaka,
-      "--config-dir",
-      "virginia=/x",
-    ),
     fails(/--allow 10\.2\.0\.1\/16: is no CIDR/, "connect", amsterdam, osaka, "--allow", "osaka=10.2.0.1/16"),
     fails(
       /amsterdam does not follow osaka: there is no file/,
