@@ -21,6 +21,7 @@ export const ROOMS: readonly Room[] = [
   impure(1, "kernel", "koffi"),
   impure(1, "disk"),
   impure(1, "docker"),
+  impure(1, "kube", "@kubernetes/client-node"),
   impure(1, "bus", "@nats-io/jetstream", "@nats-io/transport-node"),
   pure(2, "lb"),
   pure(2, "ipcache"),
