@@ -1,7 +1,13 @@
 /** Which pods stand behind a service, at which addresses and ports. Pure. */
 import { isV4, parseAddress } from "../model/address.ts";
 import type { AddressPorts, ServicePort } from "../model/resource.ts";
-import type { ManifestServicePort, PodManifest, ServiceManifest } from "../wire/manifest.ts";
+import type {
+  ManifestServicePort,
+  PodManifest,
+  ServiceManifest,
+  SliceEndpoint,
+  SliceManifest,
+} from "../wire/manifest.ts";
 
 /** Pods by namespace and label, so that a service looks only at those that carry the first label of its selector. */
 export class PodIndex {
@@ -75,4 +81,35 @@ export function backendsOf(service: ServiceManifest, pods: PodIndex): AddressPor
     }
   }
   return backends;
+}
+
+/** Endpoints of slices, in the families of the service: those that are ready or, when none is, those that still answer while they end. */
+export function sliceBackends(service: ServiceManifest, slices: readonly SliceManifest[]): AddressPorts {
+  const ready = addressesOf(service, slices, (endpoint) => endpoint.ready);
+  return ready.size > 0 ? ready : addressesOf(service, slices, (endpoint) => endpoint.serving);
+}
+
+/** Of an address that several slices name, all ports. */
+function addressesOf(
+  service: ServiceManifest,
+  slices: readonly SliceManifest[],
+  counts: (endpoint: SliceEndpoint) => boolean,
+): AddressPorts {
+  const families = familiesOf(service);
+  const backends = new Map<string, readonly ServicePort[]>();
+  for (const { endpoints, ports } of slices) {
+    for (const endpoint of endpoints) {
+      if (!counts(endpoint) || ports.length === 0) continue;
+      for (const text of endpoint.addresses) {
+        const address = parseAddress(text);
+        if (address && families.has(isV4(address))) backends.set(text, mergedPorts(backends.get(text) ?? [], ports));
+      }
+    }
+  }
+  return backends;
+}
+
+function mergedPorts(known: readonly ServicePort[], more: readonly ServicePort[]): readonly ServicePort[] {
+  const names = new Set(known.map(({ name }) => name));
+  return [...known, ...more.filter(({ name }) => !names.has(name))];
 }

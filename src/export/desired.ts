@@ -27,10 +27,11 @@ import { judge, resource } from "../wire/resources.ts";
 import { encodeService } from "../wire/service.ts";
 import type { AddressOwners } from "./addresses.ts";
 import { hostAddress } from "./addresses.ts";
-import { backendsOf, PodIndex } from "./backends.ts";
+import { backendsOf, PodIndex, sliceBackends } from "./backends.ts";
 import type { IdentityBook, Scope } from "./identities.ts";
 import { identityLabels } from "./labels.ts";
 import { podAudit, policyProblems } from "./policies.ts";
+import { heldServices, refusedKeys } from "./refused.ts";
 import type { World } from "./world.ts";
 import { namespacedName } from "./world.ts";
 
@@ -113,8 +114,19 @@ export function* desiredState(input: DesiredInput): Generator<Desired> {
   }
   yield* missingNamespaces(input.world);
   yield* doubleFrontends(input.world);
-  for (const service of input.world.services.values()) yield* serviceEntries(input, service, pods);
+  const held = heldServices(input.world);
+  for (const service of input.world.services.values()) {
+    if (!held.has(namespacedName(service))) yield* serviceEntries(input, service, pods);
+  }
   for (const policy of input.world.policies.values()) yield* policyEntry(input, policy);
+  for (const refused of input.world.refused) {
+    for (const [part, suffix] of refusedKeys(refused))
+      yield { part, key: prefixOf(input, part) + suffix, refused: true };
+  }
+}
+
+function prefixOf({ cluster }: DesiredInput, part: Part): string {
+  return partPrefix(part, cluster.name);
 }
 
 /** What peers would refuse is refused here, where somebody can mend it. `where` opens the problem line. */
@@ -125,7 +137,7 @@ function* vetted(
   where: string,
   encode: () => Uint8Array,
 ): Generator<Desired> {
-  const key = partPrefix(part, input.cluster.name) + suffix;
+  const key = prefixOf(input, part) + suffix;
   const encoded = judging(key, encode);
   const judged: Judged<unknown> = encoded.ok ? judgedAs(input, part, suffix, encoded.value) : encoded;
   if (encoded.ok && judged.ok) return yield { part, key, value: encoded.value };
@@ -165,7 +177,7 @@ function* missingNamespaces(world: World): Generator<Desired> {
 }
 
 function* podEntries(input: DesiredInput, pod: PodManifest): Generator<Desired> {
-  const { cluster, world, owners } = input;
+  const { world, owners } = input;
   const name = namespacedName(pod);
   const own = pod.podIps.filter((address) => owners.get(address) === name);
   const where = `${pod.source}: Pod ${name}`;
@@ -179,8 +191,7 @@ function* podEntries(input: DesiredInput, pod: PodManifest): Generator<Desired> 
     return;
   }
   yield { problem: `${where}: ${identity}` };
-  const prefix = partPrefix(part, cluster.name);
-  for (const address of own) yield { part, key: prefix + address, refused: true };
+  for (const address of own) yield { part, key: prefixOf(input, part) + address, refused: true };
 }
 
 function* endpointEntry(input: DesiredInput, pod: PodManifest, where: string): Generator<Desired> {
@@ -265,7 +276,8 @@ function* serviceEntries(input: DesiredInput, manifest: ServiceManifest, pods: P
   const global = wish.global && isShared(world, namespace);
   const shared = global && wish.shared;
   const frontends = frontendsOf(manifest);
-  const backends = backendsOf(manifest, pods);
+  const slices = world.slices.get(suffix) ?? [];
+  const backends = manifest.sliced ? sliceBackends(manifest, slices) : backendsOf(manifest, pods);
   if (shared) {
     const whose = { cluster: cluster.name, clusterId: cluster.id, namespace, name };
     const value = { ...whose, frontends, backends, shared, labels, selector };

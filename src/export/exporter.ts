@@ -6,7 +6,7 @@ import { elect } from "../elect/elect.ts";
 import type { KvClient } from "../kv/client.ts";
 import type { Cluster } from "../model/cluster.ts";
 import type { Fence } from "../model/fence.ts";
-import type { ExporterStatus } from "../model/status.ts";
+import type { ExporterStatus, SourceKindStatus } from "../model/status.ts";
 import { Publisher } from "../publish/publisher.ts";
 import type { BackoffSettings } from "../runtime/backoff.ts";
 import { retry } from "../runtime/backoff.ts";
@@ -21,6 +21,7 @@ import { ContainerSource } from "./container-source.ts";
 import { EtcdHealth } from "./etcd-health.ts";
 import { beat } from "./heartbeat.ts";
 import { IdentityBook } from "./identities.ts";
+import { type KubeSettings, KubeSource } from "./kube-source.ts";
 import { ManifestSource } from "./manifest-source.ts";
 import { type SourceState, Sources } from "./sources.ts";
 import { readStored } from "./stored.ts";
@@ -28,11 +29,13 @@ import { publishTerm } from "./term.ts";
 
 export interface ExporterSettings {
   readonly cluster: Cluster;
-  /** Directory of Kubernetes YAML. */
-  readonly manifests: string;
+  /** Directory of Kubernetes YAML; absent: none. */
+  readonly manifests?: string | undefined;
   readonly manifestIntervalMs: number;
   /** Containers that count as pods; absent: none. */
   readonly containers?: ContainerSettings | undefined;
+  /** The API server of this cluster; absent: none. */
+  readonly kubernetes?: KubeSettings | undefined;
   readonly leaseTtlSeconds: number;
   readonly heartbeatIntervalMs: number;
   readonly heartbeatLeaseTtlSeconds: number;
@@ -57,6 +60,8 @@ interface Source {
   /** Why it cannot be read at present, one line each. */
   readonly faults: readonly string[];
   run(): Promise<void>;
+  /** Of a source that has kinds of objects. */
+  status?(): readonly SourceKindStatus[];
 }
 
 export interface ExporterDeps {
@@ -74,19 +79,22 @@ export interface ExporterDeps {
 
 const MANIFESTS = "manifests";
 const CONTAINERS = "containers";
+const KUBERNETES = "kubernetes";
 
-function readersOf({ settings, ...deps }: ExporterDeps, sources: Sources): readonly Source[] {
-  const { manifests: directory, manifestIntervalMs: intervalMs, containers, backoff } = settings;
-  const files = new ManifestSource({
-    ...deps,
-    directory,
-    intervalMs,
-    report: (state) => sources.report(MANIFESTS, state),
-  });
-  if (!containers) return [files];
-  const report = (state: SourceState): Promise<void> => sources.report(CONTAINERS, state);
-  return [files, new ContainerSource({ ...deps, ...containers, backoff, report })];
+/** By name, in the order of precedence. */
+function readersOf({ settings, ...deps }: ExporterDeps, report: Report): ReadonlyMap<string, Source> {
+  const { manifests: directory, manifestIntervalMs: intervalMs, containers, kubernetes, backoff } = settings;
+  const readers = new Map<string, Source>();
+  const common = (name: string) => ({ ...deps, backoff, report: (state: SourceState) => report(name, state) });
+  if (directory !== undefined) {
+    readers.set(MANIFESTS, new ManifestSource({ ...common(MANIFESTS), directory, intervalMs }));
+  }
+  if (containers) readers.set(CONTAINERS, new ContainerSource({ ...common(CONTAINERS), ...containers }));
+  if (kubernetes) readers.set(KUBERNETES, new KubeSource({ ...common(KUBERNETES), ...kubernetes }));
+  return readers;
 }
+
+type Report = (name: string, state: SourceState) => Promise<void>;
 
 /** Problem lines that the status lists; the others are counted. */
 const MAX_PROBLEM_LINES = 100;
@@ -96,7 +104,6 @@ export class Exporter {
   readonly #kv: KvClient;
   readonly #health = new EtcdHealth();
   readonly #sources: Sources;
-  /** In the order of precedence. */
   readonly #readers: readonly Source[];
   readonly #startMs: number;
   #book: IdentityBook | undefined;
@@ -106,13 +113,13 @@ export class Exporter {
   #synced = false;
 
   constructor(deps: ExporterDeps) {
-    const { settings, clock, log } = deps;
+    const { clock, log } = deps;
     this.#deps = deps;
     this.#kv = this.#health.observe(deps.kv);
     this.#startMs = clock.nowMs();
-    const names = settings.containers ? [MANIFESTS, CONTAINERS] : [MANIFESTS];
-    this.#sources = new Sources({ names, clock, log });
-    this.#readers = readersOf(deps, this.#sources);
+    const readers = readersOf(deps, (name, state) => this.#sources.report(name, state));
+    this.#sources = new Sources({ names: [...readers.keys()], clock, log });
+    this.#readers = [...readers.values()];
   }
 
   /** Runs until the signal aborts. */
@@ -214,6 +221,7 @@ export class Exporter {
     const problems = this.#problems();
     const more = problems.length - MAX_PROBLEM_LINES;
     const shown = problems.slice(0, MAX_PROBLEM_LINES);
+    const kinds = this.#readers.flatMap((reader) => reader.status?.() ?? []);
     return {
       program: "exporter",
       cluster: this.#deps.settings.cluster.name,
@@ -224,6 +232,7 @@ export class Exporter {
       synced: this.#synced,
       queued: this.#publisher?.queued ?? 0,
       entries: this.#entries(),
+      ...(kinds.length > 0 && { kinds }),
     };
   }
 
@@ -234,6 +243,6 @@ export class Exporter {
     if (!this.#leader) return { ready: true, detail: "standby" };
     if (this.#synced) return { ready: true, detail: "synced" };
     const { read } = this.#sources.snapshots.newest;
-    return { ready: false, detail: read ? "publishing" : "not every manifest could be read since start" };
+    return { ready: false, detail: read ? "publishing" : "not everything could be read since start" };
   }
 }

@@ -6,7 +6,9 @@ import type {
   NodeManifest,
   PodManifest,
   PolicyManifest,
+  RefusedManifest,
   ServiceManifest,
+  SliceManifest,
 } from "../wire/manifest.ts";
 
 export interface World {
@@ -15,9 +17,13 @@ export interface World {
   readonly nodes: ReadonlyMap<string, NodeManifest>;
   /** By `namespace/name`. */
   readonly services: ReadonlyMap<string, ServiceManifest>;
+  /** By the `namespace/name` of their service. */
+  readonly slices: ReadonlyMap<string, readonly SliceManifest[]>;
   readonly pods: ReadonlyMap<string, PodManifest>;
   /** By `policyName()`. */
   readonly policies: ReadonlyMap<string, PolicyManifest>;
+  /** What is there and cannot be read. */
+  readonly refused: readonly RefusedManifest[];
   readonly problems: readonly string[];
 }
 
@@ -37,8 +43,10 @@ export function* joinManifests(
     namespaces: new Map<string, NamespaceManifest>(),
     nodes: new Map<string, NodeManifest>(),
     services: new Map<string, ServiceManifest>(),
+    slices: new Map<string, SliceManifest[]>(),
     pods: new Map<string, PodManifest>(),
     policies: new Map<string, PolicyManifest>(),
+    refused: [] as RefusedManifest[],
     problems: [] as string[],
   };
   const add = <M extends Manifest>(
@@ -61,11 +69,20 @@ export function* joinManifests(
       else if (manifest.kind === "Node") add(world.nodes, before?.nodes, manifest.name, manifest);
       else if (manifest.kind === "Service") add(world.services, before?.services, namespacedName(manifest), manifest);
       else if (manifest.kind === "Pod") add(world.pods, before?.pods, namespacedName(manifest), manifest);
+      else if (manifest.kind === "EndpointSlice") addSlice(world.slices, manifest);
+      else if (manifest.kind === "Refused") world.refused.push(manifest);
       else add(world.policies, before?.policies, policyName(manifest.policy), manifest);
       yield;
     }
   }
   return world;
+}
+
+function addSlice(into: Map<string, SliceManifest[]>, slice: SliceManifest): void {
+  const key = `${slice.namespace}/${slice.service}`;
+  const known = into.get(key);
+  if (known === undefined) into.set(key, [slice]);
+  else known.push(slice);
 }
 
 /** Without the line. */

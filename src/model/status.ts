@@ -192,12 +192,28 @@ export interface MirrorStatus extends ProgramStatusBase {
   readonly remotes: readonly RemoteStatus[];
 }
 
+/** What an exporter knows of one kind of an API server. */
+export interface SourceKindStatus {
+  readonly kind: string;
+  readonly objects: number;
+  /** Objects whose newest version is not taken over; `problems` says why. */
+  readonly refused: number;
+  /** All objects were read once; nothing is told before. */
+  readonly listed: boolean;
+  /** Since the server was last heard. */
+  readonly ageMs: number;
+  /** Why it is not up to date; "" when it is. */
+  readonly fault: string;
+}
+
 export interface ExporterStatus extends ProgramStatusBase {
   readonly program: "exporter";
   readonly leader: boolean;
   readonly synced: boolean;
   readonly queued: number;
   readonly entries: Readonly<Record<string, number>>;
+  /** Of an exporter that reads an API server. */
+  readonly kinds?: readonly SourceKindStatus[];
 }
 
 export interface AgentStatus extends ProgramStatusBase {

@@ -1,6 +1,6 @@
 /** Kubernetes objects as the exporter needs them, and what their annotations say about sharing. */
-import type { Policy } from "../model/policy.ts";
-import type { Affinity, Protocol } from "../model/resource.ts";
+import type { Policy, PolicyKind } from "../model/policy.ts";
+import type { Affinity, Protocol, ServicePort } from "../model/resource.ts";
 import type { Tree } from "./json.ts";
 import { quote } from "./refusal.ts";
 
@@ -44,6 +44,27 @@ export interface ServiceManifest extends ManifestBase {
   readonly clusterIps: readonly string[];
   readonly ports: readonly ManifestServicePort[];
   readonly sessionAffinity: "None" | "ClientIP";
+  /** Its backends are those of its EndpointSlices; absent: the pods that `selector` selects. */
+  readonly sliced?: true;
+}
+
+/** Some of the backends of a service. */
+export interface SliceManifest extends ManifestBase {
+  readonly kind: "EndpointSlice";
+  readonly namespace: string;
+  /** Name of the service; "" when it belongs to none. */
+  readonly service: string;
+  /** Named as the service's ports. */
+  readonly ports: readonly ServicePort[];
+  readonly endpoints: readonly SliceEndpoint[];
+}
+
+export interface SliceEndpoint {
+  /** Canonical. */
+  readonly addresses: readonly string[];
+  readonly ready: boolean;
+  /** Answers, though it is about to end. */
+  readonly serving: boolean;
 }
 
 export interface ContainerPort {
@@ -87,7 +108,25 @@ export interface PolicyManifest extends ManifestBase {
   readonly document: Tree;
 }
 
-export type Manifest = NamespaceManifest | ServiceManifest | PodManifest | NodeManifest | PolicyManifest;
+/** An object that is there and was never understood: what an earlier process published for it stays. */
+export interface RefusedManifest extends ManifestBase {
+  readonly kind: "Refused";
+  readonly what: "Namespace" | "Node" | "Service" | "EndpointSlice" | "Pod" | PolicyKind;
+  readonly namespace: string;
+  /** Of an EndpointSlice: the name of its service. */
+  readonly service: string;
+  /** Of a pod, canonical, as far as they can be read. */
+  readonly addresses: readonly string[];
+}
+
+export type Manifest =
+  | NamespaceManifest
+  | ServiceManifest
+  | SliceManifest
+  | PodManifest
+  | NodeManifest
+  | PolicyManifest
+  | RefusedManifest;
 
 /** Annotation names, Cilium's present one first, then its older alias. */
 const GLOBAL = ["service.cilium.io/global", "io.cilium/global-service"];

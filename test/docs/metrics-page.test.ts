@@ -1,4 +1,5 @@
 /** docs/METRICS.md against what running programs expose, both ways. */
+
 import assert from "node:assert/strict";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -18,6 +19,7 @@ import { textOf, textsOf } from "../house/files.ts";
 import { start, world } from "../programs/agent/stage.ts";
 import { MirrorStage, until } from "../programs/kvstoremesh/stage.ts";
 import { freePort } from "../support/free-port.ts";
+import { memoryKube } from "../support/kube-objects.ts";
 
 /** Name -> label names, sorted. */
 type Described = ReadonlyMap<string, readonly string[]>;
@@ -87,6 +89,7 @@ test("so does the exporter", async (t) => {
     "cluster-id": "7",
     "etcd-config": "/c/etcd.yaml",
     manifests: "/m",
+    "kube-mode": "native",
     "log-level": "silent",
   };
   const all = Object.entries({ ...flags, "run-dir": folder, listen: `127.0.0.1:${port}` });
@@ -103,6 +106,7 @@ test("so does the exporter", async (t) => {
     disk,
     connect: () => etcd.client(),
     docker: () => new MemoryDocker(),
+    connectKube: async () => memoryKube(),
     connectBus,
   };
   const running = runExporter(settings, doors, stop.signal);

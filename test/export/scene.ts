@@ -6,12 +6,14 @@ import { type MemoryDisk, memoryDisk } from "../../src/disk/memory.ts";
 import type { DockerEngine } from "../../src/docker/door.ts";
 import { MemoryDocker } from "../../src/docker/memory.ts";
 import { Exporter, type ExporterSettings } from "../../src/export/exporter.ts";
+import type { KubeApi } from "../../src/kube/door.ts";
 import type { KeyValue, KvClient } from "../../src/kv/client.ts";
 import { MemoryEtcd } from "../../src/kv/memory.ts";
 import { parseCidr } from "../../src/model/address.ts";
 import { silentLogger } from "../../src/runtime/log.ts";
 import { Metrics } from "../../src/runtime/metrics.ts";
 import { seededRandom } from "../../src/runtime/random.ts";
+import { NATIVE_KINDS } from "../../src/wire/kube-kinds.ts";
 import { VirtualClock } from "../support/virtual-clock.ts";
 
 export const OSAKA = { name: "osaka", id: 7 };
@@ -45,7 +47,7 @@ export class Scene {
   readonly diskFaults = new Map<string, DiskErrorCode>();
   readonly #running = new Set<Running>();
 
-  constructor(files: Readonly<Record<string, string>>) {
+  constructor(files: Readonly<Record<string, string>> = {}) {
     this.disk = memoryDisk(files);
   }
 
@@ -95,6 +97,12 @@ export class Scene {
     const place = { node: "osk-w1", serviceCidr: parseCidr("10.140.0.0/16") };
     const label = "bulkhead.cluster=osaka";
     return { containers: { engine, label, place, intervalMs: 30_000, timeoutMs: 5_000 } };
+  }
+
+  /** Settings under which an API server says it all. */
+  kubernetes(api: KubeApi): Partial<ExporterSettings> {
+    const limits = { pageSize: 3, progressTimeoutMs: 180_000, watchSeconds: 300, settleMs: 200 };
+    return { manifests: undefined, kubernetes: { api, kinds: NATIVE_KINDS, ...limits } };
   }
 
   async end(): Promise<void> {

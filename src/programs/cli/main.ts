@@ -1,5 +1,6 @@
 /** The verbs of operators. Each reads admin sockets or files, and prints. */
 import { Command } from "commander";
+import { exportsText } from "../../report/exports.ts";
 import { endpointsText, policiesText } from "../../report/policies.ts";
 import { serviceDetailText, servicesText } from "../../report/services.ts";
 import { statusText } from "../../report/status.ts";
@@ -30,6 +31,12 @@ function services(): Command {
         wanted.length === 0 ? servicesText(statuses) : serviceDetailText(statuses, wanted),
       ),
     );
+}
+
+function exporters(): Command {
+  return reader("exports", "what exporters read and publish, and what they cannot publish and why").action(
+    (options: ReadOptions) => printStatuses(options, exportsText),
+  );
 }
 
 function policy(): Command {
@@ -66,6 +73,7 @@ function program(): Command {
     .addCommand(status())
     .addCommand(remotesVerb())
     .addCommand(services())
+    .addCommand(exporters())
     .addCommand(flows())
     .addCommand(events())
     .addCommand(policy())

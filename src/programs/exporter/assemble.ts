@@ -10,6 +10,8 @@ import type { ConnectDocker } from "../../docker/door.ts";
 import { EVENTS_PATH } from "../../events/read.ts";
 import { Telling } from "../../events/telling.ts";
 import { type ContainerSettings, Exporter } from "../../export/exporter.ts";
+import type { KubeSettings } from "../../export/kube-source.ts";
+import type { ConnectKube } from "../../kube/door.ts";
 import type { ConnectEtcd } from "../../kv/client.ts";
 import { parseCidr } from "../../model/address.ts";
 import type { Clock } from "../../runtime/clock.ts";
@@ -19,6 +21,7 @@ import { Metrics } from "../../runtime/metrics.ts";
 import type { Random } from "../../runtime/random.ts";
 import { messageOf, UserError } from "../../runtime/user-error.ts";
 import { serve } from "../../serve/serve.ts";
+import { NATIVE_KINDS } from "../../wire/kube-kinds.ts";
 import { checkTogether, type ExporterSettings } from "./settings.ts";
 
 export interface ExporterDoors {
@@ -27,6 +30,7 @@ export interface ExporterDoors {
   readonly disk: Disk;
   readonly connect: ConnectEtcd;
   readonly docker: ConnectDocker;
+  readonly connectKube: ConnectKube;
   readonly connectBus: ConnectBus;
 }
 
@@ -38,9 +42,8 @@ export async function runExporter(
 ): Promise<void> {
   const { clock, random, disk, connect } = doors;
   checkTogether(settings);
-  await disk.list(settings.manifests).catch((error: unknown) => {
-    throw new UserError(`--manifests ${messageOf(error)}; name a directory that can be read`);
-  });
+  await checkManifests(disk, settings);
+  const kubernetes = await kubernetesOf(settings, doors.connectKube);
   const emitter = { cluster: settings.cluster, program: "exporter", instance: hostname() };
   const bus = await openNats({ disk, connect: doors.connectBus }, settings, emitter);
   const kv = await FollowedEtcd.open({ disk, connect, clock }, settings, signal);
@@ -57,7 +60,7 @@ export async function runExporter(
   const log = createLogger({ program: "exporter", cluster: settings.cluster, level: settings.logLevel });
   const cluster = { name: settings.cluster, id: settings.clusterId };
   const backoff = { baseMs: settings.backoffBaseMs, capMs: settings.backoffCapMs };
-  const options = { ...settings, cluster, backoff, containers: containersOf(settings, doors.docker) };
+  const options = { ...settings, cluster, backoff, containers: containersOf(settings, doors.docker), kubernetes };
   const exporter = new Exporter({ settings: options, kv, disk, clock, random, log, metrics, signal, pid: process.pid });
   const telling = new Telling({ bus, emitter, settings, clock, random, log, metrics });
   const status = () => expiry.in(kv.in(exporter.status()));
@@ -77,6 +80,30 @@ export async function runExporter(
   } finally {
     kv.close();
   }
+}
+
+async function checkManifests(disk: Disk, { manifests }: ExporterSettings): Promise<void> {
+  if (manifests === undefined) return;
+  await disk.list(manifests).catch((error: unknown) => {
+    throw new UserError(`--manifests ${messageOf(error)}; name a directory that can be read`);
+  });
+}
+
+async function kubernetesOf(settings: ExporterSettings, connect: ConnectKube): Promise<KubeSettings | undefined> {
+  const { kubeMode, kubeConfig: config, kubeContext: context } = settings;
+  if (kubeMode === undefined) return undefined;
+  const api = await connect({ config, context }).catch((error: unknown) => {
+    const flag = config === undefined ? "--kube-mode" : "--kube-config";
+    throw new UserError(`${flag} ${messageOf(error)}; name a kubeconfig file, or run in a pod with a service account`);
+  });
+  return {
+    api,
+    kinds: NATIVE_KINDS,
+    pageSize: settings.kubePageSize,
+    progressTimeoutMs: settings.kubeProgressTimeoutMs,
+    watchSeconds: settings.kubeWatchSeconds,
+    settleMs: settings.kubeSettleMs,
+  };
 }
 
 function containersOf(settings: ExporterSettings, docker: ConnectDocker): ContainerSettings | undefined {

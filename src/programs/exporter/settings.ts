@@ -5,6 +5,7 @@ import {
   checkedText,
   count,
   durationMs,
+  oneOf,
   type SettingsOf,
   settingsSchema,
   text,
@@ -24,7 +25,11 @@ function serviceCidrFault(text: string): string | undefined {
 export const exporterSettings = settingsSchema({
   ...commonSettings,
   ...writerSettings,
-  manifests: text.describe("Directory of Kubernetes YAML: Namespace, Node, Service, Pod and network policies."),
+  manifests: text
+    .optional()
+    .describe(
+      "Directory of Kubernetes YAML: Namespace, Node, Service, Pod and network policies; may be absent with --kube-mode.",
+    ),
   manifestIntervalMs: durationMs.default(1_000).describe("Time between two readings of the directory."),
   dockerSocket: text
     .optional()
@@ -40,6 +45,19 @@ export const exporterSettings = settingsSchema({
     .describe("Where services of containers get their addresses, by name; none when absent."),
   dockerIntervalMs: durationMs.default(30_000).describe("Time between two lists of containers without an event."),
   dockerTimeoutMs: durationMs.default(5_000).describe("Longest wait for a list of containers."),
+  kubeMode: oneOf(["native"])
+    .optional()
+    .describe("native: read this cluster's API server, whatever its CNI (docs/KUBERNETES.md); not read when absent."),
+  kubeConfig: text
+    .optional()
+    .describe("Kubeconfig file; the service account of the pod that the exporter runs in when absent."),
+  kubeContext: text.optional().describe("Context of the kubeconfig; its current one when absent."),
+  kubePageSize: count.default(250).describe("Objects per page of a list that the API server sends."),
+  kubeProgressTimeoutMs: durationMs
+    .default(180_000)
+    .describe("Longest silence of the API server; it sends a bookmark every minute."),
+  kubeWatchSeconds: count.default(300).describe("How long a watch is asked for, and up to twice that."),
+  kubeSettleMs: durationMs.default(200).describe("Changes of the API server within that time are compiled together."),
   leaseTtlSeconds: ttlSeconds.default(15).describe("Lease of the leader's lock: the longest time without a leader."),
   heartbeatIntervalMs: durationMs.default(60_000).describe("Time between two heartbeats."),
   heartbeatLeaseTtlSeconds: ttlSeconds.default(180).describe("Lease of the heartbeat key; at least two intervals."),
@@ -52,8 +70,23 @@ export type ExporterSettings = SettingsOf<typeof exporterSettings>;
 /** What one setting alone cannot say. Throws a UserError. */
 export function checkTogether(settings: ExporterSettings): void {
   checkHeartbeat(settings);
+  checkSources(settings);
   if (settings.dockerSocket !== undefined && settings.dockerNode === undefined) {
     throw new UserError("--docker-socket needs --docker-node: the name of the Node manifest that containers run on");
+  }
+}
+
+function checkSources({ manifests, kubeMode, kubeConfig, kubeContext }: ExporterSettings): void {
+  if (manifests === undefined && kubeMode === undefined) {
+    throw new UserError(
+      "--manifests is missing: name a directory of Kubernetes YAML, or read an API server, --kube-mode native",
+    );
+  }
+  if (kubeMode === undefined && kubeConfig !== undefined) {
+    throw new UserError("--kube-config needs --kube-mode: what to read of the API server, such as native");
+  }
+  if (kubeConfig === undefined && kubeContext !== undefined) {
+    throw new UserError("--kube-context needs --kube-config: the file that has the context");
   }
 }
 

@@ -6,6 +6,7 @@ import { after, before, test } from "node:test";
 import { MemoryNats } from "../../../src/bus/memory.ts";
 import { type MemoryDisk, memoryDisk } from "../../../src/disk/memory.ts";
 import { MemoryDocker } from "../../../src/docker/memory.ts";
+import { MemoryKube } from "../../../src/kube/memory.ts";
 import { MemoryEtcd } from "../../../src/kv/memory.ts";
 import { type ExporterDoors, runExporter } from "../../../src/programs/exporter/assemble.ts";
 import { exporterSettings } from "../../../src/programs/exporter/settings.ts";
@@ -47,6 +48,7 @@ function doorsOf(disk: MemoryDisk, etcd = new MemoryEtcd({ clock: systemClock })
     disk,
     connect: () => etcd.client(),
     docker: () => new MemoryDocker(),
+    connectKube: async () => new MemoryKube([]),
     connectBus,
   };
 }

@@ -1,0 +1,138 @@
+/**
+ * The Kubernetes source: every kind is followed on its own, and what all say together is told once each was listed whole. A kind that
+ * cannot be listed or watched says nothing: what it said last stays.
+ */
+import { Reflector } from "../follow/reflector.ts";
+import type { KubeApi } from "../kube/door.ts";
+import type { SourceKindStatus } from "../model/status.ts";
+import type { BackoffSettings } from "../runtime/backoff.ts";
+import { type Clock, Slices, sleep } from "../runtime/clock.ts";
+import type { Logger } from "../runtime/log.ts";
+import type { Metrics } from "../runtime/metrics.ts";
+import type { Random } from "../runtime/random.ts";
+import type { KubeObject } from "../wire/kube.ts";
+import type { KubeKind } from "../wire/kube-kinds.ts";
+import type { Manifest } from "../wire/manifest.ts";
+import type { SourceState } from "./sources.ts";
+
+export interface KubeSettings {
+  readonly api: KubeApi;
+  readonly kinds: readonly KubeKind[];
+  readonly pageSize: number;
+  readonly progressTimeoutMs: number;
+  readonly watchSeconds: number;
+  /** Rest between two reports: changes of that time are told together. */
+  readonly settleMs: number;
+}
+
+export interface KubeSourceOptions extends KubeSettings {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Logger;
+  readonly metrics: Metrics;
+  readonly signal: AbortSignal;
+  readonly backoff: BackoffSettings;
+  /** Told what the API server says, when that changed; the next report waits for it. */
+  readonly report: (state: SourceState) => Promise<void>;
+}
+
+export class KubeSource {
+  readonly #options: KubeSourceOptions;
+  readonly #reflectors: readonly Reflector[];
+  #dirty = false;
+  #wake = (): void => undefined;
+
+  constructor(options: KubeSourceOptions) {
+    const { log } = options;
+    this.#options = options;
+    this.#reflectors = options.kinds.map((kind) => {
+      const changed = (): void => this.#changed();
+      const faulted = (fault: string | undefined): void => {
+        if (fault === undefined) log.info({ kind: kind.plural }, "the API server answers again");
+        else log.warn({ problem: fault }, "not followed");
+      };
+      return new Reflector({ ...options, kind, changed, faulted });
+    });
+  }
+
+  /** Why something is not up to date, one line each. */
+  get faults(): readonly string[] {
+    return this.#reflectors.flatMap(({ fault }) => (fault === undefined ? [] : [`Kubernetes: ${fault}`]));
+  }
+
+  status(): readonly SourceKindStatus[] {
+    return this.#reflectors.map(({ kind, objects, listed, ageMs, fault }) => {
+      const refused = [...objects.values()].filter(({ refusal }) => refusal !== undefined).length;
+      return { kind: kind.kind, objects: objects.size, refused, listed, ageMs, fault: fault ?? "" };
+    });
+  }
+
+  /** Follows until the signal aborts. */
+  async run(): Promise<void> {
+    await Promise.all([...this.#reflectors.map((reflector) => reflector.run()), this.#tellOnAndOn()]);
+  }
+
+  #changed(): void {
+    this.#dirty = true;
+    this.#wake();
+  }
+
+  async #tellOnAndOn(): Promise<void> {
+    const { clock, signal, settleMs } = this.#options;
+    signal.addEventListener("abort", () => this.#wake(), { once: true });
+    while (!signal.aborted) {
+      if (!this.#dirty || !this.#reflectors.every(({ listed }) => listed)) {
+        await new Promise<void>((resolve) => {
+          this.#wake = resolve;
+        });
+        continue;
+      }
+      this.#dirty = false;
+      const startMs = clock.nowMs();
+      await this.#tell();
+      // What takes long is told less often.
+      await sleep(clock, Math.max(settleMs, clock.nowMs() - startMs), signal);
+    }
+  }
+
+  async #tell(): Promise<void> {
+    const { clock, report } = this.#options;
+    const slices = new Slices(clock);
+    const namespaces = new Set<string>();
+    const groups: Manifest[][] = [];
+    const problems: string[] = [];
+    let complete = true;
+    for (const reflector of this.#reflectors) {
+      const group: Manifest[] = [];
+      for (const object of reflector.objects.values()) {
+        if (object.refusal !== undefined) problems.push(object.refusal);
+        if (object.manifest?.kind === "Namespace") namespaces.add(object.key);
+        // Of a namespace that cannot be read nobody knows what is to be shared.
+        if (object.manifest?.kind === "Refused" && object.manifest.what === "Namespace") complete = false;
+        if (belongs(object, namespaces)) group.push(object.manifest);
+        await slices.rest();
+      }
+      groups.push(group);
+    }
+    this.#count();
+    await report({ objects: groups, read: true, complete, problems });
+  }
+
+  #count(): void {
+    const help = "Objects of the API server, by kind: taken over, or refused in their newest version.";
+    const gauge = this.#options.metrics.gauge("bulkhead_kube_objects", help, ["kind", "state"]);
+    for (const { kind, objects, refused } of this.status()) {
+      gauge.set(objects - refused, { kind, state: "accepted" });
+      gauge.set(refused, { kind, state: "refused" });
+    }
+  }
+}
+
+type Told = KubeObject & { readonly manifest: Manifest };
+
+/** A pod may be heard of before its namespace: it waits, for the namespace's labels are part of its identity. */
+function belongs(object: KubeObject, namespaces: ReadonlySet<string>): object is Told {
+  const { manifest } = object;
+  if (manifest === undefined) return false;
+  return manifest.kind !== "Pod" || namespaces.has(manifest.namespace);
+}

@@ -1,0 +1,110 @@
+/** The kinds that are read from an API server: where they are, which of their fields are kept, and what they are to us. */
+import type { Fields } from "./fields.ts";
+import type { Manifest, NamespaceManifest, PodManifest, RefusedManifest, TextMap } from "./manifest.ts";
+import { parseNamespace, parseNode } from "./parse-node.ts";
+import { parsePod } from "./parse-pod.ts";
+import { parsePolicyManifest } from "./parse-policy.ts";
+import { parseService } from "./parse-service.ts";
+import { parseSlice } from "./parse-slice.ts";
+
+/** Fields that are kept of an object: all of one, or some. Lists are looked into. */
+export type Kept = true | { readonly [field: string]: Kept };
+
+export interface KubeKind {
+  readonly kind: RefusedManifest["what"];
+  readonly apiVersion: string;
+  readonly plural: string;
+  /** A cluster may not have this kind: then there are no such objects. */
+  readonly optional: boolean;
+  readonly kept: Kept;
+  /** Undefined when the object is of no interest. Throws a Refusal. */
+  readonly parse: (root: Fields, source: string) => Manifest | undefined;
+}
+
+const METADATA = { name: true, namespace: true, labels: true, annotations: true, deletionTimestamp: true } as const;
+const POLICY = { apiVersion: true, kind: true, metadata: METADATA, spec: true, specs: true } as const;
+const POD = {
+  metadata: METADATA,
+  spec: {
+    hostNetwork: true,
+    nodeName: true,
+    serviceAccountName: true,
+    serviceAccount: true,
+    containers: { ports: { name: true, containerPort: true, protocol: true } },
+  },
+  status: { phase: true, podIP: true, podIPs: { ip: true }, hostIP: true, conditions: { type: true, status: true } },
+} as const;
+const SERVICE = {
+  metadata: METADATA,
+  spec: { type: true, clusterIP: true, clusterIPs: true, selector: true, ports: true, sessionAffinity: true },
+} as const;
+const SLICE = {
+  metadata: METADATA,
+  addressType: true,
+  ports: true,
+  endpoints: { addresses: true, conditions: true },
+} as const;
+const NODE = { metadata: METADATA, spec: { podCIDR: true, podCIDRs: true }, status: { addresses: true } } as const;
+
+/** Annotations that mean something here. Others are often long, and change. */
+function meaningful(annotations: TextMap): TextMap {
+  return new Map([...annotations].filter(([key]) => /(cilium\.io|^io\.cilium|bulkhead\.io)\//.test(key)));
+}
+
+/** A pod that shares its node's network, or has ended, is no endpoint: slices name it where it is a backend. */
+function readPod(root: Fields, source: string): PodManifest | undefined {
+  if (root.fields("spec").flag("hostNetwork")) return undefined;
+  const phase = root.fields("status").text("phase");
+  if (phase === "Succeeded" || phase === "Failed") return undefined;
+  const pod = parsePod(root, source);
+  const ports = pod.containers.flatMap((container) => container.ports).filter(({ name }) => name !== "");
+  const containers = ports.length === 0 ? [] : [{ name: "", command: [], args: [], ports }];
+  return { ...pod, annotations: meaningful(pod.annotations), containers };
+}
+
+function readService(root: Fields, source: string): Manifest | undefined {
+  if (root.fields("spec").text("type") === "ExternalName") return undefined;
+  const service = parseService(root, source);
+  return { ...service, annotations: meaningful(service.annotations), sliced: true };
+}
+
+function readSlice(root: Fields, source: string): Manifest | undefined {
+  if (root.text("addressType") === "FQDN") return undefined;
+  const slice = parseSlice(root, source);
+  return slice.service === "" ? undefined : { ...slice, labels: new Map() };
+}
+
+function readNamespace(root: Fields, source: string): NamespaceManifest {
+  const namespace = parseNamespace(root, source);
+  return { ...namespace, annotations: meaningful(namespace.annotations) };
+}
+
+function policyKind(kind: KubeKind["kind"], apiVersion: string, plural: string, optional: boolean): KubeKind {
+  return { kind, apiVersion, plural, optional, kept: POLICY, parse: parsePolicyManifest };
+}
+
+const CORE = { apiVersion: "v1", optional: false } as const;
+
+/** What is read of a cluster on any CNI. */
+export const NATIVE_KINDS: readonly KubeKind[] = [
+  { ...CORE, kind: "Namespace", plural: "namespaces", kept: { metadata: METADATA }, parse: readNamespace },
+  { ...CORE, kind: "Node", plural: "nodes", kept: NODE, parse: parseNode },
+  { ...CORE, kind: "Pod", plural: "pods", kept: POD, parse: readPod },
+  { ...CORE, kind: "Service", plural: "services", kept: SERVICE, parse: readService },
+  {
+    kind: "EndpointSlice",
+    apiVersion: "discovery.k8s.io/v1",
+    plural: "endpointslices",
+    optional: false,
+    kept: SLICE,
+    parse: readSlice,
+  },
+  policyKind("NetworkPolicy", "networking.k8s.io/v1", "networkpolicies", false),
+  policyKind("CiliumNetworkPolicy", "cilium.io/v2", "ciliumnetworkpolicies", true),
+  policyKind("CiliumClusterwideNetworkPolicy", "cilium.io/v2", "ciliumclusterwidenetworkpolicies", true),
+];
+
+/** Where all objects of a kind are: `/api/v1/pods`, `/apis/cilium.io/v2/ciliumnetworkpolicies`. */
+export function pathOf({ apiVersion, plural }: KubeKind): string {
+  return `/${apiVersion.includes("/") ? "apis" : "api"}/${apiVersion}/${plural}`;
+}
