@@ -10,9 +10,8 @@ import { type Clock, Slices, sleep } from "../runtime/clock.ts";
 import type { Logger } from "../runtime/log.ts";
 import type { Metrics } from "../runtime/metrics.ts";
 import type { Random } from "../runtime/random.ts";
-import type { KubeObject } from "../wire/kube.ts";
 import type { KubeKind } from "../wire/kube-kinds.ts";
-import type { Manifest } from "../wire/manifest.ts";
+import { type Manifest, serviceExport } from "../wire/manifest.ts";
 import type { SourceState } from "./sources.ts";
 
 export interface KubeSettings {
@@ -21,6 +20,8 @@ export interface KubeSettings {
   readonly pageSize: number;
   readonly progressTimeoutMs: number;
   readonly watchSeconds: number;
+  /** `global`: services that other clusters take part in; the others are left to whoever serves them now, such as kube-proxy. */
+  readonly services: "global" | "all";
   /** Rest between two reports: changes of that time are told together. */
   readonly settleMs: number;
 }
@@ -109,13 +110,20 @@ export class KubeSource {
         if (object.manifest?.kind === "Namespace") namespaces.add(object.key);
         // Of a namespace that cannot be read nobody knows what is to be shared.
         if (object.manifest?.kind === "Refused" && object.manifest.what === "Namespace") complete = false;
-        if (belongs(object, namespaces)) group.push(object.manifest);
+        const { manifest } = object;
+        if (manifest !== undefined && this.#counts(manifest, namespaces)) group.push(manifest);
         await slices.rest();
       }
       groups.push(group);
     }
     this.#count();
     await report({ objects: groups, read: true, complete, problems });
+  }
+
+  #counts(manifest: Manifest, namespaces: ReadonlySet<string>): boolean {
+    // A pod may be heard of before its namespace: it waits, for the namespace's labels are part of its identity.
+    if (manifest.kind === "Pod") return namespaces.has(manifest.namespace);
+    return manifest.kind !== "Service" || this.#options.services === "all" || serviceExport(manifest).global;
   }
 
   #count(): void {
@@ -126,13 +134,4 @@ export class KubeSource {
       gauge.set(refused, { kind, state: "refused" });
     }
   }
-}
-
-type Told = KubeObject & { readonly manifest: Manifest };
-
-/** A pod may be heard of before its namespace: it waits, for the namespace's labels are part of its identity. */
-function belongs(object: KubeObject, namespaces: ReadonlySet<string>): object is Told {
-  const { manifest } = object;
-  if (manifest === undefined) return false;
-  return manifest.kind !== "Pod" || namespaces.has(manifest.namespace);
 }

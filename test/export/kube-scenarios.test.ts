@@ -171,6 +171,20 @@ test("global, shared, affinity and namespaces that are not global, by annotation
   await scene.end();
 });
 
+test("services that are not global stay with kube-proxy, unless all are asked for", async () => {
+  const { kube, scene, value } = await cluster(
+    [ALL, LEDGER_SERVICE.replaceAll("ledger", "home").replace('"true"', '"false"')].join("---"),
+  );
+  const [home, ledger] = [`${OWN_SERVICE}billing/home`, `${OWN_SERVICE}billing/ledger`];
+  assert.ok((await value(home)) && (await value(ledger)), "all");
+  await scene.end();
+  const { exporter } = await scene.synced(scene.kubernetes(kube, "global"));
+  assert.ok(await value(ledger));
+  assert.equal(await value(home), undefined);
+  assert.deepEqual(exporter.status().problems, []);
+  await scene.end();
+});
+
 test("a headless service keeps its endpoints; one that is only a name is nothing to us", async () => {
   const headless = LEDGER_SERVICE.replace("clusterIP: 10.140.9.3", "clusterIP: None").replace("[10.140.9.3]", "[None]");
   const alias = `

@@ -100,9 +100,9 @@ export class Scene {
   }
 
   /** Settings under which an API server says it all. */
-  kubernetes(api: KubeApi): Partial<ExporterSettings> {
+  kubernetes(api: KubeApi, services: "global" | "all" = "all"): Partial<ExporterSettings> {
     const limits = { pageSize: 3, progressTimeoutMs: 180_000, watchSeconds: 300, settleMs: 200 };
-    return { manifests: undefined, kubernetes: { api, kinds: NATIVE_KINDS, ...limits } };
+    return { manifests: undefined, kubernetes: { api, kinds: NATIVE_KINDS, services, ...limits } };
   }
 
   async end(): Promise<void> {

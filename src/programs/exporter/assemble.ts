@@ -99,6 +99,7 @@ async function kubernetesOf(settings: ExporterSettings, connect: ConnectKube): P
   return {
     api,
     kinds: NATIVE_KINDS,
+    services: settings.kubeServices,
     pageSize: settings.kubePageSize,
     progressTimeoutMs: settings.kubeProgressTimeoutMs,
     watchSeconds: settings.kubeWatchSeconds,

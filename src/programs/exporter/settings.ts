@@ -52,6 +52,11 @@ export const exporterSettings = settingsSchema({
     .optional()
     .describe("Kubeconfig file; the service account of the pod that the exporter runs in when absent."),
   kubeContext: text.optional().describe("Context of the kubeconfig; its current one when absent."),
+  kubeServices: oneOf(["global", "all"])
+    .default("global")
+    .describe(
+      "Services that agents serve: those annotated as global, the others stay with kube-proxy; or all, where nobody else serves them.",
+    ),
   kubePageSize: count.default(250).describe("Objects per page of a list that the API server sends."),
   kubeProgressTimeoutMs: durationMs
     .default(180_000)
