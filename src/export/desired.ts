@@ -5,7 +5,7 @@
 import type { Cluster } from "../model/cluster.ts";
 import { policyName } from "../model/policy.ts";
 import type { AddressPorts, Judged, ServicePort } from "../model/resource.ts";
-import { labelFault, labelString } from "../wire/identity.ts";
+import { encodeIdentity, labelFault, labelString } from "../wire/identity.ts";
 import { encodeIp } from "../wire/ip.ts";
 import {
   ENDPOINTS_PREFIX,
@@ -16,7 +16,7 @@ import {
 } from "../wire/keys.ts";
 import { encodeLocalEndpoint, judgeLocalEndpoint } from "../wire/local-endpoint.ts";
 import { encodeLocalService, judgeLocalService } from "../wire/local-service.ts";
-import type { NodeManifest, PodManifest, PolicyManifest, ServiceManifest } from "../wire/manifest.ts";
+import type { IdentityManifest, NodeManifest, PodManifest, PolicyManifest, ServiceManifest } from "../wire/manifest.ts";
 import { isGlobalNamespace, serviceExport } from "../wire/manifest.ts";
 import { encodeNode } from "../wire/node.ts";
 import { HEADLESS } from "../wire/parse-service.ts";
@@ -57,9 +57,9 @@ export const PARTS: readonly Part[] = [
 const IDENTITY_PART: Readonly<Record<Scope, Part>> = { shared: "identities", local: "local-identities" };
 const IP_PART: Readonly<Record<Scope, Part>> = { shared: "ip", local: "local-ip" };
 
-/** Numbers are for ever: their keys only come. */
-export function isLasting(part: Part): boolean {
-  return part === "identities" || part === "local-identities";
+/** Numbers of our own are for ever: their keys only come. Those that somebody else gives go when he says so. */
+export function isLasting(part: Part, book: IdentityBook | undefined): boolean {
+  return book !== undefined && (part === "identities" || part === "local-identities");
 }
 
 interface LocalRow {
@@ -96,8 +96,8 @@ export interface DesiredInput {
   readonly cluster: Cluster;
   readonly world: World;
   readonly owners: AddressOwners;
-  /** Gives a number to every label set that has none. */
-  readonly book: IdentityBook;
+  /** Gives a number to every label set that has none; absent: the world says all numbers. */
+  readonly book: IdentityBook | undefined;
 }
 
 /** Every key and value, and one problem line for everything that cannot be published. */
@@ -108,10 +108,11 @@ export function* desiredState(input: DesiredInput): Generator<Desired> {
     pods.add(pod);
     yield* podEntries(input, pod);
   }
-  for (const [labels, id, scopes = []] of input.book.entries()) {
+  for (const [labels, id, scopes = []] of input.book?.entries() ?? []) {
     const encode = (): Uint8Array => new TextEncoder().encode(labels);
     for (const scope of scopes) yield* vetted(input, IDENTITY_PART[scope], String(id), `identity ${id}`, encode);
   }
+  for (const identity of input.world.identities.values()) yield* givenIdentity(input, identity);
   yield* missingNamespaces(input.world);
   yield* doubleFrontends(input.world);
   const held = heldServices(input.world);
@@ -152,9 +153,15 @@ function judgedAs(input: DesiredInput, part: Part, suffix: string, value: Uint8A
 
 function* nodeEntry(input: DesiredInput, manifest: NodeManifest): Generator<Desired> {
   const { name: cluster, id: clusterId } = input.cluster;
-  const { name, labels, podCidrs, addresses } = manifest;
-  const node = { cluster, clusterId, name, addresses, podCidrs, reservedAddresses: [], labels };
+  const { name, labels, podCidrs, addresses, reservedAddresses = [] } = manifest;
+  const node = { cluster, clusterId, name, addresses, podCidrs, reservedAddresses, labels };
   yield* vetted(input, "nodes", name, `${manifest.source}: Node ${name}`, () => encodeNode(node));
+}
+
+/** Known where its workloads are. */
+function givenIdentity(input: DesiredInput, { id, given, namespace, source }: IdentityManifest): Generator<Desired> {
+  const part = IDENTITY_PART[isShared(input.world, namespace) ? "shared" : "local"];
+  return vetted(input, part, String(id), `${source}: identity ${id}`, () => encodeIdentity(given));
 }
 
 /** Pods of a namespace that is not global stay unknown to other clusters, as with Cilium. */
@@ -210,6 +217,7 @@ function* policyEntry(input: DesiredInput, manifest: PolicyManifest): Generator<
 
 /** The numeric identity of a pod, or why it cannot have one and how to mend it. */
 function podIdentity({ cluster, world, book }: DesiredInput, pod: PodManifest, scope: Scope): number | string {
+  if (book === undefined) return pod.identity ?? "it has no identity";
   const labels = identityLabels(cluster.name, pod, world.namespaces.get(pod.namespace)?.labels ?? new Map());
   const fault = labels.map(labelFault).find((line) => line !== undefined);
   if (fault !== undefined) return `label with ${fault}; change it`;

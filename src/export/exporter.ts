@@ -152,7 +152,8 @@ export class Exporter {
     const stored = await retry({ clock, random, backoff, signal }, () =>
       readStored(kv, cluster, { pageSize, clock, signal }),
     );
-    const book = new IdentityBook(cluster.id, stored.identities, this.#book?.entries());
+    const isGiven = settings.kubernetes?.identities === "given";
+    const book = isGiven ? undefined : new IdentityBook(cluster.id, stored.identities, this.#book?.entries());
     const publisher = new Publisher({
       ...{ kv, fence, renewFence, renewIntervalMs, clock, random, log, metrics, backoff, maxTxnsInFlight },
     });

@@ -17,6 +17,8 @@ import type { SourceState } from "./sources.ts";
 export interface KubeSettings {
   readonly api: KubeApi;
   readonly kinds: readonly KubeKind[];
+  /** Whose numbers: our own, by labels, or those that objects of `kinds` give. */
+  readonly identities: "own" | "given";
   readonly pageSize: number;
   readonly progressTimeoutMs: number;
   readonly watchSeconds: number;

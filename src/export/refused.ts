@@ -11,6 +11,7 @@ export function refusedKeys({ what, ...refused }: RefusedManifest): readonly (re
     case "Namespace":
       return [];
     case "Node":
+    case "CiliumNode":
       return [["nodes", name]];
     case "Service":
     case "EndpointSlice": {
@@ -20,7 +21,13 @@ export function refusedKeys({ what, ...refused }: RefusedManifest): readonly (re
         ["local-services", suffix],
       ];
     }
-    case "Pod": {
+    case "CiliumIdentity":
+      return [
+        ["identities", name],
+        ["local-identities", name],
+      ];
+    case "Pod":
+    case "CiliumEndpoint": {
       const keys: [Part, string][] = addresses.flatMap((address): [Part, string][] => [
         ["ip", address],
         ["local-ip", address],

@@ -25,7 +25,8 @@ export interface TermOptions {
   readonly publisher: Publisher;
   readonly cluster: Cluster;
   readonly snapshots: Snapshots;
-  readonly book: IdentityBook;
+  /** Absent: the sources say all numbers. */
+  readonly book: IdentityBook | undefined;
   /** Who holds which address according to etcd. */
   readonly owners: AddressOwners;
   readonly clock: Clock;
@@ -83,7 +84,7 @@ async function audit(
   { read, complete }: Snapshot,
   vouched: boolean,
 ): Promise<boolean> {
-  const { kv, publisher, cluster, clock, signal, pageSize } = options;
+  const { kv, publisher, cluster, clock, signal, pageSize, book } = options;
   await announceConfig(options);
   const bring = async (part: Part, prune: boolean): Promise<void> => {
     const entries = compiled.parts.get(part) ?? NO_ENTRIES;
@@ -92,7 +93,7 @@ async function audit(
     await publisher.drained();
   };
   // Nothing is taken back while some manifest was never understood. A pod that becomes shared is so before it ceases to be local.
-  for (const part of PARTS) await bring(part, complete && !isLasting(part) && part !== "local-ip");
+  for (const part of PARTS) await bring(part, complete && !isLasting(part, book) && part !== "local-ip");
   if (complete) await bring("local-ip", true);
   const vouching = complete && read && !vouched;
   if (await announceCanaries(options, read, vouching)) options.onSynced();
@@ -134,7 +135,7 @@ async function announceCanaries(options: TermOptions, read: boolean, again: bool
  * changes between shared and local is known throughout.
  */
 async function publishChanges(options: TermOptions, published: Published, compiled: Compiled): Promise<void> {
-  const { publisher, clock } = options;
+  const { publisher, clock, book } = options;
   const slices = new Slices(clock);
   const deletions: string[][] = [];
   for (const part of PARTS) {
@@ -142,7 +143,7 @@ async function publishChanges(options: TermOptions, published: Published, compil
     const gone: string[] = [];
     for (const { key, value } of changes(published.get(part) ?? NO_ENTRIES, after, compiled.refused)) {
       if (value) publisher.put(key, value, "live");
-      else if (!isLasting(part)) gone.push(key);
+      else if (!isLasting(part, book)) gone.push(key);
       await slices.rest();
     }
     deletions.unshift(gone);

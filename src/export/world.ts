@@ -1,6 +1,7 @@
 /** The objects of all manifest files put together: what this cluster is told to run. Pure. */
 import { policyName } from "../model/policy.ts";
 import type {
+  IdentityManifest,
   Manifest,
   NamespaceManifest,
   NodeManifest,
@@ -22,6 +23,8 @@ export interface World {
   readonly pods: ReadonlyMap<string, PodManifest>;
   /** By `policyName()`. */
   readonly policies: ReadonlyMap<string, PolicyManifest>;
+  /** By number, as text. */
+  readonly identities: ReadonlyMap<string, IdentityManifest>;
   /** What is there and cannot be read. */
   readonly refused: readonly RefusedManifest[];
   readonly problems: readonly string[];
@@ -46,6 +49,7 @@ export function* joinManifests(
     slices: new Map<string, SliceManifest[]>(),
     pods: new Map<string, PodManifest>(),
     policies: new Map<string, PolicyManifest>(),
+    identities: new Map<string, IdentityManifest>(),
     refused: [] as RefusedManifest[],
     problems: [] as string[],
   };
@@ -70,6 +74,7 @@ export function* joinManifests(
       else if (manifest.kind === "Service") add(world.services, before?.services, namespacedName(manifest), manifest);
       else if (manifest.kind === "Pod") add(world.pods, before?.pods, namespacedName(manifest), manifest);
       else if (manifest.kind === "EndpointSlice") addSlice(world.slices, manifest);
+      else if (manifest.kind === "Identity") add(world.identities, before?.identities, manifest.name, manifest);
       else if (manifest.kind === "Refused") world.refused.push(manifest);
       else add(world.policies, before?.policies, policyName(manifest.policy), manifest);
       yield;

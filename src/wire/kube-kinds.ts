@@ -1,6 +1,7 @@
 /** The kinds that are read from an API server: where they are, which of their fields are kept, and what they are to us. */
 import type { Fields } from "./fields.ts";
 import type { Manifest, NamespaceManifest, PodManifest, RefusedManifest, TextMap } from "./manifest.ts";
+import { parseCiliumEndpoint, parseCiliumIdentity, parseCiliumNode } from "./parse-cilium.ts";
 import { parseNamespace, parseNode } from "./parse-node.ts";
 import { parsePod } from "./parse-pod.ts";
 import { parsePolicyManifest } from "./parse-policy.ts";
@@ -102,6 +103,46 @@ export const NATIVE_KINDS: readonly KubeKind[] = [
   policyKind("NetworkPolicy", "networking.k8s.io/v1", "networkpolicies", false),
   policyKind("CiliumNetworkPolicy", "cilium.io/v2", "ciliumnetworkpolicies", true),
   policyKind("CiliumClusterwideNetworkPolicy", "cilium.io/v2", "ciliumclusterwidenetworkpolicies", true),
+];
+
+const CILIUM_NODE = {
+  metadata: METADATA,
+  spec: {
+    addresses: true,
+    encryption: true,
+    health: true,
+    ingress: true,
+    ipam: { podCIDRs: true },
+  },
+} as const;
+const CILIUM_ENDPOINT = {
+  metadata: METADATA,
+  status: { identity: true, networking: true, encryption: true, "named-ports": true },
+} as const;
+
+function readEndpoint(root: Fields, source: string): PodManifest | undefined {
+  const endpoint = parseCiliumEndpoint(root, source);
+  return endpoint && { ...endpoint, annotations: meaningful(endpoint.annotations) };
+}
+
+function ofCore(kind: KubeKind["kind"]): readonly KubeKind[] {
+  return NATIVE_KINDS.filter((one) => one.kind === kind);
+}
+
+const CILIUM = { apiVersion: "cilium.io/v2", optional: false } as const;
+
+/** What is read of a cluster that runs Cilium: nodes, identities and addresses as Cilium has them. Policies are its agents' own affair. */
+export const CILIUM_KINDS: readonly KubeKind[] = [
+  ...ofCore("Namespace"),
+  { ...CILIUM, kind: "CiliumNode", plural: "ciliumnodes", kept: CILIUM_NODE, parse: parseCiliumNode },
+  {
+    ...{ ...CILIUM, kind: "CiliumIdentity", plural: "ciliumidentities" },
+    kept: { metadata: METADATA, "security-labels": true },
+    parse: parseCiliumIdentity,
+  },
+  { ...CILIUM, kind: "CiliumEndpoint", plural: "ciliumendpoints", kept: CILIUM_ENDPOINT, parse: readEndpoint },
+  ...ofCore("Service"),
+  ...ofCore("EndpointSlice"),
 ];
 
 /** Where all objects of a kind are: `/api/v1/pods`, `/apis/cilium.io/v2/ciliumnetworkpolicies`. */

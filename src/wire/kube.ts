@@ -168,9 +168,11 @@ function refused(what: RefusedManifest["what"], { key, body }: KubeItem, source:
   const cut = key.indexOf("/");
   const { metadata, status } = body as Json;
   const labels = ((metadata as Json)["labels"] ?? {}) as Json;
-  const { podIPs, podIP } = (status ?? {}) as Json;
-  const listed = Array.isArray(podIPs) ? podIPs.map((one) => text((one as Json | null)?.["ip"])) : [];
-  const addresses = [...listed, text(podIP)].map((address) => parseAddress(address)).filter((one) => one !== undefined);
+  const { podIPs, podIP, networking } = (status ?? {}) as Json;
+  const listed = [podIPs, (networking as Json | undefined)?.["addressing"]].flatMap((list) =>
+    Array.isArray(list) ? list.flatMap((one: Json | null) => [one?.["ip"], one?.["ipv4"], one?.["ipv6"]]) : [],
+  );
+  const addresses = [...listed, podIP].map((one) => parseAddress(text(one))).filter((one) => one !== undefined);
   return {
     kind: "Refused",
     what,

@@ -1,6 +1,6 @@
 /** Kubernetes objects as the exporter needs them, and what their annotations say about sharing. */
 import type { Policy, PolicyKind } from "../model/policy.ts";
-import type { Affinity, Protocol, ServicePort } from "../model/resource.ts";
+import type { Affinity, Label, Protocol, ServicePort } from "../model/resource.ts";
 import type { Tree } from "./json.ts";
 import { quote } from "./refusal.ts";
 
@@ -24,6 +24,17 @@ export interface NodeManifest extends ManifestBase {
   readonly addresses: readonly { readonly type: string; readonly address: string }[];
   /** Canonical `address/bits`. */
   readonly podCidrs: readonly string[];
+  /** Of health checks and of ingress, canonical. */
+  readonly reservedAddresses?: readonly string[];
+}
+
+/** A number that was given to labels by somebody else: Cilium. */
+export interface IdentityManifest extends ManifestBase {
+  readonly kind: "Identity";
+  /** Of the workloads that have it; "" when it does not say. */
+  readonly namespace: string;
+  readonly id: number;
+  readonly given: readonly Label[];
 }
 
 export interface ManifestServicePort {
@@ -96,6 +107,8 @@ export interface PodManifest extends ManifestBase {
   readonly ready: boolean;
   readonly terminating: boolean;
   readonly containers: readonly ContainerManifest[];
+  /** Given by Cilium; absent: that of its labels. */
+  readonly identity?: number;
 }
 
 /** A network policy of any kind. */
@@ -111,7 +124,9 @@ export interface PolicyManifest extends ManifestBase {
 /** An object that is there and was never understood: what an earlier process published for it stays. */
 export interface RefusedManifest extends ManifestBase {
   readonly kind: "Refused";
-  readonly what: "Namespace" | "Node" | "Service" | "EndpointSlice" | "Pod" | PolicyKind;
+  readonly what:
+    | ("Namespace" | "Node" | "Service" | "EndpointSlice" | "Pod" | PolicyKind)
+    | ("CiliumNode" | "CiliumIdentity" | "CiliumEndpoint");
   readonly namespace: string;
   /** Of an EndpointSlice: the name of its service. */
   readonly service: string;
@@ -125,6 +140,7 @@ export type Manifest =
   | SliceManifest
   | PodManifest
   | NodeManifest
+  | IdentityManifest
   | PolicyManifest
   | RefusedManifest;
 

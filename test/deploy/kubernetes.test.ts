@@ -191,7 +191,13 @@ test("the ClusterRole allows what the exporter asks of an API server: no more, n
   writeFileSync(config, kubeconfig(await server.start()));
   const stop = new AbortController();
   const source = new KubeSource({
-    ...{ api: await connectKube({ config }), kinds: NATIVE_KINDS, services: "global", pageSize: 250 },
+    ...{
+      api: await connectKube({ config }),
+      kinds: NATIVE_KINDS,
+      identities: "own",
+      services: "global",
+      pageSize: 250,
+    },
     ...{ progressTimeoutMs: 60_000, watchSeconds: 300, settleMs: 1, backoff: { baseMs: 10, capMs: 100 } },
     ...{ clock: systemClock, random: systemRandom, log: silentLogger, metrics: new Metrics(), signal: stop.signal },
     report: async () => undefined,

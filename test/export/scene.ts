@@ -13,7 +13,7 @@ import { parseCidr } from "../../src/model/address.ts";
 import { silentLogger } from "../../src/runtime/log.ts";
 import { Metrics } from "../../src/runtime/metrics.ts";
 import { seededRandom } from "../../src/runtime/random.ts";
-import { NATIVE_KINDS } from "../../src/wire/kube-kinds.ts";
+import { CILIUM_KINDS, NATIVE_KINDS } from "../../src/wire/kube-kinds.ts";
 import { VirtualClock } from "../support/virtual-clock.ts";
 
 export const OSAKA = { name: "osaka", id: 7 };
@@ -30,6 +30,11 @@ const SETTINGS: ExporterSettings = {
   maxTxnsInFlight: 16,
   backoff: { baseMs: 100, capMs: 2_000 },
 };
+
+const KINDS = {
+  native: { kinds: NATIVE_KINDS, identities: "own" },
+  cilium: { kinds: CILIUM_KINDS, identities: "given" },
+} as const;
 
 export interface Running {
   readonly exporter: Exporter;
@@ -100,9 +105,13 @@ export class Scene {
   }
 
   /** Settings under which an API server says it all. */
-  kubernetes(api: KubeApi, services: "global" | "all" = "all"): Partial<ExporterSettings> {
+  kubernetes(
+    api: KubeApi,
+    services: "global" | "all" = "all",
+    mode: "native" | "cilium" = "native",
+  ): Partial<ExporterSettings> {
     const limits = { pageSize: 3, progressTimeoutMs: 180_000, watchSeconds: 300, settleMs: 200 };
-    return { manifests: undefined, kubernetes: { api, kinds: NATIVE_KINDS, services, ...limits } };
+    return { manifests: undefined, kubernetes: { api, ...KINDS[mode], services, ...limits } };
   }
 
   async end(): Promise<void> {

@@ -2,17 +2,19 @@
 import assert from "node:assert/strict";
 import { parseAllDocuments } from "yaml";
 import { type KubeObjectBody, type MemoryCollection, MemoryKube } from "../../src/kube/memory.ts";
-import { type KubeKind, NATIVE_KINDS, pathOf } from "../../src/wire/kube-kinds.ts";
+import { CILIUM_KINDS, type KubeKind, NATIVE_KINDS, pathOf } from "../../src/wire/kube-kinds.ts";
+
+const ALL_KINDS = [...new Set([...NATIVE_KINDS, ...CILIUM_KINDS])];
 
 /** An API server that knows the kinds, all of them unless told otherwise. */
-export function memoryKube(kinds: readonly KubeKind[] = NATIVE_KINDS): MemoryKube {
+export function memoryKube(kinds: readonly KubeKind[] = ALL_KINDS): MemoryKube {
   return new MemoryKube(
     kinds.map((kind): MemoryCollection => ({ path: pathOf(kind), apiVersion: kind.apiVersion, kind: kind.kind })),
   );
 }
 
 export function pathOfKind(name: string): string {
-  const kind = NATIVE_KINDS.find(({ kind }) => kind === name);
+  const kind = ALL_KINDS.find(({ kind }) => kind === name);
   assert.ok(kind, name);
   return pathOf(kind);
 }

@@ -21,7 +21,7 @@ import { Metrics } from "../../runtime/metrics.ts";
 import type { Random } from "../../runtime/random.ts";
 import { messageOf, UserError } from "../../runtime/user-error.ts";
 import { serve } from "../../serve/serve.ts";
-import { NATIVE_KINDS } from "../../wire/kube-kinds.ts";
+import { CILIUM_KINDS, NATIVE_KINDS } from "../../wire/kube-kinds.ts";
 import { checkTogether, type ExporterSettings } from "./settings.ts";
 
 export interface ExporterDoors {
@@ -98,7 +98,8 @@ async function kubernetesOf(settings: ExporterSettings, connect: ConnectKube): P
   });
   return {
     api,
-    kinds: NATIVE_KINDS,
+    kinds: kubeMode === "cilium" ? CILIUM_KINDS : NATIVE_KINDS,
+    identities: kubeMode === "cilium" ? "given" : "own",
     services: settings.kubeServices,
     pageSize: settings.kubePageSize,
     progressTimeoutMs: settings.kubeProgressTimeoutMs,

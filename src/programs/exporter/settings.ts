@@ -45,9 +45,11 @@ export const exporterSettings = settingsSchema({
     .describe("Where services of containers get their addresses, by name; none when absent."),
   dockerIntervalMs: durationMs.default(30_000).describe("Time between two lists of containers without an event."),
   dockerTimeoutMs: durationMs.default(5_000).describe("Longest wait for a list of containers."),
-  kubeMode: oneOf(["native"])
+  kubeMode: oneOf(["native", "cilium"])
     .optional()
-    .describe("native: read this cluster's API server, whatever its CNI (docs/KUBERNETES.md); not read when absent."),
+    .describe(
+      "What to read of this cluster's API server (docs/KUBERNETES.md): native, pods and policies on any CNI; cilium, what a cluster that runs Cilium says of itself. Not read when absent.",
+    ),
   kubeConfig: text
     .optional()
     .describe("Kubeconfig file; the service account of the pod that the exporter runs in when absent."),
@@ -81,11 +83,14 @@ export function checkTogether(settings: ExporterSettings): void {
   }
 }
 
-function checkSources({ manifests, kubeMode, kubeConfig, kubeContext }: ExporterSettings): void {
+function checkSources({ manifests, dockerSocket, kubeMode, kubeConfig, kubeContext }: ExporterSettings): void {
   if (manifests === undefined && kubeMode === undefined) {
     throw new UserError(
       "--manifests is missing: name a directory of Kubernetes YAML, or read an API server, --kube-mode native",
     );
+  }
+  if (kubeMode === "cilium" && (manifests !== undefined || dockerSocket !== undefined)) {
+    throw new UserError("--kube-mode cilium takes identities from Cilium: remove --manifests and --docker-socket");
   }
   if (kubeMode === undefined && kubeConfig !== undefined) {
     throw new UserError("--kube-config needs --kube-mode: what to read of the API server, such as native");
