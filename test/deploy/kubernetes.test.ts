@@ -17,7 +17,7 @@ import { silentLogger } from "../../src/runtime/log.ts";
 import { Metrics } from "../../src/runtime/metrics.ts";
 import { systemRandom } from "../../src/runtime/random.ts";
 import { readSettings } from "../../src/runtime/settings.ts";
-import { NATIVE_KINDS } from "../../src/wire/kube-kinds.ts";
+import { CILIUM_KINDS, NATIVE_KINDS } from "../../src/wire/kube-kinds.ts";
 import { KubeServer, kubeconfig } from "../support/kube-api.ts";
 import { memoryKube } from "../support/kube-objects.ts";
 import { schemaFaults } from "../support/kube-schema.ts";
@@ -142,7 +142,10 @@ for (const overlay of OVERLAYS) {
       kvstoremesh: (argv) => readSettings("kvstoremesh", mirrorSettings, argv),
       agent: (argv) => readSettings("agent", agentSettings, argv),
     };
-    const values = { CLUSTER: "osaka", CLUSTER_ID: "7", OWN_CIDRS: "10.140.0.0/16", NODE: "osk-w1" };
+    const said = built(overlay).find(({ kind, data }) => kind === "ConfigMap" && data?.["kube-mode"] !== undefined);
+    const KUBE_MODE = said?.data?.["kube-mode"] ?? "";
+    assert.equal(KUBE_MODE, overlay === "cilium" ? "cilium" : "native");
+    const values = { CLUSTER: "osaka", CLUSTER_ID: "7", OWN_CIDRS: "10.140.0.0/16", NODE: "osk-w1", KUBE_MODE };
     const seen: string[] = [];
     for (const { spec } of workloadsOf(built(overlay))) {
       for (const { args: [program = "", ...flags] = [], env = [] } of spec.template.spec.containers) {
@@ -160,7 +163,10 @@ for (const overlay of OVERLAYS) {
         seen.push(program);
       }
     }
-    assert.deepEqual(seen.sort(), overlay === "cilium" ? ["kvstoremesh"] : ["agent", "exporter", "kvstoremesh"]);
+    assert.deepEqual(
+      seen.sort(),
+      overlay === "cilium" ? ["exporter", "kvstoremesh"] : ["agent", "exporter", "kvstoremesh"],
+    );
   });
 }
 
@@ -182,39 +188,46 @@ function allowedBy(rules: readonly Rule[]): readonly string[] {
   return each.sort();
 }
 
-test("the ClusterRole allows what the exporter asks of an API server: no more, no less", { skip }, async (t) => {
-  const roles = built("any-cni").filter(({ kind }) => kind === "ClusterRole");
-  assert.equal(roles.length, 1);
-  const folder = mkdtempSync(join(tmpdir(), "bulkhead-rbac-"));
-  const server = new KubeServer({ kube: memoryKube() });
-  const config = join(folder, "config");
-  writeFileSync(config, kubeconfig(await server.start()));
-  const stop = new AbortController();
-  const source = new KubeSource({
-    ...{
-      api: await connectKube({ config }),
-      kinds: NATIVE_KINDS,
-      identities: "own",
-      services: "global",
-      pageSize: 250,
-    },
-    ...{ progressTimeoutMs: 60_000, watchSeconds: 300, settleMs: 1, backoff: { baseMs: 10, capMs: 100 } },
-    ...{ clock: systemClock, random: systemRandom, log: silentLogger, metrics: new Metrics(), signal: stop.signal },
-    report: async () => undefined,
+const KINDS = {
+  "any-cni": { kinds: NATIVE_KINDS, identities: "own" },
+  cilium: { kinds: CILIUM_KINDS, identities: "given" },
+} as const;
+
+for (const overlay of OVERLAYS)
+  test(`${overlay}: the ClusterRole allows what the exporter asks of an API server, no more and no less`, {
+    skip,
+  }, async (t) => {
+    const roles = built(overlay).filter(({ kind }) => kind === "ClusterRole");
+    assert.equal(roles.length, 1);
+    const folder = mkdtempSync(join(tmpdir(), "bulkhead-rbac-"));
+    const server = new KubeServer({ kube: memoryKube() });
+    const config = join(folder, "config");
+    writeFileSync(config, kubeconfig(await server.start()));
+    const stop = new AbortController();
+    const source = new KubeSource({
+      ...{
+        api: await connectKube({ config }),
+        ...KINDS[overlay],
+        services: "global",
+        pageSize: 250,
+      },
+      ...{ progressTimeoutMs: 60_000, watchSeconds: 300, settleMs: 1, backoff: { baseMs: 10, capMs: 100 } },
+      ...{ clock: systemClock, random: systemRandom, log: silentLogger, metrics: new Metrics(), signal: stop.signal },
+      report: async () => undefined,
+    });
+    const running = source.run();
+    t.after(async () => {
+      stop.abort();
+      await running;
+      await server.stop();
+      rmSync(folder, { recursive: true });
+    });
+    const wanted = allowedBy(roles.flatMap(({ rules = [] }) => rules));
+    const deadlineMs = systemClock.nowMs() + 20_000;
+    while (server.asked.size < wanted.length && systemClock.nowMs() < deadlineMs) await sleep(systemClock, 20);
+    await sleep(systemClock, 100);
+    assert.deepEqual([...server.asked].sort(), wanted);
   });
-  const running = source.run();
-  t.after(async () => {
-    stop.abort();
-    await running;
-    await server.stop();
-    rmSync(folder, { recursive: true });
-  });
-  const wanted = allowedBy(roles.flatMap(({ rules = [] }) => rules));
-  const deadlineMs = systemClock.nowMs() + 20_000;
-  while (server.asked.size < wanted.length && systemClock.nowMs() < deadlineMs) await sleep(systemClock, 20);
-  await sleep(systemClock, 100);
-  assert.deepEqual([...server.asked].sort(), wanted);
-});
 
 test("the check of fields notices what is wrong", () => {
   const good = {
