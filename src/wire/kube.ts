@@ -128,7 +128,7 @@ export class KubeReader {
   /** @param before the object as it was last read: of one that is refused now, what it said before stays. */
   read(item: KubeItem, before: KubeObject | undefined): KubeObject {
     const { key, uid, resourceVersion } = item;
-    const source = `kubernetes:${this.kind.plural}/${key}`;
+    const source = oneLine(`kubernetes:${this.kind.plural}/${key}`);
     const judged = judging(key, () => this.kind.parse(new Fields(this.#tree(item.body)), source));
     if (judged.ok) return { key, uid, resourceVersion, manifest: this.#pool.shared(judged.value), refusal: undefined };
     const last = before?.uid === uid ? before.manifest : undefined;

@@ -29,6 +29,7 @@ import { encodeServiceExport } from "../../src/wire/service-export.ts";
 import { validatePolicies } from "../../src/wire/validate-policies.ts";
 import { expandZstd } from "../../src/wire/zstd.ts";
 import { BERGEN, ENDPOINT_SLICE, EVENT_SUBJECT, golden } from "../golden/values.ts";
+import { KUBE_TARGETS } from "./kube-targets.ts";
 
 export interface Target {
   readonly name: string;
@@ -187,6 +188,7 @@ function checkRepeated(suffix: string, bytes: Uint8Array): boolean {
 const SLICE_NAME = "shop/cart-x7k2p";
 
 export const TARGETS: readonly Target[] = [
+  ...KUBE_TARGETS,
   target("ip-host", "10.31.4.17", (key, bytes) => judge("ip", BERGEN, key, bytes), encodeIp),
   target("ip-prefix", "2001:db8:31::/48", (key, bytes) => judge("ip", BERGEN, key, bytes), encodeIp),
   target(
