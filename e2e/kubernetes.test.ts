@@ -16,7 +16,7 @@ import { askSocket } from "../src/serve/ask.ts";
 import { TestEtcd } from "../test/support/etcd.ts";
 import { KubeServer, kubeconfig } from "../test/support/kube-api.ts";
 import { apply, memoryKube, pathOfKind, podBody } from "../test/support/kube-objects.ts";
-import { BULKHEAD, launch, plan } from "./mesh.ts";
+import { BULKHEAD, launch, plan, run } from "./mesh.ts";
 import { until } from "./mirror/stage.ts";
 
 const OBJECTS = `
@@ -192,6 +192,11 @@ test("a service and its pods of osaka's API server are served in amsterdam, with
     assert.deepEqual(problems, [], cluster.name);
     assert.ok(kinds.length > 0 && kinds.every(({ listed }) => listed));
   }
+  const { out } = await run(BULKHEAD, ["exports", "--run-dir", join(folder, "run")]);
+  assert.match(
+    out,
+    /^osaka\n {2}leader, should be in its etcd: 1 nodes, 1 identities, .*\n {2}KIND .*\n(.*\n)* {2}Pod +1 +0 /m,
+  );
 });
 
 test("what comes and goes there comes and goes here", async () => {

@@ -2,7 +2,7 @@
 # The etcd of a cluster's mesh: `etcd.sh init` once, before anybody reaches it, then `etcd.sh serve`. Users have no password: a client is who its
 # certificate says. `init` listens on the loopback of the pod only, and does nothing on a volume that is ready.
 set -eu
-DATA=/var/lib/bulkhead
+DATA=${DATA:-/var/lib/bulkhead}
 LOCAL=http://127.0.0.1:2379
 
 start() {
@@ -17,13 +17,14 @@ init() {
   rm -rf "$DATA/etcd"
   (start --listen-client-urls $LOCAL --advertise-client-urls $LOCAL) &
   bootstrap=$!
+  trap 'kill $bootstrap 2>/dev/null || true' EXIT
   until ETCDCTL_API=3 etcdctl --endpoints $LOCAL --command-timeout=1s get health >/dev/null 2>&1; do sleep 0.2; done
   peers=
   for peer in $PEERS; do peers="$peers --peer $peer"; done
   # shellcheck disable=SC2086
   bulkhead etcd init --endpoints $LOCAL --cluster "$CLUSTER" $peers $INIT_FLAGS
   kill $bootstrap
-  wait $bootstrap || true
+  wait $bootstrap 2>/dev/null || true
   : >"$DATA/ready"
 }
 
