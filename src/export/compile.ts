@@ -41,7 +41,7 @@ export interface Change {
 export function* changes(before: Entries, after: Entries, refused: ReadonlySet<string>): Generator<Change> {
   for (const [key, value] of after) {
     const old = before.get(key);
-    if (!old || Buffer.compare(old, value) !== 0) yield { key, value };
+    if (!old || (old !== value && Buffer.compare(old, value) !== 0)) yield { key, value };
   }
   for (const key of before.keys()) if (!after.has(key) && !refused.has(key)) yield { key };
 }

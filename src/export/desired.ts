@@ -30,6 +30,7 @@ import { hostAddress } from "./addresses.ts";
 import { backendsOf, PodIndex, sliceBackends } from "./backends.ts";
 import type { IdentityBook, Scope } from "./identities.ts";
 import { identityLabels } from "./labels.ts";
+import type { Memo } from "./memo.ts";
 import { podAudit, policyProblems } from "./policies.ts";
 import { heldServices, refusedKeys } from "./refused.ts";
 import type { World } from "./world.ts";
@@ -98,6 +99,8 @@ export interface DesiredInput {
   readonly owners: AddressOwners;
   /** Gives a number to every label set that has none; absent: the world says all numbers. */
   readonly book: IdentityBook | undefined;
+  /** Of one cluster; absent: all is made anew. */
+  readonly memo?: Memo;
 }
 
 /** Every key and value, and one problem line for everything that cannot be published. */
@@ -106,7 +109,7 @@ export function* desiredState(input: DesiredInput): Generator<Desired> {
   const pods = new PodIndex();
   for (const pod of input.world.pods.values()) {
     pods.add(pod);
-    yield* podEntries(input, pod);
+    yield* knownPodEntries(input, pod);
   }
   for (const [labels, id, scopes = []] of input.book?.entries() ?? []) {
     const encode = (): Uint8Array => new TextEncoder().encode(labels);
@@ -183,11 +186,19 @@ function* missingNamespaces(world: World): Generator<Desired> {
   }
 }
 
-function* podEntries(input: DesiredInput, pod: PodManifest): Generator<Desired> {
-  const { world, owners } = input;
+function knownPodEntries(input: DesiredInput, pod: PodManifest): Iterable<Desired> {
+  const { world, owners, book, memo } = input;
   const name = namespacedName(pod);
   const own = pod.podIps.filter((address) => owners.get(address) === name);
-  const where = `${pod.source}: Pod ${name}`;
+  const make = (): Iterable<Desired> => podEntries(input, pod, own);
+  const inputs = [own.join(), world.namespaces.get(pod.namespace), hostAddress(pod, world.nodes), book];
+  return memo?.of(pod, inputs, make) ?? make();
+}
+
+/** @param own those of its addresses that are given to it. */
+function* podEntries(input: DesiredInput, pod: PodManifest, own: readonly string[]): Generator<Desired> {
+  const { world } = input;
+  const where = `${pod.source}: Pod ${namespacedName(pod)}`;
   yield* endpointEntry(input, pod, where);
   if (own.length === 0) return;
   const scope = isShared(world, pod.namespace) ? "shared" : "local";

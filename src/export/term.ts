@@ -18,6 +18,7 @@ import type { Compiled, Entries } from "./compile.ts";
 import { changes, compile } from "./compile.ts";
 import { isLasting, PARTS, type Part, partPrefix } from "./desired.ts";
 import type { IdentityBook } from "./identities.ts";
+import { Memo } from "./memo.ts";
 import type { Snapshot, Snapshots } from "./snapshot.ts";
 
 export interface TermOptions {
@@ -53,10 +54,11 @@ export async function publishTerm(options: TermOptions): Promise<void> {
   let audited: Snapshot | undefined;
   let nextAuditMs = 0;
   let vouched = false;
+  const memo = new Memo();
   while (!signal.aborted) {
     const snapshot = snapshots.newest;
     if (!snapshot) return;
-    const compiled = await compile({ cluster, world: snapshot.world, owners, book }, new Slices(clock));
+    const compiled = await compile({ cluster, world: snapshot.world, owners, book, memo }, new Slices(clock));
     owners = compiled.owners;
     options.onCompiled(compiled);
     if (audited === undefined || clock.nowMs() >= nextAuditMs || allowsMore(snapshot, audited)) {
