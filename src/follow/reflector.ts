@@ -4,7 +4,7 @@
  * until a new list is whole, and objects that did not change meanwhile are kept, so that listing again costs no second copy.
  */
 import { isDeepStrictEqual } from "node:util";
-import { type KubeApi, type KubeCall, KubeError } from "../kube/door.ts";
+import { type KubeApi, type KubeCall, KubeError, type KubeErrorCode } from "../kube/door.ts";
 import { Backoff, type BackoffSettings } from "../runtime/backoff.ts";
 import { type Clock, Slices, sleep } from "../runtime/clock.ts";
 import type { Random } from "../runtime/random.ts";
@@ -34,6 +34,8 @@ export interface ReflectorOptions {
 /** How often one looks whether a server that has no such kind has it now. */
 const ABSENT_RETRY_MS = 60_000;
 const MAX_PAGE_SIZE = 10_000;
+/** After these a watch goes on where it was. Anything else may mean that what is known is not what the server has. */
+const GOES_ON: ReadonlySet<KubeErrorCode> = new Set(["unreachable", "cut-off", "busy", "unauthorized", "forbidden"]);
 
 export class Reflector {
   readonly #options: ReflectorOptions;
@@ -109,8 +111,7 @@ export class Reflector {
     if (signal.aborted) return 0;
     const code = error instanceof KubeError ? error.code : "refused";
     const listing = this.#version === undefined;
-    // Broken streams go on where they were. Anything else may mean that what is known is not what the server has.
-    if (code !== "unreachable" && code !== "cut-off") this.#version = undefined;
+    if (!GOES_ON.has(code)) this.#version = undefined;
     // Pages that were too many to be read in time.
     if (code === "expired" && listing) this.#pageSize = Math.min(MAX_PAGE_SIZE, this.#pageSize * 2);
     if (code === "too-large") this.#pageSize = Math.max(1, Math.floor(this.#pageSize / 2));

@@ -50,7 +50,7 @@ export const MAX_LINE_BYTES = 8 * 1024 * 1024;
 
 /**
  * `unreachable`: nobody answers. `unauthorized`, `forbidden`: 401, 403. `absent`: 404, there is no such kind. `expired`: 410, the version is
- * too old. `refused`: any other no. `cut-off`: less than a whole answer. `too-large`: more than is read.
+ * too old. `busy`: 429 and 5xx, not now. `refused`: any other no. `cut-off`: less than a whole answer. `too-large`: more than is read.
  */
 export type KubeErrorCode =
   | "unreachable"
@@ -58,6 +58,7 @@ export type KubeErrorCode =
   | "forbidden"
   | "absent"
   | "expired"
+  | "busy"
   | "refused"
   | "cut-off"
   | "too-large";
@@ -78,9 +79,10 @@ const CODES: ReadonlyMap<number, KubeErrorCode> = new Map([
   [403, "forbidden"],
   [404, "absent"],
   [410, "expired"],
+  [429, "busy"],
 ]);
 
 /** What an HTTP status that is not 200 means. */
 export function codeOfStatus(status: number): KubeErrorCode {
-  return CODES.get(status) ?? "refused";
+  return CODES.get(status) ?? (status >= 500 ? "busy" : "refused");
 }

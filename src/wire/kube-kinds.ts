@@ -5,7 +5,7 @@ import { parseCiliumEndpoint, parseCiliumIdentity, parseCiliumNode } from "./par
 import { parseNamespace, parseNode } from "./parse-node.ts";
 import { parsePod } from "./parse-pod.ts";
 import { parsePolicyManifest } from "./parse-policy.ts";
-import { parseService } from "./parse-service.ts";
+import { HEADLESS, parseService } from "./parse-service.ts";
 import { parseSlice } from "./parse-slice.ts";
 
 /** Fields that are kept of an object: all of one, or some. Lists are looked into. */
@@ -63,16 +63,25 @@ function readPod(root: Fields, source: string): PodManifest | undefined {
   return { ...pod, annotations: meaningful(pod.annotations), containers };
 }
 
+const HEADLESS_LABEL = "service.kubernetes.io/headless";
+
 function readService(root: Fields, source: string): Manifest | undefined {
   if (root.fields("spec").text("type") === "ExternalName") return undefined;
   const service = parseService(root, source);
-  return { ...service, annotations: meaningful(service.annotations), sliced: true };
+  const clusterIps = service.labels.has(HEADLESS_LABEL) ? [HEADLESS] : service.clusterIps;
+  return { ...service, clusterIps, annotations: meaningful(service.annotations), sliced: true };
 }
+
+/** Slices of other clusters' backends, which Cilium writes for whoever reads Kubernetes alone: to us they would be our own. */
+const OF_OTHERS = "endpointslice-mesh-controller.cilium.io";
+const MANAGED_BY_LABEL = "endpointslice.kubernetes.io/managed-by";
 
 function readSlice(root: Fields, source: string): Manifest | undefined {
   if (root.text("addressType") === "FQDN") return undefined;
   const slice = parseSlice(root, source);
-  return slice.service === "" ? undefined : { ...slice, labels: new Map() };
+  return slice.service === "" || slice.labels.get(MANAGED_BY_LABEL) === OF_OTHERS
+    ? undefined
+    : { ...slice, labels: new Map() };
 }
 
 function readNamespace(root: Fields, source: string): NamespaceManifest {

@@ -202,6 +202,20 @@ spec: {type: ExternalName, externalName: ledger.example}
   await scene.end();
 });
 
+test("a service that says it is headless is; slices that Cilium wrote of other clusters' backends are none of ours", async () => {
+  const { scene, value, apply, backends } = await cluster(ALL);
+  await apply(LEDGER_SERVICE.replace("name: ledger,", "name: ledger, labels: {service.kubernetes.io/headless: ''},"));
+  assert.deepEqual((await value(`${SERVICE}billing/ledger`)).frontends, {});
+  const mirrored = LEDGER_SLICE.replace("x7k2p", "amsterdam")
+    .replace("10.77.3.81", "10.76.1.5")
+    .replace("labels: {", "labels: {endpointslice.kubernetes.io/managed-by: endpointslice-mesh-controller.cilium.io, ");
+  await apply(mirrored);
+  assert.deepEqual(await backends("billing/ledger"), ["10.77.3.81"]);
+  await apply(mirrored.replace("mesh-controller.cilium.io", "controller.k8s.io"));
+  assert.deepEqual(await backends("billing/ledger"), ["10.76.1.5", "10.77.3.81"]);
+  await scene.end();
+});
+
 test("dual stack: addresses of both families before, backends of both behind; of one family only its own", async () => {
   const six = LEDGER_SLICE.replace("x7k2p", "six").replace("IPv4", "IPv6").replace("[10.77.3.81]", '["fd00:77:3::51"]');
   const { scene, value, apply, backends } = await cluster([ALL, six].join("---"));

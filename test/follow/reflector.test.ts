@@ -84,8 +84,8 @@ test("a change of what is not kept is no change", async () => {
   await stage.end();
 });
 
-test("a watch that the server ends, or that breaks, goes on where it was: nothing is listed again, nothing is missed", async () => {
-  for (const how of [undefined, "cut-off"] as const) {
+test("a watch that the server ends, that breaks, or that is not answered just now goes on where it was: nothing is listed again, nothing is missed", async () => {
+  for (const how of [undefined, "cut-off", "busy", "unauthorized", "forbidden"] as const) {
     const stage = new Stage();
     await stage.clock.advance(50);
     stage.kube.endWatches(how);

@@ -145,7 +145,7 @@ async function behaves(api: KubeApi, kube: MemoryKube): Promise<void> {
   kube.die();
   assert.equal(await broken, "cut-off");
   // Behind HTTP a model that is gone still answers: with 503.
-  assert.match(await code(api.list(PODS, { limit: 2 }, never)), /^(unreachable|refused)$/);
+  assert.match(await code(api.list(PODS, { limit: 2 }, never)), /^(unreachable|busy)$/);
   kube.revive();
   assert.equal(await code(api.list("/api/v1/nothings", { limit: 2 }, never)), "absent");
 }
@@ -257,6 +257,27 @@ test("an answer that says no is refused, with the server's own words", async () 
     },
   );
 });
+
+for (const [status, expected] of [
+  [400, "refused"],
+  [401, "unauthorized"],
+  [403, "forbidden"],
+  [404, "absent"],
+  [410, "expired"],
+  [429, "busy"],
+  [503, "busy"],
+] as const) {
+  test(`HTTP ${status} is ${expected}, of lists and of watches`, async () => {
+    await answering(
+      (_, answer) => answer.writeHead(status).end("no"),
+      async (api) => {
+        assert.equal(await code(api.list(PODS, { limit: 1 }, never)), expected);
+        const line = async (): Promise<void> => assert.fail("there is no line");
+        assert.equal(await code(api.watch(PODS, { ...WATCH, resourceVersion: "1" }, line, never)), expected);
+      },
+    );
+  });
+}
 
 test("pages and lines without end are refused at their limits", async () => {
   const part = Buffer.alloc(1024 * 1024, 0x20);
