@@ -58,6 +58,7 @@ interface Built {
       readonly spec: PodSpec;
     };
     readonly selector?: { readonly matchLabels: Readonly<Record<string, string>> };
+    readonly publishNotReadyAddresses?: boolean;
     readonly podSelector?: { readonly matchLabels?: Readonly<Record<string, string>> };
     readonly volumeClaimTemplates?: readonly { readonly metadata: { readonly name: string } }[];
   };
@@ -134,6 +135,12 @@ for (const overlay of OVERLAYS) {
       const labels = object.spec?.selector?.matchLabels ?? object.spec?.podSelector?.matchLabels;
       if (labels !== undefined) assert.ok(selects(labels), nameOf(object));
     }
+  });
+
+  test(`${overlay}: a mirror that is not ready takes the etcd beside it away from nobody`, { skip }, () => {
+    const services = built(overlay).filter(({ kind }) => kind === "Service");
+    assert.equal(services.length, 2);
+    for (const { spec } of services) assert.equal(spec.publishNotReadyAddresses, true);
   });
 
   test(`${overlay}: programs take their flags`, { skip }, () => {
