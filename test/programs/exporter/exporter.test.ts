@@ -6,7 +6,7 @@ import { after, before, test } from "node:test";
 import { MemoryNats } from "../../../src/bus/memory.ts";
 import { type MemoryDisk, memoryDisk } from "../../../src/disk/memory.ts";
 import { MemoryDocker } from "../../../src/docker/memory.ts";
-import { MemoryKube } from "../../../src/kube/memory.ts";
+import { KubeError } from "../../../src/kube/door.ts";
 import { MemoryEtcd } from "../../../src/kv/memory.ts";
 import { type ExporterDoors, runExporter } from "../../../src/programs/exporter/assemble.ts";
 import { exporterSettings } from "../../../src/programs/exporter/settings.ts";
@@ -16,12 +16,16 @@ import { readSettings } from "../../../src/runtime/settings.ts";
 import { UserError } from "../../../src/runtime/user-error.ts";
 import { askSocket } from "../../../src/serve/ask.ts";
 import { BILLING } from "../../export/scene.ts";
+import { memoryKube } from "../../support/kube-objects.ts";
 
 let folder = "";
 before(async () => {
   folder = await mkdtemp(join(tmpdir(), "bulkhead-exporter-"));
 });
 after(() => rm(folder, { recursive: true, force: true }));
+
+/** Undefined: without it. */
+type Flags = Readonly<Record<string, string | undefined>>;
 
 const GOOD = {
   cluster: "osaka",
@@ -32,11 +36,10 @@ const GOOD = {
 };
 const ETCD_CONFIG = 'endpoints: ["http://127.0.0.1:2379"]\n';
 
-function settingsOf(flags: Readonly<Record<string, string>>) {
-  const argv = Object.entries({ ...GOOD, "run-dir": folder, ...flags }).flatMap(([flag, value]) => [
-    `--${flag}`,
-    value,
-  ]);
+function settingsOf(flags: Flags) {
+  const argv = Object.entries({ ...GOOD, "run-dir": folder, ...flags }).flatMap(([flag, value]) =>
+    value === undefined ? [] : [`--${flag}`, value],
+  );
   return readSettings("exporter", exporterSettings, argv);
 }
 
@@ -48,15 +51,15 @@ function doorsOf(disk: MemoryDisk, etcd = new MemoryEtcd({ clock: systemClock })
     disk,
     connect: () => etcd.client(),
     docker: () => new MemoryDocker(),
-    connectKube: async () => new MemoryKube([]),
+    connectKube: async ({ config }) => {
+      if (config === "/none") throw new KubeError("refused", "/none: ENOENT");
+      return memoryKube();
+    },
     connectBus,
   };
 }
 
-async function refusal(
-  flags: Readonly<Record<string, string>>,
-  files: Readonly<Record<string, string>>,
-): Promise<string> {
+async function refusal(flags: Flags, files: Readonly<Record<string, string>>): Promise<string> {
   const doors = doorsOf(memoryDisk(files));
   const run = async (): Promise<void> => runExporter(settingsOf(flags), doors, AbortSignal.abort());
   const error = await run().then(
@@ -73,6 +76,26 @@ for (const [what, flags, files, expected] of [
   ["a bad name", { cluster: "Osaka" }, FILES, /^--cluster "Osaka": /],
   ["a bad id", { "cluster-id": "256" }, FILES, /^--cluster-id "256": must be a whole number from 1 to 255$/],
   ["no manifests", { manifests: "/none" }, FILES, /^--manifests \/none: .*; name a directory that can be read$/],
+  ["a kubeconfig without a mode", { "kube-config": "/k" }, FILES, /^--kube-config needs --kube-mode: /],
+  [
+    "a context of no file",
+    { "kube-mode": "native", "kube-context": "x" },
+    FILES,
+    /^--kube-context needs --kube-config: /,
+  ],
+  ["Cilium's identities and our own", { "kube-mode": "cilium" }, FILES, /^--kube-mode cilium .*: remove --manifests/],
+  [
+    "no kubeconfig",
+    { "kube-mode": "native", "kube-config": "/none" },
+    FILES,
+    /^--kube-config \/none: ENOENT; name a kubeconfig file/,
+  ],
+  [
+    "neither manifests nor an API server",
+    { manifests: undefined },
+    FILES,
+    /^--manifests is missing: .*--kube-mode native$/,
+  ],
   ["no etcd config", { "etcd-config": "/c/none" }, FILES, /^--etcd-config \/c\/none: /],
   ["a bad etcd config", {}, { ...FILES, "/c/etcd.yaml": "endpoints: []" }, /^--etcd-config \/c\/etcd\.yaml:1: /],
   [
