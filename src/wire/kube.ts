@@ -128,7 +128,7 @@ export class KubeReader {
   /** @param before the object as it was last read: of one that is refused now, what it said before stays. */
   read(item: KubeItem, before: KubeObject | undefined): KubeObject {
     const { key, uid, resourceVersion } = item;
-    const source = oneLine(`kubernetes:${this.kind.plural}/${key}`);
+    const source = sourceOf(this.kind, key);
     const judged = judging(key, () => this.kind.parse(new Fields(this.#tree(item.body)), source));
     if (judged.ok) return { key, uid, resourceVersion, manifest: this.#pool.shared(judged.value), refusal: undefined };
     const last = before?.uid === uid ? before.manifest : undefined;
@@ -145,6 +145,12 @@ export class KubeReader {
     // Items of a list do not say what they are.
     return treeOf({ ...jsonObject(body, "an object"), apiVersion, kind }, kept, 0);
   }
+}
+
+/** One printable line. What is one already is not put together anew letter by letter, which every object would keep. */
+function sourceOf({ plural }: KubeKind, key: string): string {
+  const text = `kubernetes:${plural}/${key}`;
+  return /^[ -~]{0,300}$/.test(text) ? text : oneLine(text);
 }
 
 /** JSON as the parsers of documents take it, without what is not kept. Throws a Refusal when it is nested too deeply. */
