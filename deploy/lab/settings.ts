@@ -1,4 +1,5 @@
 /** The settings with which the lab runs Bulkhead's programs: everything happens some ten times faster than it would in earnest. */
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { flagOf } from "../../src/runtime/settings.ts";
 import { natsUrl } from "./nats.ts";
@@ -62,6 +63,8 @@ export function agentSettings(lab: LabPlan, cluster: ClusterPlan, node: NodePlan
     node: node.name,
     cgroup: node.cgroup,
     bpfDir: node.bpfDirectory,
+    snapshotDir: join(cluster.directory, "snapshots"),
+    snapshotIntervalMs: 1_000,
     objects: OBJECTS,
     endpointDevices: "pod*",
     ...QUICK_WATCHES,

@@ -17,6 +17,8 @@ import { MirroredFamily } from "./mirrored-family.ts";
 import { type Dump, MirroredMap } from "./mirrored-map.ts";
 import { allMirrors, type Mirrors } from "./mirrors.ts";
 import { reconcile } from "./reconcile.ts";
+import { isWithin, sectionsOf } from "./restore.ts";
+import type { SnapshotStore } from "./snapshot-store.ts";
 
 /** What the kernel holds at start, by name; a family's maps by slot. */
 export interface Held {
@@ -60,6 +62,10 @@ export interface DatapathOptions {
   /** How often maps and links are compared with what they should be: somebody else may have removed some. */
   readonly driftIntervalMs: number;
   readonly backoff: BackoffSettings;
+  /** Where what the maps hold is kept for the next boot, when kernel and compilers agree. */
+  readonly snapshots: Pick<SnapshotStore, "save" | "failed">;
+  /** Least time between two snapshots. */
+  readonly snapshotIntervalMs: number;
 }
 
 export interface DatapathStatus {
@@ -87,6 +93,11 @@ export class Datapath {
   #linksDoubtful = false;
   #agrees = false;
   #agreed = false;
+  /** The compilers took over a snapshot: the kernel held nothing. */
+  #restored = false;
+  #snapshotDue = true;
+  /** How many entries had been written and removed when the last snapshot was taken. */
+  #changesSaved = -1;
   #failures: readonly unknown[] = [];
 
   constructor(options: DatapathOptions) {
@@ -108,16 +119,21 @@ export class Datapath {
   /**
    * Takes over the pinned maps. With services in them the programs are attached at once (swapped in place when they changed), else after a
    * reconcile with complete services: maps that are still empty must not replace others that are in use, such as those of an older version.
+   * @param snapshot what they held before the node booted: taken over instead, if no program was attached since, and written in the usual order,
+   * unless the kernel holds services that are not in it. True: so it was.
    */
-  async adopt(): Promise<void> {
+  async adopt(snapshot?: Held): Promise<boolean> {
     const held = { maps: new Map<string, Dump>(), families: new Map<string, ReadonlyMap<number, Dump>>() };
     for (const [name, map] of this.#mirrors.maps) held.maps.set(name, await map.adopt());
     for (const [name, family] of this.#mirrors.families) held.families.set(name, await family.adopt());
-    this.#options.compilers.adopt(held);
+    const restored = snapshot !== undefined && isWithin(held, snapshot);
+    this.#restored = restored;
+    this.#options.compilers.adopt(restored ? snapshot : held);
     for (const mirror of allMirrors(this.#mirrors)) mirror.compareAll();
-    if (![SERVICE_MAP, BACKEND_MAP].every(({ name }) => held.maps.get(name)?.length)) return;
-    await this.#attach();
-    this.changed();
+    const inUse = !restored && [SERVICE_MAP, BACKEND_MAP].every(({ name }) => held.maps.get(name)?.length);
+    if (inUse) await this.#attach();
+    if (inUse || restored) this.changed();
+    return restored;
   }
 
   /** Somebody else may have changed this entry: it is looked up, and repaired soon. */
@@ -128,9 +144,10 @@ export class Datapath {
 
   /** Resolves when the signal aborts; the kernel keeps everything. */
   async run(): Promise<void> {
-    const { signal, clock, settleMs, driftIntervalMs } = this.#options;
+    const { signal, clock, settleMs, driftIntervalMs, snapshotIntervalMs } = this.#options;
     signal.addEventListener("abort", () => this.#wake?.(), { once: true });
     every(clock, driftIntervalMs, signal, () => this.#doubt());
+    every(clock, snapshotIntervalMs, signal, () => this.#snapshotIsDue());
     while (!signal.aborted) {
       await this.#woken();
       await sleep(clock, settleMs, signal);
@@ -164,6 +181,7 @@ export class Datapath {
     this.#measure();
     if (this.#agrees) {
       this.#options.reconciled?.();
+      await this.#save();
       return this.#backoff.reset();
     }
     this.#changed = true;
@@ -179,8 +197,28 @@ export class Datapath {
     for (const _ of compilers.compile()) await slices.rest();
     const failures = await reconcile(this.#mirrors, () => sleep(clock, readersMs));
     for (const [name, family] of this.#mirrors.families) compilers.released(name, (slot) => family.isFree(slot));
-    if (this.#attached ? this.#linksDoubtful : compilers.complete) await this.#attach();
+    if (this.#attached ? this.#linksDoubtful : compilers.complete || this.#restored) await this.#attach();
     return failures;
+  }
+
+  /** Before the next compile: until then the entries stay as they are. */
+  async #save(): Promise<void> {
+    const changes = this.#changes();
+    if (!this.#snapshotDue || !this.#attached || changes === this.#changesSaved) return;
+    const { compilers, snapshots } = this.#options;
+    if (!(await snapshots.save(sectionsOf(compilers)))) return;
+    this.#snapshotDue = false;
+    this.#changesSaved = changes;
+  }
+
+  #snapshotIsDue(): void {
+    this.#snapshotDue = true;
+    if (this.#options.snapshots.failed) this.#changesSaved = -1;
+    if (this.#changes() !== this.#changesSaved) this.changed();
+  }
+
+  #changes(): number {
+    return allMirrors(this.#mirrors).reduce((sum, { written, removed }) => sum + written + removed, 0);
   }
 
   async #attach(): Promise<void> {

@@ -23,7 +23,8 @@ export interface DirectoryListing {
 
 export interface Disk {
   readText(path: string): Promise<string>;
-  readBytes(path: string): Promise<Uint8Array>;
+  /** @param maxBytes larger files are refused; default MAX_FILE_BYTES. */
+  readBytes(path: string, maxBytes?: number): Promise<Uint8Array>;
   /** Regular files, symbolic links followed; names that start with '.' (editors, atomic writers, kubelet) are left out. */
   list(directory: string): Promise<DirectoryListing>;
   /**
@@ -31,7 +32,7 @@ export interface Disk {
    * system's time may look alike.
    */
   stamp(directory: string): Promise<string>;
-  /** The whole file or nothing: readers never see a part of it. Mode 0600. */
+  /** The whole file or nothing, also after a power cut: readers never see a part of it. Mode 0600. */
   writeAtomic(path: string, bytes: Uint8Array): Promise<void>;
 }
 
@@ -45,7 +46,7 @@ export interface FolderDisk extends Disk {
   folders(directory: string): Promise<readonly string[]>;
 }
 
-/** Largest file that is read, in bytes; a larger one is refused with `too-large`. */
+/** Largest file that is read unless a call says otherwise, in bytes; a larger one is refused with `too-large`. */
 export const MAX_FILE_BYTES = 32 * 1024 * 1024;
 
 export type DiskErrorCode = "absent" | "denied" | "too-large" | "no-space" | "failed";
@@ -63,6 +64,6 @@ export class DiskError extends Error {
   }
 }
 
-export function tooLarge(path: string, bytes: number): DiskError {
-  return new DiskError("too-large", `${path} has ${bytes} bytes; at most ${MAX_FILE_BYTES} are read`);
+export function tooLarge(path: string, bytes: number, maxBytes = MAX_FILE_BYTES): DiskError {
+  return new DiskError("too-large", `${path} has ${bytes} bytes; at most ${maxBytes} are read`);
 }

@@ -14,9 +14,9 @@ export function faultyDisk(disk: Disk, faults: DiskFaults): Disk {
     if (code) throw new DiskError(code, `${path}: ${code} (injected)`);
   };
   return {
-    async readBytes(path) {
+    async readBytes(path, maxBytes) {
       check("read", path);
-      return disk.readBytes(path);
+      return disk.readBytes(path, maxBytes);
     },
     async readText(path) {
       check("read", path);

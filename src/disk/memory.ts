@@ -33,10 +33,10 @@ export class MemoryDisk implements FolderDisk {
     for (const path of this.#files.keys()) if (posix.dirname(path) === whole) this.#files.delete(path);
   }
 
-  async readBytes(path: string): Promise<Uint8Array> {
+  async readBytes(path: string, maxBytes = MAX_FILE_BYTES): Promise<Uint8Array> {
     const bytes = this.#files.get(posix.normalize(path));
     if (!bytes) throw new DiskError("absent", `${path}: ENOENT`);
-    if (bytes.length > MAX_FILE_BYTES) throw tooLarge(path, bytes.length);
+    if (bytes.length > maxBytes) throw tooLarge(path, bytes.length, maxBytes);
     return bytes.slice();
   }
 

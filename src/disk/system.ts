@@ -33,20 +33,20 @@ async function guarded<T>(path: string, action: () => Promise<T>): Promise<T> {
 const READ_FLAGS = constants.O_RDONLY | constants.O_NONBLOCK;
 
 /** The bytes of a regular file, or undefined when the path is something else. */
-async function readRegular(path: string): Promise<Uint8Array | undefined> {
+async function readRegular(path: string, maxBytes = MAX_FILE_BYTES): Promise<Uint8Array | undefined> {
   const handle = await open(path, READ_FLAGS);
   try {
     const found = await handle.stat();
     if (!found.isFile()) return undefined;
-    if (found.size > MAX_FILE_BYTES) throw tooLarge(path, found.size);
+    if (found.size > maxBytes) throw tooLarge(path, found.size, maxBytes);
     return await handle.readFile();
   } finally {
     await handle.close();
   }
 }
 
-async function readBytes(path: string): Promise<Uint8Array> {
-  const bytes = await guarded(path, () => readRegular(path));
+async function readBytes(path: string, maxBytes?: number): Promise<Uint8Array> {
+  const bytes = await guarded(path, () => readRegular(path, maxBytes));
   if (!bytes) throw new DiskError("failed", `${path} is not a regular file`);
   return bytes;
 }
@@ -111,12 +111,43 @@ async function writeSynced(path: string, bytes: Uint8Array): Promise<void> {
   }
 }
 
+/** A new name is on the disk once its folder is. */
+async function syncDirectory(directory: string): Promise<void> {
+  const handle = await open(directory, constants.O_RDONLY | constants.O_DIRECTORY);
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+/** What processes that were killed were writing there. */
+async function removeLeftBehind(path: string): Promise<void> {
+  const directory = dirname(path);
+  const start = `.${basename(path)}.`;
+  for (const name of await readdir(directory)) {
+    const [, pid] = /^(\d+)\.new$/.exec(name.startsWith(start) ? name.slice(start.length) : "") ?? [];
+    if (pid !== undefined && !isAlive(Number(pid))) await rm(join(directory, name), { force: true });
+  }
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code !== "ESRCH";
+  }
+}
+
 async function writeAtomic(path: string, bytes: Uint8Array): Promise<void> {
   const temporary = join(dirname(path), `.${basename(path)}.${process.pid}.new`);
   await guarded(path, async () => {
     try {
+      await removeLeftBehind(path);
       await writeSynced(temporary, bytes);
       await rename(temporary, path);
+      await syncDirectory(dirname(path));
     } catch (error) {
       await unlink(temporary).catch(() => undefined);
       throw error;

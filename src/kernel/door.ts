@@ -89,6 +89,8 @@ export interface LoadedObject {
   readonly maps: ReadonlyMap<string, KernelMap>;
   /** Names of maps that were taken over from their pins. */
   readonly adopted: readonly string[];
+  /** Whether some link of a cgroup program is pinned: an agent before this one had its maps in use. */
+  isAttached(): boolean;
   /**
    * Attaches every cgroup program of the object (not those for devices) to `cgroupDirectory` by links pinned beside the maps; existing links are
    * updated in place, without a gap.

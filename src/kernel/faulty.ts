@@ -112,6 +112,10 @@ export function faultyKernel(kernel: Kernel, plan: FaultPlan): Kernel {
         families: new Map([...object.families].map(([name, family]) => [name, faultyFamily(family, faults)])),
         rings: object.rings,
         adopted: object.adopted,
+        isAttached() {
+          faults.assertAlive();
+          return object.isAttached();
+        },
         async attachCgroup(cgroupDirectory) {
           faults.assertAlive();
           return object.attachCgroup(cgroupDirectory);

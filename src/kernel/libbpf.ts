@@ -1,5 +1,6 @@
 /** The kernel door's real body. */
 import assert from "node:assert/strict";
+import { existsSync } from "node:fs";
 import type { EndpointDevice } from "../model/endpoint.ts";
 import { type Clock, Slices } from "../runtime/clock.ts";
 import { Devices } from "./device.ts";
@@ -62,13 +63,16 @@ export class LibbpfObject implements LoadedObject {
     this.families = byName(families, (layout) => new LibbpfFamily(layout, fdOf(layout.name), clock));
   }
 
+  isAttached(): boolean {
+    return this.#cgroupPrograms().some(({ name }) => existsSync(linkPin(this.#pinDirectory, name)));
+  }
+
   async attachCgroup(cgroupDirectory: string): Promise<Readonly<Record<string, AttachOutcome>>> {
     requireCgroup2(cgroupDirectory);
     const cgroup = openCgroup(cgroupDirectory);
     try {
       const outcomes: Record<string, AttachOutcome> = {};
-      for (const program of this.#object.programs()) {
-        if (program.type === DEVICE_PROGRAM) continue;
+      for (const program of this.#cgroupPrograms()) {
         outcomes[program.name] = attach(program, cgroup, linkPin(this.#pinDirectory, program.name));
       }
       return outcomes;
@@ -93,6 +97,10 @@ export class LibbpfObject implements LoadedObject {
   programs(): readonly Program[] {
     assert(!this.#closed, "the object was closed");
     return this.#object.programs();
+  }
+
+  #cgroupPrograms(): readonly Program[] {
+    return this.#object.programs().filter(({ type }) => type !== DEVICE_PROGRAM);
   }
 
   close(): void {

@@ -171,6 +171,7 @@ export class MemoryKernel implements Kernel {
       }),
       rings: pinned(this.#rings, rings, (name) => new MemoryRing(name, maxEntries[name] ?? DEFAULT_RING_BYTES)),
       adopted,
+      isAttached: () => this.#programs.some((program) => this.#links.has(`${request.pinDirectory}/link_${program}`)),
       attachCgroup: async (cgroup) => this.#attach(request, this.#programs, cgroup),
       attachDevice: async (device) => this.#attachDevice(request, device),
       detachOthers: async (ifindexes) => this.#detachOthers(request, ifindexes),

@@ -216,13 +216,32 @@ export interface ExporterStatus extends ProgramStatusBase {
   readonly kinds?: readonly SourceKindStatus[];
 }
 
+/** Whether a program does what it is for. */
+export interface Readiness {
+  readonly ready: boolean;
+  /** Why, in a few words. */
+  readonly detail: string;
+}
+
+/** What is on the disk for a boot at which no etcd answers. */
+export interface SnapshotStatus {
+  /** Since this process took the last one; absent when it took none. */
+  readonly ageMs?: number;
+  /** By how much the one that this process began with was older than now; absent when it began with what the kernel held. */
+  readonly restoredAgeMs?: number;
+  /** Files that were there at start and were not used, and why, a line each. */
+  readonly refused: readonly string[];
+}
+
 export interface AgentStatus extends ProgramStatusBase {
   readonly program: "agent";
   readonly node: string;
+  readonly readiness: Readiness;
   readonly connected: boolean;
   /** Every source that feeds the maps was listed completely since start. */
   readonly synced: boolean;
   readonly ageMs?: number;
+  readonly snapshot: SnapshotStatus;
   readonly peers: PeersStatus;
   readonly maps: readonly MapStatus[];
   /** Entries taken over unchanged from the pinned maps at start. */

@@ -64,7 +64,10 @@ function agentLines(agents: readonly AgentStatus[]): string {
 const counted = (count: number, one: string, more: string): string => `${count} ${count === 1 ? one : more}`;
 
 function nodeLines(agent: AgentStatus): readonly string[] {
-  return [policyLine(agent), `${safeText(agent.node)}: ${peersLine(agent.peers)}`];
+  const { ready, detail } = agent.readiness;
+  const state = ready ? detail : `not ready: ${detail}`;
+  const unusual = ready && agent.synced && agent.connected ? [] : [`${safeText(agent.node)}: ${safeText(state)}`];
+  return [...unusual, policyLine(agent), `${safeText(agent.node)}: ${peersLine(agent.peers)}`];
 }
 
 /** `n1: 3 endpoints (2 known, 1 unknown, 1 denied), 2 policies, drops: policy-denied 12`. */

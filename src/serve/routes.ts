@@ -5,12 +5,6 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { parseAs, type Schema } from "../runtime/schema.ts";
 import { UserError } from "../runtime/user-error.ts";
 
-export interface Readiness {
-  readonly ready: boolean;
-  /** Why, in a few words. */
-  readonly detail: string;
-}
-
 /** May be a promise. A UserError is the asker's mistake, and its text is the answer. */
 export type Answer = (query: ReadonlyMap<string, string>) => unknown;
 

@@ -8,13 +8,13 @@ import { connect } from "node:net";
 import { dirname } from "node:path";
 import type { FastifyInstance } from "fastify";
 import fastify from "fastify";
-import type { ProgramStatus } from "../model/status.ts";
+import type { ProgramStatus, Readiness } from "../model/status.ts";
 import type { Metrics } from "../runtime/metrics.ts";
 import { messageOf, UserError } from "../runtime/user-error.ts";
 import { COMMON_DOCS } from "./common-docs.ts";
 import { admitLoopbackNames, splitListen } from "./loopback.ts";
 import { type Door, openApi, type Route, type RouteDocs } from "./openapi.ts";
-import { type Action, type Answer, addAction, addAnswer, addStream, type Readiness, type Stream } from "./routes.ts";
+import { type Action, type Answer, addAction, addAnswer, addStream, type Stream } from "./routes.ts";
 
 /** Bodies are a few names. */
 const MAX_BODY_BYTES = 64 * 1024;

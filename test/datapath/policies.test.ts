@@ -31,6 +31,8 @@ async function start(kernel: PolicyKernel, world: PolicyWorld, step?: Step) {
     settleMs: 5,
     readersMs: 10,
     driftIntervalMs: 30_000,
+    snapshots: { save: async () => true, failed: false },
+    snapshotIntervalMs: 30_000,
     backoff: { baseMs: 100, capMs: 1_000 },
   });
   await datapath.adopt();

@@ -111,6 +111,8 @@ export async function stage(maps: KernelMaps, tables: AgentTables): Promise<Stag
     settleMs: 5,
     readersMs: 10,
     driftIntervalMs: 30_000,
+    snapshots: { save: async () => true, failed: false },
+    snapshotIntervalMs: 30_000,
     backoff: { baseMs: 100, capMs: 1_000 },
   });
   await datapath.adopt();

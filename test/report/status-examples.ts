@@ -11,6 +11,8 @@ export function agent(node: string): AgentStatus {
     ...base,
     program: "agent",
     node,
+    readiness: { ready: true, detail: "synced" },
+    snapshot: { ageMs: 30_000, refused: [] },
     connected: true,
     synced: true,
     peers: { controlPlane: "talking", ageMs: 4_000, remotes: [{ cluster: "osaka", grade: "fresh" }] },

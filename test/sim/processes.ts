@@ -253,6 +253,7 @@ export class MirrorProcess extends SimProcess {
 
 export class AgentProcess extends SimProcess {
   readonly kernel: MemoryKernel;
+  readonly #disk = new MemoryDisk();
   readonly pinDirectory: string;
   #agent: Agent | undefined;
 
@@ -290,13 +291,14 @@ export class AgentProcess extends SimProcess {
     };
     const argv = Object.entries(flags).flatMap(([flag, value]) => [`--${flag}`, `${value}`]);
     const settings = readSettings("agent", agentSettings, argv);
+    this.#disk.makeDirectory(settings.snapshotDir);
     const metrics = new Metrics();
     const network = new MemoryNetwork();
     network.set({ ownAddresses: [this.own.nodeAddress] });
     const agent = await Agent.start(
       settings,
       {
-        ...{ kernel: this.kernel, network, kv, clock, random, log: silentLogger, metrics },
+        ...{ kernel: this.kernel, disk: this.#disk, network, kv, clock, random, log: silentLogger, metrics },
         bootWallMs: () => clock.wallMs() - clock.nowMs(),
       },
       signal,

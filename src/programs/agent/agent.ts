@@ -2,7 +2,10 @@
 
 import { DatapathCounters } from "../../datapath/counters.ts";
 import { Datapath, pollCounters } from "../../datapath/datapath.ts";
+import { enforces, heldBySnapshot } from "../../datapath/restore.ts";
+import { SnapshotStore } from "../../datapath/snapshot-store.ts";
 import { VerdictCounters } from "../../datapath/verdict-counters.ts";
+import type { Disk } from "../../disk/door.ts";
 import { Endpoints } from "../../endpoints/endpoints.ts";
 import { Flows } from "../../flows/flows.ts";
 import { Ingest } from "../../ingest/ingest.ts";
@@ -16,13 +19,13 @@ import { METRICS_MAP } from "../../maps/metrics-map.ts";
 import { VERDICT_COUNTER_MAP } from "../../maps/verdict-counter-map.ts";
 import { parseAddress } from "../../model/address.ts";
 import { type ExplainAnswer, parseExplainQuery } from "../../model/explain.ts";
-import type { AgentStatus, PeersAnswer } from "../../model/status.ts";
+import type { AgentStatus, PeersAnswer, Readiness, SnapshotStatus } from "../../model/status.ts";
+import { duration } from "../../report/text.ts";
 import { type Clock, every } from "../../runtime/clock.ts";
 import type { Logger } from "../../runtime/log.ts";
 import type { Metrics } from "../../runtime/metrics.ts";
 import type { Random } from "../../runtime/random.ts";
 import { UserError } from "../../runtime/user-error.ts";
-import type { Readiness } from "../../serve/routes.ts";
 import { AgentTables } from "../../tables/agent-tables.ts";
 import { AgentCompilers } from "./compilers.ts";
 import { Explainer } from "./explain.ts";
@@ -37,6 +40,7 @@ export interface AgentDoors {
   readonly kernel: Kernel;
   readonly network: Network;
   readonly kv: KvClient;
+  readonly disk: Disk;
   readonly clock: Clock;
   /** Wall clock milliseconds at which the kernel's boot clock stood at 0. */
   readonly bootWallMs: () => number;
@@ -64,6 +68,9 @@ export class Agent {
   readonly #counters: DatapathCounters;
   readonly #verdicts: VerdictCounters;
   readonly #startMs: number;
+  readonly #snapshots: SnapshotStore;
+  /** Wall clock time of the snapshot that this agent began with, and whether policies are enforced by it. */
+  #restored: { readonly takenAtMs: number; readonly enforces: boolean } | undefined;
 
   private constructor(settings: AgentSettings, doors: AgentDoors, objects: AgentObjects, signal: AbortSignal) {
     const { cluster, node } = settings;
@@ -83,8 +90,10 @@ export class Agent {
     const backoff = { baseMs: settings.backoffBaseMs, capMs: settings.backoffCapMs };
     const quick = { ...backoff, capMs: Math.min(backoff.capMs, RECONCILE_CAP_MS) };
     const parts = { ...doors, ...settings, signal };
+    this.#snapshots = new SnapshotStore({ ...doors, cluster, node, directory: settings.snapshotDir });
     this.#datapath = new Datapath({
       ...parts,
+      snapshots: this.#snapshots,
       backoff: quick,
       maps: objects.maps,
       families: objects.families,
@@ -122,7 +131,7 @@ export class Agent {
     const objects = await AgentObjects.load(settings, doors.kernel);
     try {
       const agent = new Agent(settings, doors, objects, signal);
-      await agent.#datapath.adopt();
+      await agent.#adopt();
       if (await agent.#knowsEndpoints()) agent.#endpoints.open();
       await agent.#endpoints.look();
       return agent;
@@ -144,18 +153,33 @@ export class Agent {
       await Promise.all([this.#ingest.run(), this.#datapath.run(), this.#endpoints.run()]);
     } finally {
       this.#objects.close();
+      await this.#snapshots.settled();
     }
+  }
+
+  /** What the kernel holds; after a boot, what the snapshot says. */
+  async #adopt(): Promise<void> {
+    const saved = await this.#snapshots.load(this.#objects.layouts);
+    const { log } = this.#doors;
+    for (const refusal of this.#snapshots.refusals) log.warn({ refusal }, "a snapshot is not used");
+    const snapshot = this.#objects.isAttached() ? undefined : saved;
+    const { devices } = this.#doors.network.read();
+    const held = snapshot && heldBySnapshot(snapshot, devices);
+    if (!(await this.#datapath.adopt(held)) || snapshot === undefined || held === undefined) return;
+    this.#restored = { takenAtMs: snapshot.takenAtMs, enforces: enforces(held) };
+    log.info(this.#snapshotStatus(), "maps are rebuilt from a snapshot");
   }
 
   ready(): Readiness {
     const { adopted, attached, agrees, agreed } = this.#datapath.status();
     const { connected, listed, synced } = this.#ingest.status();
+    if (!listed && this.#restored) return { ready: attached && agreed, detail: this.#restoredText() };
     if (!listed && adopted > 0)
-      return { ready: true, detail: "serving what the maps held; the local etcd has not answered yet" };
+      return { ready: true, detail: "stale: serving what the maps held; the local etcd has not answered yet" };
     if (!listed) return { ready: false, detail: "the local etcd has not answered yet" };
     if (!attached) return { ready: false, detail: "the own cluster's services are not complete in the local etcd yet" };
     if (!agreed) return { ready: false, detail: "the maps do not agree with the tables yet" };
-    if (!connected) return { ready: true, detail: "serving what is known; the local etcd does not answer" };
+    if (!connected) return { ready: true, detail: "stale: serving what is known; the local etcd does not answer" };
     if (!agrees) return { ready: true, detail: "some changes are not in the maps yet" };
     return { ready: true, detail: synced ? "synced" : "some clusters are not synced yet" };
   }
@@ -171,9 +195,11 @@ export class Agent {
       node,
       pid: process.pid,
       uptimeMs: this.#doors.clock.nowMs() - this.#startMs,
+      readiness: this.ready(),
       connected,
       synced,
       ...(ageMs !== undefined && { ageMs }),
+      snapshot: this.#snapshotStatus(),
       peers: this.#ingest.peers(),
       maps,
       adopted,
@@ -197,6 +223,7 @@ export class Agent {
       ...this.#endpoints.status().problems,
       ...this.#overlooked(),
       ...this.#objects.problems(),
+      ...this.#snapshots.problems(),
       ...this.#compilers.problems(),
     ];
   }
@@ -247,6 +274,21 @@ export class Agent {
     }).some(({ flags }) => (flags & ENDPOINT_FLAGS.denied) === 0);
   }
 
+  #snapshotStatus(): SnapshotStatus {
+    const { ageMs, refusals } = this.#snapshots;
+    const restored = this.#restored;
+    return {
+      ...(ageMs !== undefined && { ageMs }),
+      ...(restored && { restoredAgeMs: Math.max(0, this.#doors.clock.wallMs() - restored.takenAtMs) }),
+      refused: refusals,
+    };
+  }
+
+  #restoredText(): string {
+    const { restoredAgeMs = 0 } = this.#snapshotStatus();
+    return `stale: serving from snapshot of ${duration(restoredAgeMs)}; the local etcd has not answered yet`;
+  }
+
   /** What the etcd says of a new pod, and its device: both are wanted in the same compile. */
   #changed(): void {
     this.#endpoints.hurry();
@@ -254,9 +296,9 @@ export class Agent {
   }
 
   #reconciled(): void {
-    if (!this.#compilers.policy.started) return;
-    this.#named = true;
-    this.#endpoints.open();
+    const { started } = this.#compilers.policy;
+    this.#named ||= started;
+    if (started || this.#restored?.enforces) this.#endpoints.open();
   }
 
   /** The kernel met an address whose identity it does not know: perhaps its entry is gone, perhaps the watch lost something. */

@@ -28,6 +28,9 @@ import type { AgentSettings } from "./settings.ts";
 export async function runAgent(given: AgentSettings, signal: AbortSignal): Promise<void> {
   const settings = { ...given, cgroup: cgroupDirectory(given.cgroup) };
   preflight(settings);
+  await systemDisk.mkdir(settings.snapshotDir).catch(() => {
+    // Whoever writes the first snapshot says so: services do not wait for it.
+  });
   const { kv, ...doors } = await openDoors(settings, signal);
   const telling = await openTelling(settings, { ...doors, kv });
   const expiry = await startExpiry(settings, doors, signal);
@@ -93,6 +96,7 @@ async function openDoors(settings: AgentSettings, signal: AbortSignal): Promise<
   metrics.collectProcess();
   const kv = await FollowedEtcd.open({ disk: systemDisk, connect: connectEtcd, clock: systemClock }, settings, signal);
   return {
+    disk: systemDisk,
     kernel: createLibbpfKernel({ clock: systemClock }),
     network: openNetwork(),
     kv,

@@ -1,4 +1,5 @@
 /** The agent's BPF objects in the kernel: their maps together, and with which capacities. */
+import type { EntryLayout } from "../../datapath/restore.ts";
 import type { AttachOutcome, EventRing, Kernel, KernelMap, KernelMapFamily, LoadedObject } from "../../kernel/door.ts";
 import { BACKEND_MAP } from "../../maps/backend-map.ts";
 import { CONNTRACK_MAP } from "../../maps/conntrack-map.ts";
@@ -41,6 +42,10 @@ export class AgentObjects {
     }
   }
 
+  get layouts(): readonly EntryLayout[] {
+    return [SOCK_LB_OBJECT, ENDPOINT_OBJECT].flatMap(({ maps, families = [] }) => [...maps, ...families]);
+  }
+
   map({ name }: { readonly name: string }): KernelMap {
     const map = this.maps.get(name);
     if (map === undefined) throw new Error(`no object holds the map ${name}`);
@@ -51,6 +56,11 @@ export class AgentObjects {
     const ring = this.#endpoints.rings.get(name);
     if (ring === undefined) throw new Error(`no object holds the ring ${name}`);
     return ring;
+  }
+
+  /** Whether an agent before this one had the maps in use, since the node booted. */
+  isAttached(): boolean {
+    return this.#sockets.isAttached();
   }
 
   attachCgroup(): Promise<Readonly<Record<string, AttachOutcome>>> {

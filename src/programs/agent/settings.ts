@@ -73,6 +73,12 @@ export const agentSettings = settingsSchema({
   driftIntervalMs: durationMs
     .default(30_000)
     .describe("How often the maps and links are read and what somebody else changed is repaired."),
+  snapshotDir: text
+    .default("/var/lib/bulkhead")
+    .describe("Folder of what the maps held, for a boot at which no etcd answers; on a disk that outlives the boot."),
+  snapshotIntervalMs: durationMs
+    .default(60_000)
+    .describe("Least time between two such snapshots; one is written when the maps changed."),
   countersIntervalMs: durationMs.default(5_000).describe("How often the programs' counters are read."),
   pageSize: count.default(5_000).describe("Keys per page of a listing."),
   progressIntervalMs: durationMs.default(1_000).describe("How often the local etcd is asked for a proof of freshness."),

@@ -1,4 +1,5 @@
 /** An agent over a local etcd, a kernel and a network in memory, on a virtual clock. */
+import { MemoryDisk } from "../../../src/disk/memory.ts";
 import { MemoryKernel } from "../../../src/kernel/memory.ts";
 import { MemoryNetwork } from "../../../src/kernel/memory-network.ts";
 import { SOCK_LB_OBJECT } from "../../../src/maps/objects.ts";
@@ -26,11 +27,13 @@ export function world() {
   local.cluster(OWN, "10.2.0");
   local.cluster(OSAKA, "10.1.0");
   local.cluster(VIRGINIA, "10.3.0");
-  return { local, kernel: new MemoryKernel(SOCK_LB_OBJECT.programs), network: new MemoryNetwork() };
+  const disk = new MemoryDisk();
+  disk.makeDirectory(settings.snapshotDir);
+  return { local, disk, kernel: new MemoryKernel(SOCK_LB_OBJECT.programs), network: new MemoryNetwork() };
 }
 
 export async function start(
-  { local, kernel, network }: ReturnType<typeof world>,
+  { local, kernel, network, disk }: ReturnType<typeof world>,
   changed: Partial<typeof settings> = {},
 ) {
   const over = new AbortController();
@@ -38,6 +41,7 @@ export async function start(
   const doors = {
     kernel,
     network,
+    disk,
     bootWallMs: () => 0,
     kv: local.etcd.client(),
     clock: local.clock,
