@@ -3,6 +3,7 @@
  * the floor; `--json`: those that can print it as JSON.
  */
 import { UserError } from "../src/runtime/user-error.ts";
+import { coldStart } from "./cold-start.ts";
 import { initialMirror } from "./p1-initial-mirror.ts";
 import { putToCache } from "./p2-put-to-cache.ts";
 import { oneBackend } from "./p5-one-backend.ts";
@@ -22,6 +23,7 @@ const GOALS: readonly Goal[] = [
   { id: "P1", what: "107,000 keys of a remote into an empty local cache", run: initialMirror },
   { id: "P2", what: "a put in the remote until it is seen in the local cache", run: putToCache },
   { id: "SLICES", what: "how long a mirror of 100,000 addresses holds its loop", run: slices },
+  { id: "COLD", what: "an agent on a node that booted, from its snapshot of 100,000 entries to ready", run: coldStart },
   { id: "P5", what: "one backend of a service of 5,000, from bytes to the kernel's maps", run: oneBackend },
   { id: "P6", what: "connect() to a service through the socket programs", run: connectToService },
   { id: "P7", what: "TCP throughput through endpoint policy and conntrack", run: endpointThroughput },

@@ -36,7 +36,7 @@ export interface Costs {
   readonly peakRssMiB: number;
 }
 
-function costsOf(pid: number): Costs {
+export function costsOf(pid: number): Costs {
   const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
   const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
   const ticks = Number(fields[USER_TICKS]) + Number(fields[KERNEL_TICKS]);
@@ -44,7 +44,7 @@ function costsOf(pid: number): Costs {
   return { cpuSeconds: ticks / TICKS_PER_SECOND, peakRssMiB: Number(peak?.[1] ?? 0) / 1024 };
 }
 
-async function until<T>(what: string, found: () => Promise<T | undefined>): Promise<T> {
+export async function until<T>(what: string, found: () => Promise<T | undefined>): Promise<T> {
   const deadlineMs = systemClock.nowMs() + WITHIN_MS;
   for (;;) {
     const value = await found();

@@ -15,19 +15,19 @@ export interface Pod {
 
 export class BenchStage {
   readonly #name = `bulkhead-bench-${process.pid}`;
-  readonly #folder = mkdtempSync(join(tmpdir(), `${this.#name}-`));
+  readonly folder = mkdtempSync(join(tmpdir(), `${this.#name}-`));
   readonly node = `${this.#name}-node`;
   readonly #pods: Pod[] = [];
   readonly client: Pod;
   readonly server: Pod;
   /** On a BPF file system of our own. */
-  readonly pins = join(this.#folder, "bpf", "pins");
+  readonly pins = join(this.folder, "bpf", "pins");
 
   constructor() {
     if (process.getuid?.() !== 0) throw new UserError("bench: needs root (namespaces, eBPF); run it with sudo");
     process.once("exit", this.close);
-    mkdirSync(join(this.#folder, "bpf"));
-    run("mount", "-t", "bpf", "bpf", join(this.#folder, "bpf"));
+    mkdirSync(join(this.folder, "bpf"));
+    run("mount", "-t", "bpf", "bpf", join(this.folder, "bpf"));
     addNetns(this.node);
     run(...inNetns(this.node, "sh", "-c", "echo 1 > /proc/sys/net/ipv4/ip_forward"));
     run(...inNetns(this.node, "sh", "-c", "echo 1 > /proc/sys/net/ipv6/conf/all/forwarding"));
@@ -63,8 +63,8 @@ export class BenchStage {
     process.removeListener("exit", this.close);
     for (const netns of [...this.#pods.map((pod) => pod.netns), this.node])
       quietly(() => run("ip", "netns", "del", netns));
-    quietly(() => run("umount", join(this.#folder, "bpf")));
-    quietly(() => rmSync(this.#folder, { recursive: true }));
+    quietly(() => run("umount", join(this.folder, "bpf")));
+    quietly(() => rmSync(this.folder, { recursive: true }));
   };
 }
 
