@@ -4,13 +4,13 @@ import { readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { Lab, waitFor } from "../deploy/lab/lab.ts";
-import { kernelBackends } from "../deploy/lab/maps.ts";
+import { kernelBackends, removeBackend } from "../deploy/lab/maps.ts";
 import type { LabPlan } from "../deploy/lab/plan.ts";
 import { agentId, agentStatus, etcdId, startProgram } from "../deploy/lab/programs.ts";
 import { expectNoFailure, expectShares } from "../deploy/lab/tour/expect.ts";
 import { calls, newTour, serviceTarget, type Tour } from "../deploy/lab/tour/tour.ts";
 import { type JobResult, totalOf } from "../deploy/lab/workload/jobs.ts";
-import { mesh, plan, traces } from "./mesh.ts";
+import { BULKHEAD, mesh, plan, run, traces } from "./mesh.ts";
 
 const NAME = "e2e-static";
 const WITHIN_MS = 60_000;
@@ -83,6 +83,38 @@ async function everyEtcdReturns(): Promise<void> {
   for (const cluster of lab.clusters) startProgram(tour.lab, cluster, etcdId(cluster));
   await agentsSay(/^synced$/);
 }
+
+const mapsOf = (...more: readonly string[]) =>
+  run(BULKHEAD, [
+    "maps",
+    "--run-dir",
+    lab.runDirectory,
+    "--cluster",
+    "amsterdam",
+    "--node",
+    "amsterdam-1",
+    "--diff",
+    ...more,
+  ]);
+
+test("P06: `bulkhead maps` shows no difference; an entry removed behind the agent's back is shown, and put back", async () => {
+  const [node] = tour.amsterdam.nodes;
+  assert.ok(node);
+  await waitFor("no difference", WITHIN_MS, async () => ((await mapsOf()).code === 0 ? true : undefined));
+  const { out: calm } = await mapsOf();
+  assert.match(calm, /amsterdam-1 +services +[1-9]\d* +[1-9]\d* +0 +0 +0/);
+  assert.match(calm, /\nno difference\n$/);
+  const before = await kernelBackends(node);
+  // Again, should a scan come in between.
+  const shown = await waitFor("the difference is shown", WITHIN_MS, async () => {
+    await removeBackend(node);
+    const { code, out } = await mapsOf();
+    return code === 1 ? out : undefined;
+  });
+  assert.match(shown, /^amsterdam-1 backends: missing: id=\d+: address=\S+ port=\d+ /m);
+  await waitFor("a scan put it back", WITHIN_MS, async () => ((await mapsOf()).code === 0 ? true : undefined));
+  assert.deepEqual(await kernelBackends(node), before);
+});
 
 test("twin of P02: agents killed and back with every etcd there", async () => {
   await throughout(async () => {

@@ -45,6 +45,13 @@ export async function kernelFlows(
   );
 }
 
+/** Takes some backend out of the node's kernel, behind its agent's back. */
+export async function removeBackend(node: NodePlan): Promise<void> {
+  const [entry] = await dump(node, BACKEND_MAP.name);
+  const key = (entry?.key ?? []).map((byte) => byte.replace("0x", ""));
+  await command(["bpftool", "map", "delete", "pinned", pin(node, BACKEND_MAP.name), "key", "hex", ...key]);
+}
+
 /** `address:port` of every backend in the node's kernel. */
 export async function kernelBackends(node: NodePlan): Promise<ReadonlySet<string>> {
   return new Set(

@@ -65,6 +65,7 @@ export function agentSettings(lab: LabPlan, cluster: ClusterPlan, node: NodePlan
     bpfDir: node.bpfDirectory,
     snapshotDir: join(cluster.directory, "snapshots"),
     snapshotIntervalMs: 1_000,
+    driftIntervalMs: 5_000,
     objects: OBJECTS,
     endpointDevices: "pod*",
     ...QUICK_WATCHES,

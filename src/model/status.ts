@@ -291,3 +291,36 @@ export interface BackendStatus {
 }
 
 export type ProgramStatus = MirrorStatus | ExporterStatus | AgentStatus;
+
+/** Where an agent answers with a MapsAnswer. */
+export const MAPS_PATH = "/v1/maps";
+
+/** What a node's kernel holds, next to what it should hold. */
+export interface MapsAnswer {
+  readonly cluster: string;
+  readonly node: string;
+  readonly maps: readonly MapComparison[];
+}
+
+export interface MapComparison {
+  /** Of a map in a family, with its slot: `policies[3]`. */
+  readonly name: string;
+  readonly maxEntries: number;
+  readonly held: number;
+  readonly wanted: number;
+  /** Entries that differ: wanted and not held, held and not wanted, or of another value. */
+  readonly missing: number;
+  readonly extra: number;
+  readonly changed: number;
+  /** The first of them. */
+  readonly differences: readonly MapDifference[];
+}
+
+/** Fields in words, such as `address=10.0.0.1 port=80`. */
+export interface MapDifference {
+  readonly key: string;
+  /** Absent: not held. */
+  readonly kernel?: string;
+  /** Absent: not wanted. */
+  readonly wanted?: string;
+}

@@ -19,7 +19,7 @@ import { METRICS_MAP } from "../../maps/metrics-map.ts";
 import { VERDICT_COUNTER_MAP } from "../../maps/verdict-counter-map.ts";
 import { parseAddress } from "../../model/address.ts";
 import { type ExplainAnswer, parseExplainQuery } from "../../model/explain.ts";
-import type { AgentStatus, PeersAnswer, Readiness, SnapshotStatus } from "../../model/status.ts";
+import type { AgentStatus, MapsAnswer, PeersAnswer, Readiness, SnapshotStatus } from "../../model/status.ts";
 import { duration } from "../../report/text.ts";
 import { type Clock, every } from "../../runtime/clock.ts";
 import type { Logger } from "../../runtime/log.ts";
@@ -27,6 +27,7 @@ import type { Metrics } from "../../runtime/metrics.ts";
 import type { Random } from "../../runtime/random.ts";
 import { UserError } from "../../runtime/user-error.ts";
 import { AgentTables } from "../../tables/agent-tables.ts";
+import { compareMaps } from "./compare-maps.ts";
 import { AgentCompilers } from "./compilers.ts";
 import { Explainer } from "./explain.ts";
 import { compiledMaps, kernelMaps } from "./judgement.ts";
@@ -255,6 +256,14 @@ export class Agent {
   async peers(): Promise<PeersAnswer> {
     const { cluster, node } = this.#settings;
     return { cluster, node, peers: this.#ingest.peers(), ...(await readPeerDetails(this.#doors.kv)) };
+  }
+
+  /** Answers MAPS_PATH. */
+  async maps(): Promise<MapsAnswer> {
+    const { cluster, node } = this.#settings;
+    const { maps, families } = this.#objects;
+    const { desired, desiredFamilies } = this.#compilers;
+    return { cluster, node, maps: await compareMaps({ maps, families, desired, desiredFamilies }) };
   }
 
   /** What FLOWS_PATH streams. */

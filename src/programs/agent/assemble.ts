@@ -13,7 +13,7 @@ import { createLibbpfKernel } from "../../kernel/libbpf.ts";
 import { openNetwork } from "../../kernel/network.ts";
 import { connectEtcd } from "../../kv/etcd.ts";
 import { EXPLAIN_PATH } from "../../model/explain.ts";
-import { PEERS_PATH } from "../../model/status.ts";
+import { MAPS_PATH, PEERS_PATH } from "../../model/status.ts";
 import { createBootWallMs, systemClock } from "../../runtime/clock.ts";
 import { createLogger } from "../../runtime/log.ts";
 import { Metrics } from "../../runtime/metrics.ts";
@@ -43,6 +43,7 @@ export async function runAgent(given: AgentSettings, signal: AbortSignal): Promi
     listen: settings.listen,
     answers: new Map<string, Answer>([
       [EXPLAIN_PATH, (query) => started(agent).explain(query)],
+      [MAPS_PATH, () => started(agent).maps()],
       [PEERS_PATH, () => started(agent).peers()],
     ]),
     streams: new Map<string, Stream>([

@@ -67,7 +67,10 @@ export function kernelMaps(
   };
 }
 
-function entriesOf({ count, keys, values }: MapEntries, { keySize, valueSize }: KernelMap): Entries {
+export function entriesOf(
+  { count, keys, values }: MapEntries,
+  { keySize, valueSize }: KernelMap,
+): Map<EntryKey, Uint8Array> {
   const entries = new Map<EntryKey, Uint8Array>();
   for (let index = 0; index < count; index++) {
     const value = values.subarray(index * valueSize, (index + 1) * valueSize);

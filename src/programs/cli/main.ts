@@ -6,11 +6,13 @@ import { serviceDetailText, servicesText } from "../../report/services.ts";
 import { statusText } from "../../report/status.ts";
 import { EXIT_BAD_INPUT, UserError } from "../../runtime/user-error.ts";
 import { connectVerb, disconnectVerb } from "./connect.ts";
+import { doctorVerb } from "./doctor.ts";
 import { etcdVerb } from "./etcd.ts";
 import { events } from "./events.ts";
 import { explainVerb } from "./explain.ts";
 import { flows } from "./flows.ts";
 import { holds, rejected, release } from "./holds.ts";
+import { mapsVerb } from "./maps.ts";
 import { printStatuses, type ReadOptions, reader } from "./output.ts";
 import { pkiVerb } from "./pki.ts";
 import { remotesVerb } from "./remotes.ts";
@@ -76,6 +78,8 @@ function program(): Command {
     .addCommand(exporters())
     .addCommand(flows())
     .addCommand(events())
+    .addCommand(mapsVerb())
+    .addCommand(doctorVerb())
     .addCommand(policy())
     .addCommand(holds())
     .addCommand(rejected())
