@@ -88,6 +88,7 @@ class Pipeline {
       },
       // The waits of a running agent are not what is measured.
       ...{ settleMs: 0, readersMs: 0, driftIntervalMs: 3_600_000, backoff: { baseMs: 50, capMs: 500 } },
+      ...{ clusterId: OWN.id, snapshots: { save: async () => true, failed: false }, snapshotIntervalMs: 3_600_000 },
     });
     tables.setClusters([OWN, REMOTE]);
     const local = judgeLocalService(

@@ -46,6 +46,8 @@ export interface DatapathOptions {
   readonly maps: ReadonlyMap<string, KernelMap>;
   readonly families: ReadonlyMap<string, KernelMapFamily>;
   readonly compilers: Compilers;
+  /** Of the own cluster. */
+  readonly clusterId: number;
   /** Told after each reconcile that left kernel and compilers in agreement. */
   readonly reconciled?: () => void;
   /** Attaches the programs, or swaps them in place. */
@@ -160,15 +162,16 @@ export class Datapath {
     const mirrors = allMirrors(this.#mirrors);
     const sum = (of: (mirror: MirroredMap | MirroredFamily) => number): number =>
       mirrors.reduce((total, mirror) => total + of(mirror), 0);
+    const maps = mirrors.map((mirror) => mirror.status());
     return {
-      maps: mirrors.map((mirror) => mirror.status()),
+      maps,
       adopted: sum((map) => map.adopted),
       written: sum((map) => map.written),
       removed: sum((map) => map.removed),
       attached: this.#attached,
       agrees: this.#agrees,
       agreed: this.#agreed,
-      problems: this.#failures.map(problemOf),
+      problems: [...this.#failures.map(problemOf), ...maps.filter(isFilling).map(fillingLine)],
     };
   }
 
@@ -191,11 +194,11 @@ export class Datapath {
   }
 
   async #reconcile(): Promise<readonly unknown[]> {
-    const { clock, compilers, readersMs } = this.#options;
+    const { clock, clusterId, compilers, readersMs } = this.#options;
     for (const mirror of allMirrors(this.#mirrors)) await mirror.refresh();
     const slices = new Slices(clock);
     for (const _ of compilers.compile()) await slices.rest();
-    const failures = await reconcile(this.#mirrors, () => sleep(clock, readersMs));
+    const failures = await reconcile(this.#mirrors, clusterId, () => sleep(clock, readersMs));
     for (const [name, family] of this.#mirrors.families) compilers.released(name, (slot) => family.isFree(slot));
     if (this.#attached ? this.#linksDoubtful : compilers.complete || this.#restored) await this.#attach();
     return failures;
@@ -272,6 +275,15 @@ function joinedByName<Held, Desired, Mirror>(
     return [name, mirror(found, wanted)] as const;
   });
   return new Map(joined);
+}
+
+/** Share from which on a map is told to be nearly full, before anything is left out. */
+const FILLING = 0.9;
+
+const isFilling = ({ entries, maxEntries }: MapStatus): boolean => entries >= maxEntries * FILLING;
+
+function fillingLine({ name, entries, maxEntries }: MapStatus): string {
+  return `map ${name}: ${entries} of ${maxEntries} entries are taken; make it larger as docs/MAPS.md says, before it is full`;
 }
 
 function problemOf(failure: unknown): string {

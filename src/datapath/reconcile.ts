@@ -9,12 +9,19 @@ import { CHAINS, type FamilyStep, type MapStep, type Step } from "./steps.ts";
 
 type Filter = (key: EntryKey) => boolean;
 
-/** @param readers resolves when programs that were running are done. Returns what failed: empty when kernel and compilers agree. */
-export async function reconcile(mirrors: Mirrors, readers: () => Promise<void>): Promise<readonly unknown[]> {
+/**
+ * @param clusterId of the own cluster.
+ * @param readers resolves when programs that were running are done. Returns what failed: empty when kernel and compilers agree.
+ */
+export async function reconcile(
+  mirrors: Mirrors,
+  clusterId: number,
+  readers: () => Promise<void>,
+): Promise<readonly unknown[]> {
   for (const mirror of allMirrors(mirrors)) mirror.collect();
   mirrors.families.get(POLICY_FAMILY.name)?.movedInto(slotsMovedInto(mirrors));
   const failures: unknown[] = [];
-  for (const chain of CHAINS) failures.push(...(await new Walk(mirrors, readers).through(chain)));
+  for (const chain of CHAINS) failures.push(...(await new Walk(mirrors, clusterId, readers).through(chain)));
   if (failures.length === 0) for (const mirror of allMirrors(mirrors)) mirror.settle();
   return failures;
 }
@@ -25,11 +32,13 @@ export async function reconcile(mirrors: Mirrors, readers: () => Promise<void>):
  */
 class Walk {
   readonly #mirrors: Mirrors;
+  readonly #clusterId: number;
   readonly #readers: () => Promise<void>;
   readonly #failures: unknown[] = [];
 
-  constructor(mirrors: Mirrors, readers: () => Promise<void>) {
+  constructor(mirrors: Mirrors, clusterId: number, readers: () => Promise<void>) {
     this.#mirrors = mirrors;
+    this.#clusterId = clusterId;
     this.#readers = readers;
   }
 
@@ -55,9 +64,17 @@ class Walk {
     const keys = map.differing(step.verb).filter((key) => (step.takes?.(key) ?? true) && only(key));
     if (keys.length === 0) return true;
     if (step.afterReaders) await this.#readers();
-    const failed = await map[step.verb](keys).catch((error: unknown) => this.#failures.push(error));
+    const failed = await map[step.verb](this.#ownFirst(step, map, keys)).catch((error: unknown) =>
+      this.#failures.push(error),
+    );
     await map.refresh();
     return failed === undefined;
+  }
+
+  #ownFirst({ clusterOf }: MapStep, map: MirroredMap, keys: readonly EntryKey[]): readonly EntryKey[] {
+    if (clusterOf === undefined) return keys;
+    const isOwn = (key: EntryKey): boolean => clusterOf(map.desired(key) as Uint8Array) === this.#clusterId;
+    return [...keys.filter(isOwn), ...keys.filter((key) => !isOwn(key))];
   }
 
   /** A slot goes only when no endpoint names it, even if writing the endpoints failed. */

@@ -2,10 +2,10 @@
  * The order of writes, as data. After every single entry written or removed, each frontend's slots 1..count exist and name backends that exist,
  * and each endpoint names policies that are there whole: what is pointed at comes first, what points goes first.
  */
-import { BACKEND_MAP } from "../maps/backend-map.ts";
+import { BACKEND_MAP, decodeBackendValue } from "../maps/backend-map.ts";
 import { ENDPOINT_ADDRESS_MAP, ENDPOINT_MAP } from "../maps/endpoint-map.ts";
 import { IPCACHE_CIDR_MAP } from "../maps/ipcache-cidr-map.ts";
-import { IPCACHE_MAP } from "../maps/ipcache-map.ts";
+import { decodeIpcacheValue, IPCACHE_MAP } from "../maps/ipcache-map.ts";
 import { POLICY_FAMILY } from "../maps/policy-map.ts";
 import { decodeServiceKey, SERVICE_MAP } from "../maps/service-map.ts";
 import { type EntryKey, keyBytes } from "../tables/desired-map.ts";
@@ -16,6 +16,8 @@ export interface MapStep {
   readonly verb: "update" | "remove";
   /** Which keys of the map; absent: all. */
   readonly takes?: (key: EntryKey) => boolean;
+  /** Whose the entry is, by its value: where there is no room for all, the own cluster's are in first. */
+  readonly clusterOf?: (value: Uint8Array) => number;
   /** A program may have read what pointed here just before it went: let it finish. */
   readonly afterReaders?: boolean;
 }
@@ -38,7 +40,7 @@ export const CHAINS: readonly (readonly Step[])[] = [
     { family: POLICY_FAMILY.name, verb: "update" },
     { map: ENDPOINT_ADDRESS_MAP.name, verb: "update" },
     { map: ENDPOINT_MAP.name, verb: "update" },
-    { map: IPCACHE_MAP.name, verb: "update" },
+    { map: IPCACHE_MAP.name, verb: "update", clusterOf: (value) => decodeIpcacheValue(value).clusterId },
     { map: IPCACHE_CIDR_MAP.name, verb: "update" },
     { map: IPCACHE_MAP.name, verb: "remove" },
     { map: IPCACHE_CIDR_MAP.name, verb: "remove" },
@@ -48,7 +50,7 @@ export const CHAINS: readonly (readonly Step[])[] = [
     { family: POLICY_FAMILY.name, verb: "remove", afterReaders: true },
   ],
   [
-    { map: BACKEND_MAP.name, verb: "update" },
+    { map: BACKEND_MAP.name, verb: "update", clusterOf: (value) => decodeBackendValue(value).clusterId },
     { map: SERVICE_MAP.name, verb: "update", takes: isSlot },
     { map: SERVICE_MAP.name, verb: "update", takes: isFrontend },
     { map: SERVICE_MAP.name, verb: "remove", takes: isFrontend },

@@ -5,7 +5,8 @@ import { IpcacheCompiler } from "../../src/ipcache/ipcache-compiler.ts";
 import { KernelError, type KernelMap, type MapEntries } from "../../src/kernel/door.ts";
 import { crashAt, faultyKernel, type MapFault } from "../../src/kernel/faulty.ts";
 import { MemoryKernel } from "../../src/kernel/memory.ts";
-import { type Change, pod, rowChanges, syncEverything, tablesAfter } from "../tables/world.ts";
+import { BACKEND_MAP, decodeBackendValue } from "../../src/maps/backend-map.ts";
+import { type Change, OSAKA, OWN, pod, rowChanges, syncEverything, tablesAfter } from "../tables/world.ts";
 import { ipcacheOf, type KernelMaps, pinnedMaps, stage, translations } from "./stage.ts";
 
 /** Brings a kernel to what `changes` say, and returns what it translates then. */
@@ -194,7 +195,7 @@ test("a full map keeps what is in it and says so; room made by removals is used"
   datapath.changed();
   await run(5_000);
   assert.deepEqual([...(await translations(maps)).keys()], ["10.9.0.2:80/TCP", "10.9.0.3:80/TCP"]);
-  assert.deepEqual(datapath.status().problems, []);
+  assert.equal(datapath.status().agrees, true);
   await stop();
 });
 
@@ -330,7 +331,7 @@ test("P05: a full ipcache still gives up what went, takes what changed, and what
   datapath.changed();
   await run(10_000);
   assert.equal((await ipcacheOf(maps)).length, 2);
-  assert.deepEqual(datapath.status().problems, []);
+  assert.equal(datapath.status().agrees, true);
   await stop();
 });
 
@@ -410,3 +411,49 @@ test("P06: what somebody else removes or writes is repaired within the drift int
   assert.equal(attached.length, 2);
   await stop();
 });
+
+test("P05: where there is no room for all, the own cluster's backends are in, and a map that fills is told before it is full", async () => {
+  const maps = await pinnedMaps(new MemoryKernel(), { backends: 10 });
+  // In byte order the remote's come first: they serve the first service.
+  const remote: Change = (tables) =>
+    tables.putClusterService(OSAKA, {
+      ...{ cluster: OSAKA.name, clusterId: OSAKA.id, namespace: "shop", name: "s1", shared: true },
+      ...{ labels: new Map(), selector: new Map() },
+      frontends: new Map(),
+      backends: new Map(Array.from({ length: 9 }, (_, index) => [`10.0.0.${index + 1}`, http])),
+    });
+  const tables = tablesAfter([remote, service(1, 0), service(2, 4), syncEverything]);
+  const { datapath, run, stop } = await stage(maps, tables);
+  datapath.changed();
+  await run(5_000);
+  const held = await backendClusters(maps);
+  assert.equal(held.length, 10);
+  assert.equal(held.filter((id) => id === OWN.id).length, 4);
+  const full = datapath.status().problems.join("\n");
+  assert.match(full, /full/);
+  assert.match(full, /map backends: 10 of 10 entries are taken; make it larger/);
+  await stop();
+});
+
+test("a map is told to fill from nine tenths on", async () => {
+  const maps = await pinnedMaps(new MemoryKernel(), { backends: 10 });
+  const tables = tablesAfter([service(1, 8), syncEverything]);
+  const { datapath, run, stop } = await stage(maps, tables);
+  datapath.changed();
+  await run();
+  assert.deepEqual(datapath.status().problems, []);
+  service(1, 9)(tables);
+  datapath.changed();
+  await run();
+  assert.match(datapath.status().problems.join(), /^map backends: 9 of 10 entries are taken/);
+  await stop();
+});
+
+async function backendClusters(maps: KernelMaps): Promise<readonly number[]> {
+  const { count, values } = (await maps.get("backends")?.dump()) ?? assert.fail("no map");
+  const size = BACKEND_MAP.value.sizeBytes;
+  return Array.from(
+    { length: count },
+    (_, at) => decodeBackendValue(values.subarray(at * size, (at + 1) * size)).clusterId,
+  );
+}

@@ -9,6 +9,7 @@ import { Metrics } from "../../src/runtime/metrics.ts";
 import { seededRandom } from "../../src/runtime/random.ts";
 import { entryKey } from "../../src/tables/desired-map.ts";
 import { VirtualClock } from "../support/virtual-clock.ts";
+import { OWN } from "../tables/world.ts";
 import { crashBefore, failing, PolicyKernel, type Step } from "./policy-kernel.ts";
 import { kernelAnswers, type PolicyWorld, policyWorlds, WorldCompilers, worldAnswers } from "./policy-world.ts";
 
@@ -31,6 +32,7 @@ async function start(kernel: PolicyKernel, world: PolicyWorld, step?: Step) {
     settleMs: 5,
     readersMs: 10,
     driftIntervalMs: 30_000,
+    clusterId: OWN.id,
     snapshots: { save: async () => true, failed: false },
     snapshotIntervalMs: 30_000,
     backoff: { baseMs: 100, capMs: 1_000 },

@@ -15,6 +15,7 @@ import type { AgentTables } from "../../src/tables/agent-tables.ts";
 import { entryKey } from "../../src/tables/desired-map.ts";
 import { readFrontends } from "../lb/entries.ts";
 import { VirtualClock } from "../support/virtual-clock.ts";
+import { OWN } from "../tables/world.ts";
 
 const LAYOUTS: readonly MapLayout[] = [SERVICE_MAP, BACKEND_MAP, IPCACHE_MAP];
 
@@ -111,6 +112,7 @@ export async function stage(maps: KernelMaps, tables: AgentTables): Promise<Stag
     settleMs: 5,
     readersMs: 10,
     driftIntervalMs: 30_000,
+    clusterId: OWN.id,
     snapshots: { save: async () => true, failed: false },
     snapshotIntervalMs: 30_000,
     backoff: { baseMs: 100, capMs: 1_000 },

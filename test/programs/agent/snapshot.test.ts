@@ -1,16 +1,26 @@
 /** A node that boots while no etcd answers: what the maps held comes back from the disk. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { faultyKernel, type MapCall } from "../../../src/kernel/faulty.ts";
 import { MemoryKernel } from "../../../src/kernel/memory.ts";
-import { BACKEND_MAP, decodeBackendValue } from "../../../src/maps/backend-map.ts";
+import { BACKEND_MAP, decodeBackendValue, encodeBackendKey } from "../../../src/maps/backend-map.ts";
 import { LAYOUT_VERSION } from "../../../src/maps/layout.ts";
 import { SOCK_LB_OBJECT } from "../../../src/maps/objects.ts";
+import { decodeServiceKey, decodeServiceValue, encodeServiceKey, SERVICE_MAP } from "../../../src/maps/service-map.ts";
 import { formatAddress } from "../../../src/model/address.ts";
 import type { Agent } from "../../../src/programs/agent/agent.ts";
+import { entryKey, keyBytes } from "../../../src/tables/desired-map.ts";
 import { OSAKA, OWN } from "../../tables/world.ts";
 import { settings, start, world } from "./stage.ts";
 
 const FILES = [0, 1].map((file) => `${settings.snapshotDir}/${OWN.name}-${settings.node}.${file}.snapshot`);
+
+const REQUEST = {
+  objectPath: "",
+  pinDirectory: settings.bpfDir,
+  layoutVersion: LAYOUT_VERSION,
+  layouts: SOCK_LB_OBJECT.maps,
+};
 
 const counts = ({ adopted, written, removed }: ReturnType<Agent["status"]>) => ({ adopted, written, removed });
 const entries = (agent: Agent) => agent.status().maps.map(({ name, entries: held }) => `${name} ${held}`);
@@ -25,12 +35,7 @@ async function before() {
 }
 
 async function backendAddresses(kernel: MemoryKernel): Promise<readonly string[]> {
-  const { maps } = await kernel.load({
-    objectPath: "",
-    pinDirectory: settings.bpfDir,
-    layoutVersion: LAYOUT_VERSION,
-    layouts: SOCK_LB_OBJECT.maps,
-  });
+  const { maps } = await kernel.load(REQUEST);
   const { count, values } = (await maps.get(BACKEND_MAP.name)?.dump()) ?? assert.fail("no map");
   const size = BACKEND_MAP.value.sizeBytes;
   const all = Array.from({ length: count }, (_, at) => decodeBackendValue(values.subarray(at * size, (at + 1) * size)));
@@ -146,4 +151,56 @@ test("a disk that takes nothing is told; the maps are served all the same", asyn
   await mesh.local.clock.advance(120_000);
   assert.deepEqual(agent.status().problems, []);
   await crash();
+});
+
+/** Every slot that a frontend counts is there, and names a backend that is. */
+async function assertValid(kernel: MemoryKernel): Promise<void> {
+  const held = new Map<string, Uint8Array>();
+  const { maps } = await kernel.load(REQUEST);
+  for (const layout of [SERVICE_MAP, BACKEND_MAP]) {
+    const map = maps.get(layout.name) ?? assert.fail("no map");
+    const { count, keys, values } = await map.dump();
+    for (let at = 0; at < count; at++) {
+      const key = keys.subarray(at * map.keySize, (at + 1) * map.keySize);
+      held.set(`${layout.name} ${entryKey(key)}`, values.subarray(at * map.valueSize, (at + 1) * map.valueSize));
+    }
+  }
+  for (const [name, value] of held) {
+    if (!name.startsWith(`${SERVICE_MAP.name} `)) continue;
+    const frontend = decodeServiceKey(keyBytes(name.slice(SERVICE_MAP.name.length + 1)));
+    if (frontend.slot !== 0) continue;
+    for (let slot = 1; slot <= decodeServiceValue(value).count; slot++) {
+      const found = held.get(`${SERVICE_MAP.name} ${entryKey(encodeServiceKey({ ...frontend, slot }))}`);
+      assert(found, `slot ${slot} is missing`);
+      const id = decodeServiceValue(found).backendId;
+      assert(held.has(`${BACKEND_MAP.name} ${entryKey(encodeBackendKey({ id }))}`), `backend ${id} is missing`);
+    }
+  }
+}
+
+test("P01: killed before, in or after any call of the rebuilding: the maps are valid, and the next agent has all of it", async () => {
+  const { mesh, held } = await before();
+  mesh.local.etcd.stop();
+  let finished = false;
+  let calls = 0;
+  for (; !finished; calls++) {
+    for (const when of ["before", "midway", "after"] as const) {
+      const kernel = boot();
+      let reached = false;
+      const plan = (call: MapCall) => {
+        if (call.index !== calls) return undefined;
+        reached = true;
+        return { when };
+      };
+      const doomed = await start({ ...mesh, kernel: faultyKernel(kernel, plan) }).catch(() => undefined);
+      await doomed?.crash();
+      finished = !reached;
+      await assertValid(kernel);
+      const { agent, crash } = await start({ ...mesh, kernel });
+      assert.deepEqual(entries(agent), held, `killed ${when} call ${calls}`);
+      assert.equal(agent.ready().ready, true);
+      await crash();
+    }
+  }
+  assert(calls > 12, `only ${calls} calls were made`);
 });

@@ -1,5 +1,6 @@
 /** An agent over a local etcd, a kernel and a network in memory, on a virtual clock. */
 import { MemoryDisk } from "../../../src/disk/memory.ts";
+import type { Kernel } from "../../../src/kernel/door.ts";
 import { MemoryKernel } from "../../../src/kernel/memory.ts";
 import { MemoryNetwork } from "../../../src/kernel/memory-network.ts";
 import { SOCK_LB_OBJECT } from "../../../src/maps/objects.ts";
@@ -33,7 +34,7 @@ export function world() {
 }
 
 export async function start(
-  { local, kernel, network, disk }: ReturnType<typeof world>,
+  { local, kernel, network, disk }: Omit<ReturnType<typeof world>, "kernel"> & { readonly kernel: Kernel },
   changed: Partial<typeof settings> = {},
 ) {
   const over = new AbortController();
