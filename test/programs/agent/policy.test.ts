@@ -1,14 +1,15 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { MemoryRing } from "../../../src/kernel/memory.ts";
+import { MemoryKernel, type MemoryRing } from "../../../src/kernel/memory.ts";
 import { EVENT_RING, encodeFlowEvent } from "../../../src/maps/flow-map.ts";
 import { IPCACHE_MAP } from "../../../src/maps/ipcache-map.ts";
 import { LAYOUT_VERSION } from "../../../src/maps/layout.ts";
-import { ENDPOINT_OBJECT } from "../../../src/maps/objects.ts";
+import { ENDPOINT_OBJECT, SOCK_LB_OBJECT } from "../../../src/maps/objects.ts";
 import { parseAddress } from "../../../src/model/address.ts";
 import { DROP_REASONS, EVENT_KINDS, VERDICTS } from "../../../src/model/flow.ts";
 import { policyName } from "../../../src/model/policy.ts";
 import type { Agent } from "../../../src/programs/agent/agent.ts";
+import { judge, kernelMaps } from "../../../src/programs/agent/judgement.ts";
 import { encodeIdentity } from "../../../src/wire/identity.ts";
 import { encodeIp } from "../../../src/wire/ip.ts";
 import { POLICIES_PREFIX } from "../../../src/wire/keys.ts";
@@ -234,5 +235,65 @@ test("what somebody else removed from the ipcache is put back as soon as the ker
   ring.push(identityUnknown(CLIENT, POD));
   await mesh.local.clock.advance(300);
   assert.equal((await ipcache?.dump())?.count, 1, "the address that was met, long before the drift scan");
+  await crash();
+});
+
+/** What the node's maps do with a packet of TCP from an address to the pod behind a device. */
+async function verdict(kernel: MemoryKernel, ifindex: number, from: string, port: number): Promise<string> {
+  const { maps: layouts, families = [] } = ENDPOINT_OBJECT;
+  const request = { objectPath: "", pinDirectory: settings.bpfDir, layoutVersion: LAYOUT_VERSION, layouts, families };
+  const { maps, families: held } = await kernel.load(request);
+  const peer = parseAddress(from) ?? assert.fail(from);
+  const { verdict: said, reason } = await judge(kernelMaps(maps, held), ifindex, "ingress", {
+    peer,
+    protocol: 6,
+    port,
+  });
+  return `${said} ${reason}`;
+}
+
+test("P03: a boot with every etcd down: a pod's policy is enforced at its new device before it may be reached, another pod is denied", async () => {
+  const mesh = withPod();
+  admit(mesh);
+  mesh.local.ip(OWN, CLIENT);
+  const first = await start(mesh, { snapshotIntervalMs: 1_000 });
+  await mesh.local.clock.advance(6_000);
+  await first.crash();
+  const judged = [await verdict(mesh.kernel, 7, CLIENT, 80), await verdict(mesh.kernel, 7, CLIENT, 81)];
+  assert.deepEqual(judged, ["allowed forwarded", "dropped policy-denied"]);
+
+  mesh.local.etcd.stop();
+  const kernel = new MemoryKernel(SOCK_LB_OBJECT.programs);
+  const devices = [
+    { ifindex: 21, name: "veth21", addresses: [POD] },
+    { ifindex: 22, name: "veth22", addresses: ["10.2.0.99"] },
+  ];
+  mesh.network.set({ devices, ownAddresses: ["192.0.2.1"] });
+  const { agent, crash } = await start({ ...mesh, kernel });
+  await mesh.local.clock.advance(1_000);
+  assert.match(agent.ready().detail, /from snapshot/);
+  assert.deepEqual(kernel.attachedDevices(programs), [21, 22]);
+  assert.deepEqual([await verdict(kernel, 21, CLIENT, 80), await verdict(kernel, 21, CLIENT, 81)], judged);
+  assert.equal(await verdict(kernel, 22, CLIENT, 80), "dropped endpoint-unknown");
+  mesh.local.etcd.start();
+  await mesh.local.clock.advance(40_000);
+  assert.deepEqual(agent.ready(), { ready: true, detail: "synced" });
+  assert.deepEqual([await verdict(kernel, 21, CLIENT, 80), await verdict(kernel, 21, CLIENT, 81)], judged);
+  await crash();
+});
+
+test("P03: where nothing was enforced, a boot with every etcd down attaches to no pod: none is cut off for a new address", async () => {
+  const mesh = withPod();
+  await (await start(mesh)).crash();
+  mesh.local.etcd.stop();
+  const kernel = new MemoryKernel(SOCK_LB_OBJECT.programs);
+  mesh.network.set({
+    devices: [{ ifindex: 21, name: "veth21", addresses: ["10.2.0.99"] }],
+    ownAddresses: ["192.0.2.1"],
+  });
+  const { agent, crash } = await start({ ...mesh, kernel });
+  await mesh.local.clock.advance(1_000);
+  assert.match(agent.ready().detail, /from snapshot/);
+  assert.deepEqual(kernel.attachedDevices(programs), []);
   await crash();
 });
