@@ -34,7 +34,7 @@ after(async () => {
 /** Connections without a pause, from before the action until after it; those to every cluster among them. */
 async function throughout(action: () => Promise<void>): Promise<JobResult> {
   const target = serviceTarget("amsterdam", "hello", "v4");
-  const job = { kind: "stream", target, perSecond: 100, seconds: 20 } as const;
+  const job = { kind: "stream", target, perSecond: 100, seconds: 15 } as const;
   const streaming = calls(tour, tour.amsterdam, job);
   streaming.catch(() => {});
   await action();

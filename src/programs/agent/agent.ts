@@ -320,5 +320,8 @@ export class Agent {
   #measure(): void {
     measurePolicies(this.#doors.metrics, this.#compilers.policy);
     measurePeers(this.#doors.metrics, this.#ingest.peers());
+    const { ageMs } = this.#snapshots;
+    const age = this.#doors.metrics.gauge("bulkhead_snapshot_age_seconds", "Since the last snapshot was taken.");
+    if (ageMs !== undefined) age.set(ageMs / 1000);
   }
 }
