@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
 import { chmod, mkdir, mkdtemp, readdir, rename, rm, stat, symlink, utimes, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -162,4 +163,22 @@ test("a stamp moves with every change that a listing shows, through links too", 
   await rm(join(directory, "b.yaml"));
   await moves("a file that goes");
   assert.equal(await code(systemDisk.stamp(join(directory, "none"))), "absent");
+});
+
+test("what a killed process was writing is removed by the next that writes there; what a living one writes is not", async () => {
+  const directory = await mkdtemp(join(folder, "killed-"));
+  const dead = spawnSync("true").pid;
+  const [left, living, other] = [`.x.${dead}.new`, `.x.${process.ppid}.new`, `.y.${dead}.new`];
+  for (const name of [left, living, other]) await writeFile(join(directory, name), "half");
+  await systemDisk.writeAtomic(join(directory, "x"), bytes("whole"));
+  assert.deepEqual((await readdir(directory)).sort(), [living, other, "x"].sort());
+});
+
+test("a larger file is read where the caller says so", async () => {
+  const path = join(folder, "eight-bytes");
+  await systemDisk.writeAtomic(path, bytes("12345678"));
+  for (const disk of [systemDisk, memoryDisk({ [path]: "12345678" })]) {
+    assert.equal(await code(disk.readBytes(path, 7)), "too-large");
+    assert.equal((await disk.readBytes(path, 8)).length, 8);
+  }
 });
