@@ -3,22 +3,25 @@ import type { AgentStatus, BackendStatus, ProgramStatus, ServiceStatus } from ".
 import { safeText, table } from "./text.ts";
 
 /** A service as the nodes of one cluster program it; nodes that differ have entries of their own. */
-interface Entry {
+export interface ServiceEntry {
   readonly cluster: string;
   readonly nodes: string[];
   readonly service: ServiceStatus;
 }
 
-const nameOf = ({ namespace, name }: ServiceStatus): string => `${namespace}/${name}`;
+export const serviceName = ({ namespace, name }: ServiceStatus): string => `${namespace}/${name}`;
 
-/** Services of all agents in order of cluster and name, nodes that agree together. */
-function entries(statuses: readonly ProgramStatus[], wanted: readonly string[]): readonly Entry[] {
-  const known = new Map<string, Entry>();
+/** Services of all agents, or those named `namespace/name`, in order of cluster and name, nodes that agree together. */
+export function serviceEntries(
+  statuses: readonly ProgramStatus[],
+  wanted: readonly string[] = [],
+): readonly ServiceEntry[] {
+  const known = new Map<string, ServiceEntry>();
   const agents = statuses.filter((status): status is AgentStatus => status.program === "agent");
   for (const { cluster, node, services } of agents) {
     for (const service of services) {
-      if (wanted.length > 0 && !wanted.includes(nameOf(service))) continue;
-      const key = `${cluster}\u0000${nameOf(service)}\u0000${JSON.stringify(service)}`;
+      if (wanted.length > 0 && !wanted.includes(serviceName(service))) continue;
+      const key = `${cluster}\u0000${serviceName(service)}\u0000${JSON.stringify(service)}`;
       const entry = known.get(key) ?? { cluster, nodes: [], service };
       entry.nodes.push(node);
       known.set(key, entry);
@@ -29,7 +32,7 @@ function entries(statuses: readonly ProgramStatus[], wanted: readonly string[]):
 }
 
 /** `a:80/TCP`, `a:80/UDP` -> `a:80/TCP+UDP`. */
-function joinProtocols(addresses: readonly string[]): readonly string[] {
+export function joinProtocols(addresses: readonly string[]): readonly string[] {
   const protocols = Map.groupBy(addresses, (address) => address.slice(0, address.lastIndexOf("/")));
   return [...protocols].map(([address, all]) => {
     const names = all.map((one) => one.slice(one.lastIndexOf("/") + 1)).sort();
@@ -46,11 +49,11 @@ function byCluster(backends: readonly BackendStatus[]): string {
   return counts.sort().join(", ") || "none";
 }
 
-function summaryRow({ cluster, nodes, service }: Entry): readonly string[] {
+function summaryRow({ cluster, nodes, service }: ServiceEntry): readonly string[] {
   const { backends, affinity, global } = service;
   return [
     cluster,
-    nameOf(service),
+    serviceName(service),
     joinProtocols(service.frontends).join(" "),
     global ? affinity : "not global",
     byCluster(backends.filter(({ used }) => used)),
@@ -62,21 +65,26 @@ function summaryRow({ cluster, nodes, service }: Entry): readonly string[] {
 /** One row a service: which clusters serve it. */
 export function servicesText(statuses: readonly ProgramStatus[]): string {
   const columns = ["CLUSTER", "SERVICE", "FRONTENDS", "AFFINITY", "USED BACKENDS", "UNUSED", "NODES"];
-  return table(columns, entries(statuses, []).map(summaryRow));
+  return table(columns, serviceEntries(statuses).map(summaryRow));
+}
+
+/** Those of one cluster and reason together, their protocols joined, in order of address. */
+export function joinBackends(backends: readonly BackendStatus[]): readonly BackendStatus[] {
+  const same = Map.groupBy(backends, ({ cluster, used, why }) => JSON.stringify([cluster, used, why]));
+  const joined = [...same.values()].flatMap((all) =>
+    joinProtocols(all.map(({ address }) => address)).map((address) => ({ ...(all[0] as BackendStatus), address })),
+  );
+  const order = ({ address, cluster, why }: BackendStatus): string => [address, cluster, why].join();
+  return joined.sort((left, right) => (order(left) < order(right) ? -1 : 1));
 }
 
 function backendRows({ backends }: ServiceStatus): readonly (readonly string[])[] {
-  const same = Map.groupBy(backends, ({ cluster, used, why }) => JSON.stringify([cluster, used ? "yes" : "no", why]));
-  const rows = [...same].flatMap(([key, all]) => {
-    const [cluster, used, why] = JSON.parse(key) as [string, string, string];
-    return joinProtocols(all.map(({ address }) => address)).map((address) => [address, cluster, used, why]);
-  });
-  return rows.sort((left, right) => (left.join() < right.join() ? -1 : 1));
+  return joinBackends(backends).map(({ address, cluster, used, why }) => [address, cluster, used ? "yes" : "no", why]);
 }
 
-function detail({ cluster, nodes, service }: Entry): string {
+function detail({ cluster, nodes, service }: ServiceEntry): string {
   const kind = service.global ? `global, affinity ${service.affinity}` : "not global";
-  const head = `${safeText(cluster)} ${safeText(nameOf(service))}: ${kind}, on ${nodes.map(safeText).join(", ")}`;
+  const head = `${safeText(cluster)} ${safeText(serviceName(service))}: ${kind}, on ${nodes.map(safeText).join(", ")}`;
   const frontends = joinProtocols(service.frontends).map(safeText).join(" ") || "no frontend";
   const backends = table(["BACKEND", "FROM", "USED", "WHY"], backendRows(service));
   return `${head}\n  ${frontends}\n${backends.replace(/^/gm, "  ")}`;
@@ -84,8 +92,8 @@ function detail({ cluster, nodes, service }: Entry): string {
 
 /** Each backend of the services named `namespace/name`, by cluster, and why it is used or not. */
 export function serviceDetailText(statuses: readonly ProgramStatus[], wanted: readonly string[]): string {
-  const found = entries(statuses, wanted);
-  const missing = wanted.filter((name) => !found.some(({ service }) => nameOf(service) === name));
+  const found = serviceEntries(statuses, wanted);
+  const missing = wanted.filter((name) => !found.some(({ service }) => serviceName(service) === name));
   const lines = missing.map((name) => `! no node programs a service ${safeText(name)}`);
   return [...found.map(detail), ...lines].join("\n\n");
 }

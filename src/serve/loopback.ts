@@ -33,3 +33,27 @@ export function admitLoopbackNames(server: FastifyInstance): void {
       .send({ statusCode: 403, error: "Forbidden", message: "Host must be localhost or an address of the loopback" });
   });
 }
+
+/** A browser loads what this door has and nothing else, runs no text of a page as a script, and shows none of it inside of other pages. */
+const POLICY = [
+  "default-src 'none'",
+  ...["script-src", "style-src", "img-src", "connect-src"].map((what) => `${what} 'self'`),
+  ...["base-uri", "form-action", "frame-ancestors"].map((what) => `${what} 'none'`),
+  "require-trusted-types-for 'script'",
+  "trusted-types 'none'",
+].join("; ");
+
+const SEALED: Readonly<Record<string, string>> = {
+  "content-security-policy": POLICY,
+  "x-content-type-options": "nosniff",
+  "referrer-policy": "no-referrer",
+  "cross-origin-opener-policy": "same-origin",
+  "cross-origin-resource-policy": "same-origin",
+};
+
+/** Gives every answer, refusals too, the headers that hold a browser to that. */
+export function seal(server: FastifyInstance): void {
+  server.addHook("onRequest", async (_request, reply) => {
+    reply.headers(SEALED);
+  });
+}

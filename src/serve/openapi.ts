@@ -18,8 +18,8 @@ export interface RouteDoc {
   /** What is POSTed. */
   readonly body?: Schema;
   readonly answer: Schema;
-  /** Default: JSON. `application/x-ndjson`: a stream, and `answer` is one line of it. */
-  readonly type?: "text/plain" | "application/x-ndjson";
+  /** Default: JSON. `application/x-ndjson`: a stream, and `answer` is one line of it. `text/event-stream`: the same of one event's data. */
+  readonly type?: string;
 }
 
 /** By method and path: `GET /v1/status`. */

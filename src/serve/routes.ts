@@ -11,6 +11,23 @@ export type Answer = (query: ReadonlyMap<string, string>) => unknown;
 /** One JSON line each. The signal aborts when the asker goes. A UserError thrown at the call, not later, is the asker's mistake. */
 export type Stream = (query: ReadonlyMap<string, string>, signal: AbortSignal) => AsyncIterable<unknown>;
 
+/** One event of `text/event-stream`. */
+export interface FeedEvent {
+  readonly name: string;
+  /** JSON: one line. */
+  readonly data: string;
+}
+
+/** Events for a page. The signal aborts when the asker goes. What is thrown at the call, not later, is the answer, under its `statusCode`. */
+export type Feed = (signal: AbortSignal) => AsyncIterable<FeedEvent>;
+
+/** A file that a browser loads. */
+export interface StaticFile {
+  /** Media type. */
+  readonly type: string;
+  readonly body: string;
+}
+
 /** Changes something. `body` is parsed JSON, of the route's schema where there is one; the result, which may be a promise, is sent as JSON. */
 export type Action = (body: unknown) => unknown;
 
@@ -27,16 +44,24 @@ async function forAsker<T>(work: () => T): Promise<Awaited<T>> {
   }
 }
 
-/** Sends the stream no faster than it is read: what the asker does not take waits in `stream`, which knows its own bound. */
-async function sendStream(request: FastifyRequest, reply: FastifyReply, stream: Stream): Promise<void> {
+/**
+ * Sends no faster than it is read: what the asker does not take waits in `open`'s iterable, which knows its own bound.
+ *
+ * @param headers beside those that the reply has already.
+ */
+async function sendStream(
+  reply: FastifyReply,
+  headers: Readonly<Record<string, string>>,
+  open: (signal: AbortSignal) => AsyncIterable<string>,
+): Promise<void> {
   const gone = new AbortController();
   reply.raw.once("close", () => gone.abort());
-  const values = await forAsker(() => stream(queryOf(request), gone.signal));
+  const texts = await forAsker(() => open(gone.signal));
   reply.hijack();
-  reply.raw.writeHead(200, { "content-type": "application/x-ndjson" });
+  reply.raw.writeHead(200, { ...(reply.getHeaders() as Readonly<Record<string, string>>), ...headers });
   reply.raw.flushHeaders();
   try {
-    await pipeline(Readable.from(jsonLines(values)), reply.raw);
+    await pipeline(Readable.from(texts), reply.raw);
   } catch {
     // The asker went, or the program failed underway: either way this connection is over, and the asker sees that it broke off.
     reply.raw.destroy();
@@ -45,8 +70,8 @@ async function sendStream(request: FastifyRequest, reply: FastifyReply, stream: 
   }
 }
 
-async function* jsonLines(values: AsyncIterable<unknown>): AsyncGenerator<string> {
-  for await (const value of values) yield `${JSON.stringify(value)}\n`;
+async function* mapped<T>(values: AsyncIterable<T>, text: (value: T) => string): AsyncGenerator<string> {
+  for await (const value of values) yield text(value);
 }
 
 export function addAnswer(server: FastifyInstance, path: string, answer: Answer): void {
@@ -54,7 +79,24 @@ export function addAnswer(server: FastifyInstance, path: string, answer: Answer)
 }
 
 export function addStream(server: FastifyInstance, path: string, stream: Stream): void {
-  server.get(path, (request, reply) => sendStream(request, reply, stream));
+  server.get(path, (request, reply) =>
+    sendStream(reply, { "content-type": "application/x-ndjson" }, (signal) =>
+      mapped(stream(queryOf(request), signal), (value) => `${JSON.stringify(value)}\n`),
+    ),
+  );
+}
+
+export function addFeed(server: FastifyInstance, path: string, feed: Feed): void {
+  const headers = { "content-type": "text/event-stream", "cache-control": "no-store" };
+  server.get(path, (_request, reply) =>
+    sendStream(reply, headers, (signal) =>
+      mapped(feed(signal), ({ name, data }) => `event: ${name}\ndata: ${data}\n\n`),
+    ),
+  );
+}
+
+export function addFile(server: FastifyInstance, path: string, { type, body }: StaticFile): void {
+  server.get(path, (_request, reply) => reply.type(type).header("cache-control", "no-cache").send(body));
 }
 
 /** @param schema what the body must be; whatever else is the asker's mistake. */

@@ -12,9 +12,20 @@ import type { ProgramStatus, Readiness } from "../model/status.ts";
 import type { Metrics } from "../runtime/metrics.ts";
 import { messageOf, UserError } from "../runtime/user-error.ts";
 import { COMMON_DOCS } from "./common-docs.ts";
-import { admitLoopbackNames, splitListen } from "./loopback.ts";
+import { admitLoopbackNames, seal, splitListen } from "./loopback.ts";
 import { type Door, openApi, type Route, type RouteDocs } from "./openapi.ts";
-import { type Action, type Answer, addAction, addAnswer, addStream, type Stream } from "./routes.ts";
+import {
+  type Action,
+  type Answer,
+  addAction,
+  addAnswer,
+  addFeed,
+  addFile,
+  addStream,
+  type Feed,
+  type StaticFile,
+  type Stream,
+} from "./routes.ts";
 
 /** Bodies are a few names. */
 const MAX_BODY_BYTES = 64 * 1024;
@@ -33,9 +44,17 @@ export interface ServeOptions {
   /** What the admin socket, and nothing else, does when it is told to: `POST path`. */
   readonly actions?: ReadonlyMap<string, Action>;
   /** What is told on the loopback beside `/v1/status`. */
-  readonly api?: { readonly listen: string; readonly answers: ReadonlyMap<string, Answer> } | undefined;
+  readonly api?: ApiOptions | undefined;
   /** Of every route but those that all programs have: with them, `/v1/openapi.json` is answered too, and bodies of actions are checked. */
   readonly docs?: RouteDocs;
+}
+
+export interface ApiOptions {
+  readonly listen: string;
+  readonly answers: ReadonlyMap<string, Answer>;
+  /** What a browser loads, and the events that it is sent. */
+  readonly files?: ReadonlyMap<string, StaticFile>;
+  readonly feeds?: ReadonlyMap<string, Feed>;
 }
 
 export interface Served {
@@ -57,7 +76,7 @@ class Doors {
   async open(): Promise<void> {
     const { listen, api, adminSocket } = this.#options;
     if (listen !== undefined) await listenOnAddress(this.#server("probes"), "--listen", listen);
-    if (api !== undefined) await listenOnAddress(this.#api(api.answers), "--api-listen", api.listen);
+    if (api !== undefined) await listenOnAddress(this.#api(api), "--api-listen", api.listen);
     await listenOnSocket(this.#admin(), adminSocket);
   }
 
@@ -71,7 +90,10 @@ class Doors {
     server.addHook("onRoute", ({ method, url: path }) => {
       if (method === "GET" || method === "POST") this.#routes.push({ door, method: method as Route["method"], path });
     });
-    if (door === "api") admitLoopbackNames(server);
+    if (door === "api") {
+      seal(server);
+      admitLoopbackNames(server);
+    }
     this.#servers.push(server);
     if (door !== "api") addProbes(server, this.#options);
     if (door !== "probes") this.#addCommon(server);
@@ -86,9 +108,11 @@ class Doors {
     addAnswer(server, "/v1/openapi.json", () => openApi(title, this.#routes, this.#docs));
   }
 
-  #api(answers: ReadonlyMap<string, Answer>): FastifyInstance {
+  #api({ answers, files, feeds }: ApiOptions): FastifyInstance {
     const server = this.#server("api");
     for (const [path, answer] of answers) addAnswer(server, path, answer);
+    for (const [path, file] of files ?? []) addFile(server, path, file);
+    for (const [path, feed] of feeds ?? []) addFeed(server, path, feed);
     return server;
   }
 

@@ -41,6 +41,7 @@ export const ROOMS: readonly Room[] = [
   impure(3, "datapath"),
   impure(3, "endpoints"),
   impure(3, "flows"),
+  impure(3, "page", "uplot"),
   impure(4, "programs/kvstoremesh"),
   impure(4, "programs/exporter"),
   impure(4, "programs/agent"),

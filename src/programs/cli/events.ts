@@ -11,8 +11,8 @@ import { sleep, systemClock } from "../../runtime/clock.ts";
 import { systemRandom } from "../../runtime/random.ts";
 import { messageOf, UserError } from "../../runtime/user-error.ts";
 import { followSocket, type Query } from "../../serve/ask.ts";
+import { ANSWER_TIMEOUT_MS, askEach, findSockets } from "../../serve/sockets.ts";
 import { type ReadOptions, reader, span, writeLine } from "./output.ts";
-import { ANSWER_TIMEOUT_MS, askEach, findSockets } from "./sockets.ts";
 
 interface EventsOptions extends ReadOptions {
   readonly since?: number;

@@ -12,8 +12,8 @@ import {
 import type { ProgramStatus } from "../../model/status.ts";
 import { explain, explainText, type Outcome } from "../../report/explain.ts";
 import { UserError } from "../../runtime/user-error.ts";
+import { agentsOf, askEach, findSockets } from "../../serve/sockets.ts";
 import { type ReadOptions, reader, silentText, writeLine } from "./output.ts";
-import { agentsOf, askEach, findSockets } from "./sockets.ts";
 
 interface ExplainOptions extends ReadOptions {
   readonly from: string;

@@ -12,8 +12,8 @@ import { sleep, systemClock } from "../../runtime/clock.ts";
 import { systemRandom } from "../../runtime/random.ts";
 import { messageOf } from "../../runtime/user-error.ts";
 import { followSocket } from "../../serve/ask.ts";
+import { ANSWER_TIMEOUT_MS, agentsOf, findSockets } from "../../serve/sockets.ts";
 import { type ReadOptions, reader, silentText, wholeNumber, writeLine } from "./output.ts";
-import { ANSWER_TIMEOUT_MS, agentsOf, findSockets } from "./sockets.ts";
 
 interface FlowsOptions extends ReadOptions, FlowFilter {
   readonly follow: boolean;

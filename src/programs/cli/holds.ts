@@ -5,8 +5,8 @@ import type { Discarded, HeldKey, SetAside } from "../../model/status.ts";
 import { heldText, holdsText, type OfCluster, rejectedText } from "../../report/holds.ts";
 import { messageOf, UserError } from "../../runtime/user-error.ts";
 import { tellSocket } from "../../serve/ask.ts";
+import { ANSWER_TIMEOUT_MS, askEach, findSockets } from "../../serve/sockets.ts";
 import { printStatuses, type ReadOptions, reader, silentText, writeLine } from "./output.ts";
-import { ANSWER_TIMEOUT_MS, askEach, findSockets } from "./sockets.ts";
 
 /** Handing over a large cache takes a while. */
 const RELEASE_TIMEOUT_MS = 120_000;

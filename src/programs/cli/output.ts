@@ -4,8 +4,8 @@ import { Command, InvalidArgumentError } from "commander";
 import type { ProgramStatus } from "../../model/status.ts";
 import { safeText } from "../../report/text.ts";
 import { UserError } from "../../runtime/user-error.ts";
+import { askAll, type Silent } from "../../serve/sockets.ts";
 import type { HostAlias } from "../../wire/etcd-config.ts";
-import { askAll, type Silent } from "./sockets.ts";
 
 export interface ReadOptions {
   readonly runDir: string;

@@ -3,8 +3,8 @@ import type { Command } from "commander";
 import { PEERS_PATH, type PeersAnswer, type ProgramStatus } from "../../model/status.ts";
 import { peersText } from "../../report/peers.ts";
 import { remotesText } from "../../report/remotes.ts";
+import { agentsOf, askAll, askEach, findSockets } from "../../serve/sockets.ts";
 import { type ReadOptions, reader, silentText, writeLine } from "./output.ts";
-import { agentsOf, askAll, askEach, findSockets } from "./sockets.ts";
 
 const HELP = `
 Where no kvstoremesh of a cluster answers, one of its agents does: with what the mirror wrote into the etcd of the cluster.

@@ -19,14 +19,16 @@ import {
   record,
   type Schema,
   text,
+  unknown,
   whole,
   word,
   yes,
 } from "../../runtime/schema.ts";
-import type { RouteDocs } from "../../serve/openapi.ts";
-import type { Answer } from "../../serve/routes.ts";
+import type { RouteDoc, RouteDocs } from "../../serve/openapi.ts";
+import type { Answer, StaticFile } from "../../serve/routes.ts";
 
 const CLUSTER_PATH = "/v1/cluster";
+export const PAGE_PATH = "/v1/page";
 
 const clusterConfig: Schema<ClusterConfig> = record({
   id: whole,
@@ -138,6 +140,15 @@ const remoteCluster: Schema<RemoteCluster> = record({
 /** What the API answers beside what every program does. */
 export function apiAnswers(mirror: Pick<Mirror, "status">): ReadonlyMap<string, Answer> {
   return new Map([[CLUSTER_PATH, () => remoteClusters(mirror.status().remotes)]]);
+}
+
+/** Of what a browser loads; PAGE_PATH is told in events, whose shapes are the page's own and may change with it. */
+export function pageDocs(files: ReadonlyMap<string, StaticFile>): RouteDocs {
+  const loaded = [...files].map(([path, { type }]): [string, RouteDoc] => {
+    return [`GET ${path}`, { summary: path === "/" ? "The status page." : "Of the status page.", answer: text, type }];
+  });
+  const told = { summary: "What the status page shows, as events.", answer: unknown, type: "text/event-stream" };
+  return new Map<string, RouteDoc>([...loaded, [`GET ${PAGE_PATH}`, told]]);
 }
 
 export const API_DOCS: RouteDocs = new Map([

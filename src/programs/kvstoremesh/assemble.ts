@@ -15,6 +15,8 @@ import { CILIUM_PREFIX } from "../../mirror/gauges.ts";
 import { Mirror } from "../../mirror/mirror.ts";
 import type { NewBreaker } from "../../mirror/remote.ts";
 import type { Readiness } from "../../model/status.ts";
+import { collectInThread, PageFeed } from "../../page/feed.ts";
+import { pageFiles } from "../../page/files.ts";
 import type { BackoffSettings } from "../../runtime/backoff.ts";
 import { Breaker } from "../../runtime/breaker.ts";
 import type { Clock } from "../../runtime/clock.ts";
@@ -23,9 +25,9 @@ import { createLogger } from "../../runtime/log.ts";
 import { DURATION_BUCKETS, Metrics } from "../../runtime/metrics.ts";
 import type { Random } from "../../runtime/random.ts";
 import { messageOf, UserError } from "../../runtime/user-error.ts";
-import { serve } from "../../serve/serve.ts";
+import { type ServeOptions, serve } from "../../serve/serve.ts";
 import { ADMIN_DOCS, adminActions, adminAnswers } from "./admin.ts";
-import { API_DOCS, apiAnswers } from "./api.ts";
+import { API_DOCS, apiAnswers, PAGE_PATH, pageDocs } from "./api.ts";
 import { type MirrorSettings, NO_API } from "./settings.ts";
 
 export interface Doors {
@@ -87,8 +89,7 @@ export async function assemble(settings: MirrorSettings, doors: Doors, signal: A
     answers: adminAnswers(mirror),
     streams: new Map([[EVENTS_PATH, (query, asking) => telling.lines(query, asking)]]),
     actions: adminActions(mirror),
-    api: settings.apiListen === NO_API ? undefined : { listen: settings.apiListen, answers: apiAnswers(mirror) },
-    docs: new Map([...API_DOCS, ...ADMIN_DOCS]),
+    ...openDoor(settings, mirror, clock, metrics),
   });
   metrics.collectProcess();
   watchLag(clock, metrics, signal);
@@ -103,6 +104,32 @@ async function certificateFiles(settings: MirrorSettings, disk: Disk): Promise<r
   const { files } = await disk.list(settings.configDir);
   const paths = [settings.etcdConfig, ...files.map(({ name }) => `${settings.configDir}/${name}`)];
   return [filesOfNats(settings), ...(await Promise.all(paths.map((path) => filesOfEtcd(disk, path))))];
+}
+
+/** The API and the page, unless neither is wanted, and what is said of all routes. */
+function openDoor(
+  settings: MirrorSettings,
+  mirror: Mirror,
+  clock: Clock,
+  metrics: Metrics,
+): Pick<ServeOptions, "api" | "docs"> {
+  const {
+    apiListen: listen,
+    runDir,
+    cluster,
+    pageIntervalMs: intervalMs,
+    pageMaxSubscribers: maxSubscribers,
+  } = settings;
+  const docs = [...API_DOCS, ...ADMIN_DOCS];
+  const start = collectInThread({ runDir, cluster, intervalMs });
+  const feed = new PageFeed({ start, maxSubscribers, againAfterMs: intervalMs, clock, metrics });
+  if (listen === NO_API) return { docs: new Map(docs) };
+  const files = pageFiles();
+  const feeds = new Map([[PAGE_PATH, (asking: AbortSignal) => feed.subscribe(asking)]]);
+  return {
+    api: { listen, answers: apiAnswers(mirror), files, feeds },
+    docs: new Map([...docs, ...pageDocs(files)]),
+  };
 }
 
 /** What becomes events. A line about a remote is not a problem of the program: remotes have kinds of events of their own. */

@@ -21,7 +21,13 @@ export const mirrorSettings = settingsSchema({
   ...writerSettings,
   apiListen: checkedText((given) => (given === NO_API ? undefined : loopbackFault(given)))
     .default("127.0.0.1:9889")
-    .describe(`Loopback address of the read-only API, Cilium's \`GET /v1/cluster\` in it; \`${NO_API}\`: no API.`),
+    .describe(
+      `Loopback address of the read-only API, Cilium's \`GET /v1/cluster\` in it, and of the status page; \`${NO_API}\`: neither.`,
+    ),
+  pageIntervalMs: durationMs
+    .default(2_000)
+    .describe("How often an open status page is told what is new; seldomer where asking the programs takes long."),
+  pageMaxSubscribers: count.default(16).describe("Status pages that may be open at once; one more is refused."),
   configDir: text.describe("Folder of the remotes: one file each in Cilium's etcd client YAML, named as the cluster."),
   configIntervalMs: durationMs.default(1_000).describe("How often that folder is read."),
   ownCidrs: cidrList

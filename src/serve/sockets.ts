@@ -1,9 +1,9 @@
 /** Finding the programs of this machine: every admin socket below the run folder. */
 import { readdir } from "node:fs/promises";
 import { basename, join } from "node:path";
-import type { ProgramStatus } from "../../model/status.ts";
-import { messageOf, UserError } from "../../runtime/user-error.ts";
-import { askSocket, type Query } from "../../serve/ask.ts";
+import type { ProgramStatus } from "../model/status.ts";
+import { messageOf, UserError } from "../runtime/user-error.ts";
+import { askSocket, type Query } from "./ask.ts";
 
 export const ANSWER_TIMEOUT_MS = 3_000;
 
