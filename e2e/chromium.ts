@@ -136,7 +136,9 @@ export class Page {
 
   heard(method: string, params: Json): void {
     if (method === "Runtime.exceptionThrown") this.faults.push(JSON.stringify(params["exceptionDetails"]));
-    const entry = params["entry"] as { readonly level?: string; readonly text?: string; readonly url?: string } | undefined;
+    const entry = params["entry"] as
+      | { readonly level?: string; readonly text?: string; readonly url?: string }
+      | undefined;
     if (method === "Log.entryAdded" && entry?.level === "error") this.faults.push(`${entry.text} ${entry.url ?? ""}`);
   }
 
@@ -159,7 +161,9 @@ export class Page {
     while (!(await this.evaluate<boolean>(`Boolean(${expression})`))) {
       if (systemClock.nowMs() > deadlineMs) {
         const text = await this.evaluate<string>("document.body.innerText");
-        throw new Error(`${what}: not within ${withinMs} ms; the page says\n${text.slice(0, 4_000)}\n${this.faults.join("\n")}`);
+        throw new Error(
+          `${what}: not within ${withinMs} ms; the page says\n${text.slice(0, 4_000)}\n${this.faults.join("\n")}`,
+        );
       }
       await sleep(systemClock, POLL_MS);
     }

@@ -67,8 +67,18 @@ function node(cluster: string, number: number): AgentStatus {
 }
 
 const setAside: readonly SetAside[] = [
-  { remote: "osaka", key: `cilium/state/services/v1/osaka/demo/${HOSTILE}`, reason: "bad-name", detail: `no name: ${HOSTILE}` },
-  { remote: "osaka", key: "cilium/state/ip/v1/default/10.2.1.77", reason: "parked", detail: "identity 131999 is not known" },
+  {
+    remote: "osaka",
+    key: `cilium/state/services/v1/osaka/demo/${HOSTILE}`,
+    reason: "bad-name",
+    detail: `no name: ${HOSTILE}`,
+  },
+  {
+    remote: "osaka",
+    key: "cilium/state/ip/v1/default/10.2.1.77",
+    reason: "parked",
+    detail: "identity 131999 is not known",
+  },
 ];
 
 const DRAFTS: readonly (EventDraft & { readonly cluster: string })[] = [
@@ -80,10 +90,23 @@ const DRAFTS: readonly (EventDraft & { readonly cluster: string })[] = [
   { cluster: "virginia", kind: "problem", severity: "warning", line: HOSTILE, details: {} },
   {
     ...{ cluster: "amsterdam", kind: "drill", severity: "info", line: `kill-remote osaka: passed ${HOSTILE}` },
-    details: { passed: true, detectMs: 612, failoverMs: 0, calls: 2_400, failed: 0, entriesKept: 5_623, convergeMs: 1_840 },
+    details: {
+      passed: true,
+      detectMs: 612,
+      failoverMs: 0,
+      calls: 2_400,
+      failed: 0,
+      entriesKept: 5_623,
+      convergeMs: 1_840,
+    },
   },
   {
-    ...{ cluster: "virginia", kind: "drill", severity: "error", line: "blackhole osaka: failed, 12 of 2,400 calls did" },
+    ...{
+      cluster: "virginia",
+      kind: "drill",
+      severity: "error",
+      line: "blackhole osaka: failed, 12 of 2,400 calls did",
+    },
     details: { passed: false, detectMs: 3_120, calls: 2_400, failed: 12 },
   },
 ];

@@ -9,6 +9,8 @@ declare const uPlot: typeof UPlot;
 /** Half an hour at the usual interval. */
 const MOST_POINTS = 900;
 const HEIGHT = 190;
+const LANE_HEIGHT = 30;
+const TIME_AXIS_HEIGHT = 30;
 const COLOURS = 6;
 const BREAKERS: readonly string[] = ["closed", "half-open", "open"];
 /** Of a lane's height, from closed to open. */
@@ -57,31 +59,36 @@ function axis(more: UPlot.Axis): UPlot.Axis {
 const hours: UPlot.Axis["values"] = (_, seconds) =>
   seconds.map((at) => new Date(at * 1000).toLocaleTimeString(undefined, { hour12: false }));
 
-const timeAxis = (): UPlot.Axis => axis({ values: hours, space: 80 });
+const timeAxis = (): UPlot.Axis => axis({ values: hours, space: 80, size: TIME_AXIS_HEIGHT });
+
+type ChartOptions = Omit<UPlot.Options, "width" | "height"> & { readonly height?: number };
 
 /** One chart on the page: made anew when its lines, the theme or the place change, else only given the values. */
 class Chart {
   readonly #into: HTMLElement;
-  readonly #options: () => Omit<UPlot.Options, "width" | "height">;
+  readonly #options: () => ChartOptions;
   #made: UPlot | undefined;
   #look = "";
 
-  constructor(id: string, options: () => Omit<UPlot.Options, "width" | "height">) {
+  constructor(id: string, options: () => ChartOptions) {
     this.#into = part(id);
     this.#options = options;
-    new ResizeObserver(() => this.#made?.setSize({ width: this.#width(), height: HEIGHT })).observe(this.#into);
+    new ResizeObserver(() => {
+      if (this.#made !== undefined) this.#made.setSize({ width: this.#width(), height: this.#made.height });
+    }).observe(this.#into);
   }
 
   /** @param look of what the chart is made; another look is another chart. */
   show(data: UPlot.AlignedData, look: string): void {
-    if (this.#made !== undefined && look === this.#look) {
-      this.#made.setData(data);
-      return;
+    if (this.#made !== undefined && look === this.#look) this.#made.setData(data);
+    else {
+      this.#made?.destroy();
+      this.#into.replaceChildren();
+      this.#look = look;
+      this.#made = new uPlot({ width: this.#width(), height: HEIGHT, ...this.#options() }, data, this.#into);
     }
-    this.#made?.destroy();
-    this.#into.replaceChildren();
-    this.#look = look;
-    this.#made = new uPlot({ width: this.#width(), height: HEIGHT, ...this.#options() }, data, this.#into);
+    // While nobody points at a moment, the legend has the newest values.
+    if (this.#made.cursor.idx == null) this.#made.setLegend({ idx: data[0].length - 1 });
   }
 
   clear(line: string): void {
@@ -144,7 +151,7 @@ export class Charts {
 
 const NARROW = 640;
 
-function lineOptions(names: readonly string[]): Omit<UPlot.Options, "width" | "height"> {
+function lineOptions(names: readonly string[]): ChartOptions {
   const series = names.map((label, at): UPlot.Series => {
     const value = (_: UPlot, seconds: number | null): string => (seconds === null ? "–" : `${seconds.toFixed(1)} s`);
     return { label, stroke: lineColour(at), width: 1.75, dash: dashes(at), points: { show: false }, value };
@@ -154,6 +161,7 @@ function lineOptions(names: readonly string[]): Omit<UPlot.Options, "width" | "h
     axes: [timeAxis(), axis({ size: 44 })],
     series: [{ label: "at", value: "{HH}:{mm}:{ss}" }, ...series],
     cursor: { y: false, drag: { x: false, y: false } },
+    legend: { markers: { dash: (_, at) => (dashes(at - 1).length > 0 ? "dashed" : "solid") } },
   };
 }
 
@@ -166,14 +174,14 @@ function laneData({ seconds, lines }: History): UPlot.AlignedData {
   return [seconds, ...lanes];
 }
 
-function laneOptions(names: readonly string[]): Omit<UPlot.Options, "width" | "height"> {
+function laneOptions(names: readonly string[]): ChartOptions {
   const narrow = innerWidth < NARROW;
   const stepped = uPlot.paths.stepped?.({ align: 1 });
   const series = names.map((label, at): UPlot.Series => {
     const floor = names.length - 1 - at;
-    const fill = { fill: colour("lane"), fillTo: floor + 0.1 };
+    const fill = { fill: colour("lane-open"), fillTo: floor + 0.1 };
     return {
-      ...{ label, stroke: colour("ink-1"), width: 1.75, points: { show: false }, ...fill },
+      ...{ label, stroke: colour("ink-2"), width: 1.5, points: { show: false }, ...fill },
       ...(stepped && { paths: stepped }),
     };
   });
@@ -184,18 +192,20 @@ function laneOptions(names: readonly string[]): Omit<UPlot.Options, "width" | "h
       timeAxis(),
       axis({
         size: narrow ? 118 : 140,
-        splits: () => lanes.map((lane) => lane + 0.1),
+        splits: () => lanes.map((lane) => lane + 0.4),
         values: () => lanes.map((lane) => names[names.length - 1 - lane] ?? ""),
         ticks: { show: false },
+        grid: { show: false },
       }),
     ],
     series: [{}, ...series],
     legend: { show: false },
     cursor: { show: false },
+    height: Math.max(HEIGHT, names.length * LANE_HEIGHT + TIME_AXIS_HEIGHT),
   };
 }
 
-function barOptions(): Omit<UPlot.Options, "width" | "height"> {
+function barOptions(): ChartOptions {
   const bars = uPlot.paths.bars?.({ size: [0.8, 14], align: 0 });
   const series: UPlot.Series = {
     label: "events",

@@ -10,8 +10,10 @@ interface Point {
 
 const BOX = { width: 124, height: 46 } as const;
 /** How far two arrows between the same clusters bow apart. */
-const BOW = 34;
-const LABEL = { width: 78, height: 34 } as const;
+const BOW = 32;
+const LABEL = { width: 86, height: 34 } as const;
+/** How far along its arrow a label is: nearer to where the arrow leads, so that it is clear whose it is. */
+const LABEL_AT = 0.6;
 /** With more clusters there is no room for numbers: the table has them. */
 const MOST_LABELLED = 5;
 
@@ -33,14 +35,22 @@ export function clusterWord({ elsewhere, programs }: PageCluster): string {
   return behind > 0 ? `${behind} of ${programs.length} behind` : `${programs.length} programs well`;
 }
 
+/** On a circle, the first on top, stretched to what room there is. */
 function places(count: number, width: number, height: number): readonly Point[] {
-  const centre = { x: width / 2, y: height / 2 };
-  if (count === 1) return [centre];
-  const radius = { x: (width - BOX.width) / 2 - 4, y: (height - BOX.height) / 2 - 4 };
-  return Array.from({ length: count }, (_, at) => {
-    const turn = -Math.PI / 2 + (2 * Math.PI * at) / count + (count === 2 ? Math.PI / 2 : 0);
-    return { x: centre.x + radius.x * Math.cos(turn), y: centre.y + radius.y * Math.sin(turn) };
-  });
+  if (count === 1) return [{ x: width / 2, y: height / 2 }];
+  const turns = Array.from(
+    { length: count },
+    (_, at) => (2 * Math.PI * at) / count - (count === 2 ? Math.PI : Math.PI / 2),
+  );
+  const stretched = (values: readonly number[], room: number, box: number): readonly number[] => {
+    const [least, most] = [Math.min(...values), Math.max(...values)];
+    const share = (value: number): number => (most - least < 0.01 ? 0.5 : (value - least) / (most - least));
+    return values.map((value) => box / 2 + 2 + share(value) * (room - box - 4));
+  };
+  const xs = stretched(turns.map(Math.cos), width, BOX.width);
+  // Below the lowest boxes there may be an arrow between them.
+  const ys = stretched(turns.map(Math.sin), height - (count > 2 ? BOW + 14 : 0), BOX.height);
+  return xs.map((x, at) => ({ x, y: ys[at] ?? 0 }));
 }
 
 /** Where the way from the middle of a box to `towards` leaves it, and a little further. */
@@ -60,7 +70,7 @@ function arrow(
   source: Point,
   target: Point,
   tone: Tone,
-): { readonly drawn: readonly SVGElement[]; readonly top: Point } {
+): { readonly drawn: readonly SVGElement[]; readonly labelled: Point } {
   const [dx, dy] = [target.x - source.x, target.y - source.y];
   const length = Math.hypot(dx, dy) || 1;
   const bend = {
@@ -69,14 +79,16 @@ function arrow(
   };
   const [start, end] = [edgeOf(source, bend), edgeOf(target, bend)];
   const turn = (Math.atan2(end.y - bend.y, end.x - bend.x) * 180) / Math.PI;
-  const top = { x: (start.x + 2 * bend.x + end.x) / 4, y: (start.y + 2 * bend.y + end.y) / 4 };
+  const on = (from: number, over: number, to: number): number =>
+    (1 - LABEL_AT) ** 2 * from + 2 * LABEL_AT * (1 - LABEL_AT) * over + LABEL_AT ** 2 * to;
+  const labelled = { x: on(start.x, bend.x, end.x), y: on(start.y, bend.y, end.y) };
   const line = shape("path", { d: `M${at(start)}Q${at(bend)} ${at(end)}`, class: `way ${tone}` });
   const head = shape("path", {
     d: "M1 0-8-4.5-8 4.5z",
     class: `head ${tone}`,
     transform: `translate(${at(end)}) rotate(${turn.toFixed(1)})`,
   });
-  return { drawn: [line, head], top };
+  return { drawn: [line, head], labelled };
 }
 
 function label(pair: PagePair, { x, y }: Point): SVGElement {
@@ -110,7 +122,7 @@ const shortened = (name: string): string => (name.length > 15 ? `${name.slice(0,
 
 /** @param width of the figure, in pixels. */
 export function drawMap({ clusters, pairs }: PageState, width: number): Element {
-  const height = clusters.length <= 2 ? 180 : Math.min(400, Math.max(300, width * 0.68));
+  const height = clusters.length <= 2 ? 170 : Math.min(420, Math.max(340, width * 0.8));
   const points = places(clusters.length, width, height);
   const where = new Map(clusters.map(({ name }, index) => [name, points[index] as Point]));
   const ways: SVGElement[] = [];
@@ -118,9 +130,9 @@ export function drawMap({ clusters, pairs }: PageState, width: number): Element 
   for (const pair of pairs) {
     const [source, target] = [where.get(pair.to), where.get(pair.from)];
     if (source === undefined || target === undefined) continue;
-    const { drawn, top } = arrow(source, target, toneOf(controlWord(pair)));
+    const { drawn, labelled } = arrow(source, target, toneOf(controlWord(pair)));
     ways.push(...drawn);
-    if (clusters.length <= MOST_LABELLED) labels.push(label(pair, top));
+    if (clusters.length <= MOST_LABELLED) labels.push(label(pair, labelled));
   }
   const boxes = clusters.map((cluster) => box(cluster, where.get(cluster.name) as Point));
   const text = `${clusters.length} clusters, ${pairs.length} copies of one in another; the table has the same in words`;

@@ -4,7 +4,7 @@ import { duration } from "../../report/text.ts";
 import { badge, type Child, element, type Tone, table, toneOf } from "./elements.ts";
 import { controlWord } from "./map.ts";
 
-const COLUMNS = ["Copy of", "in", "Control plane", "Age", "Breaker", "Data path", "Keys", "Its nodes heard"];
+const COLUMNS = ["Copy", "Control plane", "Age", "Breaker", "Data path", "Nodes heard"];
 
 function heard({ nodes }: PagePair): Child {
   const grades = Map.groupBy(nodes, ({ grade }) => grade);
@@ -15,16 +15,17 @@ function heard({ nodes }: PagePair): Child {
 function row(pair: PagePair): readonly (Child | readonly Child[])[] {
   const { from, to, mirror, dataPath } = pair;
   const error = mirror?.lastError;
-  const phase =
-    mirror === undefined ? "no mirror answers" : mirror.connected ? mirror.phase : `${mirror.phase}, not connected`;
+  const phase = mirror === undefined ? "no mirror answers" : mirror.connected ? mirror.phase : "not connected";
+  const keys = mirror === undefined ? undefined : element("small", {}, `${mirror.entries.toLocaleString()} keys`);
   return [
-    [element("strong", {}, to), error === undefined ? undefined : element("span", { class: "error" }, error)],
-    from,
+    [
+      element("span", { class: "whole" }, element("strong", {}, to), ` in ${from}`),
+      error === undefined ? undefined : element("span", { class: "error" }, error),
+    ],
     [badge(toneOf(controlWord(pair)), controlWord(pair)), element("small", {}, phase)],
-    mirror?.ageMs === undefined ? "never proven" : duration(mirror.ageMs),
+    [mirror?.ageMs === undefined ? "never proven" : duration(mirror.ageMs), keys],
     mirror === undefined ? badge("unknown", "unknown") : badge(toneOf(mirror.breaker), mirror.breaker),
     badge(toneOf(dataPath.state), dataPath.state),
-    mirror === undefined ? "" : String(mirror.entries),
     heard(pair),
   ];
 }

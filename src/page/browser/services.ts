@@ -3,7 +3,7 @@ import type { PageService, PageServices, PageView } from "../../report/page-serv
 import { badge, type Child, element, more, nothing, part, table } from "./elements.ts";
 
 /** More than a person reads; the filter finds the others. */
-const MOST_SHOWN = 40;
+const MOST_SHOWN = 12;
 
 function viewOf({ cluster, nodes, affinity, frontends, backends }: PageView, global: boolean): HTMLElement {
   const rows = backends.rows.map(({ address, cluster: from, used, why }) => [

@@ -3,8 +3,9 @@ import { spawnSync } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
+import { pageFiles } from "../../../src/page/files.ts";
 import { ADMIN_DOCS } from "../../../src/programs/kvstoremesh/admin.ts";
-import { API_DOCS } from "../../../src/programs/kvstoremesh/api.ts";
+import { API_DOCS, pageDocs } from "../../../src/programs/kvstoremesh/api.ts";
 import { parseAs } from "../../../src/runtime/schema.ts";
 import { askSocket, tellSocket } from "../../../src/serve/ask.ts";
 import { COMMON_DOCS } from "../../../src/serve/common-docs.ts";
@@ -51,7 +52,7 @@ const DOORS: Readonly<Record<string, (path: string) => Promise<unknown>>> = {
 };
 
 test("every route is described, and answers on each of its doors what its schema says", async () => {
-  const docs = new Map<string, RouteDoc>([...COMMON_DOCS, ...API_DOCS, ...ADMIN_DOCS]);
+  const docs = new Map<string, RouteDoc>([...COMMON_DOCS, ...API_DOCS, ...ADMIN_DOCS, ...pageDocs(pageFiles())]);
   const { paths } = await described();
   const seen: string[] = [];
   for (const [path, methods] of Object.entries(paths)) {
