@@ -5,7 +5,8 @@ import { PORTS } from "./settings.ts";
 import { downCommand, nameOption } from "./state.ts";
 import { serviceTarget } from "./tour/tour.ts";
 
-export function sayGuide(lab: Lab): void {
+/** @param page where a browser finds the status page. */
+export function sayGuide(lab: Lab, page: string): void {
   const { plan } = lab;
   const name = nameOption(plan);
   const { address } = serviceTarget("amsterdam", "hello", "v4");
@@ -14,6 +15,7 @@ export function sayGuide(lab: Lab): void {
     .map(({ pid }) => pid);
   const [node] = plan.clusters[0]?.nodes ?? [];
   const lines: readonly (readonly [string, string])[] = [
+    ["the status page", page],
     ["what every program says", `npx bulkhead status --run-dir ${plan.runDirectory}`],
     ["a service and its backends", `npx bulkhead services --run-dir ${plan.runDirectory} demo/hello`],
     ["call the service as a pod", `npm run -s mesh --${name} exec amsterdam/client curl -s http://${address}/`],

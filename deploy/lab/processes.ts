@@ -23,6 +23,8 @@ export interface ProcessSpec {
   readonly log: string;
   readonly cwd?: string;
   readonly env?: Readonly<Record<string, string>>;
+  /** File descriptor of a socket that it gets as its third file. */
+  readonly listener?: number;
 }
 
 /** The shell joins the cgroup and then becomes the command, so that the command never runs outside it. */
@@ -39,7 +41,7 @@ export function startProcess(spec: ProcessSpec): ProcessRecord {
   try {
     const child = spawn(file, args, {
       detached: true,
-      stdio: ["ignore", log, log],
+      stdio: ["ignore", log, log, ...(spec.listener === undefined ? [] : [spec.listener])],
       env: { ...process.env, ...spec.env },
       ...(spec.cwd === undefined ? {} : { cwd: spec.cwd }),
     });

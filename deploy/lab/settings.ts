@@ -11,6 +11,9 @@ export const OBJECTS = fileURLToPath(new URL("../../build/bpf", import.meta.url)
 /** Probes and metrics, on the loopback of the node's namespace. */
 export const PORTS = { exporter: 9880, kvstoremesh: 9881, agent: 9882 } as const;
 
+/** The API and the status page of a kvstoremesh, likewise. */
+export const PAGE_PORT = 9889;
+
 const QUICK_CALLS = {
   etcdTimeoutMs: 1_000,
   etcdKeepaliveMs: 1_000,
@@ -50,6 +53,8 @@ export function mirrorSettings(lab: LabPlan, cluster: ClusterPlan): Settings {
     ...common(lab, cluster, "kvstoremesh"),
     configDir: cluster.remotes,
     configIntervalMs: 200,
+    apiListen: `127.0.0.1:${PAGE_PORT}`,
+    pageIntervalMs: 1_000,
     suspectAfterMs: 3_000,
     staleAfterMs: 15_000,
     ...QUICK_WATCHES,

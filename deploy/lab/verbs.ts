@@ -9,6 +9,7 @@ import { takeDown } from "./down.ts";
 import { sayGuide } from "./guide.ts";
 import { Lab } from "./lab.ts";
 import { say, sayGood, seconds, whole } from "./output.ts";
+import { openPage } from "./page.ts";
 import { PAPER_ADDRESSES, PAPER_SERVICES } from "./paper.ts";
 import { clusterPlan, type LabPlan, planLab } from "./plan.ts";
 import { podEnvironment } from "./pods.ts";
@@ -51,7 +52,7 @@ function runUp(lab: Lab): Promise<number> {
     },
     async () => {
       await start(lab);
-      sayGuide(lab);
+      sayGuide(lab, await openPage(lab));
       return 0;
     },
   );
