@@ -80,15 +80,20 @@ class Chart {
 
   /** @param look of what the chart is made; another look is another chart. */
   show(data: UPlot.AlignedData, look: string): void {
-    if (this.#made !== undefined && look === this.#look) this.#made.setData(data);
-    else {
-      this.#made?.destroy();
-      this.#into.replaceChildren();
-      this.#look = look;
-      this.#made = new uPlot({ width: this.#width(), height: HEIGHT, ...this.#options() }, data, this.#into);
+    const newest = (chart: UPlot): void => {
+      // While nobody points at a moment, the legend has the newest values.
+      if (chart.cursor.idx == null) chart.setLegend({ idx: chart.data[0].length - 1 });
+    };
+    if (this.#made !== undefined && look === this.#look) {
+      this.#made.setData(data);
+      newest(this.#made);
+      return;
     }
-    // While nobody points at a moment, the legend has the newest values.
-    if (this.#made.cursor.idx == null) this.#made.setLegend({ idx: data[0].length - 1 });
+    this.#made?.destroy();
+    this.#into.replaceChildren();
+    this.#look = look;
+    const options = { width: this.#width(), height: HEIGHT, hooks: { ready: [newest] }, ...this.#options() };
+    this.#made = new uPlot(options, data, this.#into);
   }
 
   clear(line: string): void {
@@ -191,7 +196,7 @@ function laneOptions(names: readonly string[]): ChartOptions {
     axes: [
       timeAxis(),
       axis({
-        size: narrow ? 118 : 140,
+        size: narrow ? 132 : 140,
         splits: () => lanes.map((lane) => lane + 0.4),
         values: () => lanes.map((lane) => names[names.length - 1 - lane] ?? ""),
         ticks: { show: false },

@@ -13,7 +13,7 @@ export function holds({ holds: { rows, total } }: PageState): Drawn {
     cluster,
     kind,
     badge(state === "held" ? "warning" : "unknown", state),
-    [`${withdrawals} in ${keys} keys`, element("code", {}, example)],
+    [`${withdrawals} in ${keys} keys`, element("span", { class: "detail" }, element("code", {}, example))],
     duration(ageMs),
     confirmsInMs === undefined ? "an operator decides" : `believed in ${duration(confirmsInMs)} if it is still so`,
   ]);
@@ -33,6 +33,8 @@ export function setAside({ setAside: { rows, total } }: PageState): Drawn {
   return [table("Values that are refused or parked", columns, cells), more(rows.length, total, "`bulkhead rejected`")];
 }
 
+/** As many as a person takes in; `bulkhead events` has the others. */
+const MOST_EVENTS = 30;
 const NO_NATS = "No NATS configured: events are told to nobody. Start the programs with --nats-url.";
 
 /** Why there may be less than there was. */
@@ -73,16 +75,19 @@ export function drills({ events }: PageState): Drawn {
 export function events({ events: told }: PageState): Drawn {
   if (told.source === "none") return [nothing(NO_NATS)];
   if (told.recent.length === 0) return [trouble(told), nothing("Nothing was told in the last hour.")];
-  const cells = told.recent.map((event) => [
-    timeOf(event.time),
-    badge(toneOf(event.severity), event.severity),
-    event.kind,
-    event.cluster,
-    `${event.program} ${event.instance}`,
-    event.line,
-  ]);
+  const cells = told.recent
+    .slice(0, MOST_EVENTS)
+    .map((event) => [
+      timeOf(event.time),
+      badge(toneOf(event.severity), event.severity),
+      event.kind,
+      event.cluster,
+      `${event.program} ${event.instance}`,
+      event.line,
+    ]);
   const columns = ["Time", "Severity", "Kind", "Cluster", "Told by", "What"];
-  return [trouble(told), table("What happened in the mesh, newest first", columns, cells)];
+  const rest = more(cells.length, told.recent.length, "`bulkhead events --since 1h`");
+  return [trouble(told), table("What happened in the mesh, newest first", columns, cells), rest];
 }
 
 export function programs({ clusters }: PageState): Drawn {
