@@ -66,7 +66,7 @@ test("made-up programs", { skip: reason ?? false }, async (t) => {
     await stage.end();
   });
   const page = await browser.open(stage.url, { width: 1280, theme: "light" });
-  await page.until("events are shown", `${textOf("#drills-list")}.includes("kill-remote")`);
+  await page.until("events are shown", `${textOf("#drills-list")}.includes("blackhole")`);
 
   await t.test("whatever anybody says is text, wherever it is shown", async () => {
     await page.evaluate('document.querySelector("#services-list summary").click()');
@@ -99,7 +99,11 @@ test("made-up programs", { skip: reason ?? false }, async (t) => {
     for (const words of ["1 program silent", "2 breakers not closed", "2 copies suspect", "4 copies fresh"])
       assert(summary.includes(words), `${words} in ${summary}`);
     assert.match(await page.evaluate<string>(textOf("#holds")), /1210 in 1200 keys/);
-    assert.match(await page.evaluate<string>(textOf("#drills-list")), /failed, 12 of 2,400[\s\S]*passed\s+true/);
+    assert.match(
+      await page.evaluate<string>(textOf("#drills-list")),
+      /failed\s+drill blackhole failed: 12 of 2,400[\s\S]*passed\s+drill kill-remote passed[\s\S]*detect\s+612 ms/,
+    );
+    assert.equal(await page.evaluate('document.querySelectorAll(".drill").length'), 2, "a run that ended is one card");
     assert.equal(await page.evaluate('document.querySelectorAll(".chart canvas").length'), 4);
     await photograph(page, "page");
   });

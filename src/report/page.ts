@@ -174,19 +174,28 @@ function agentOf({ connected, synced }: AgentStatus): Omit<PageProgram, "name"> 
     : { state: "behind", detail: "keeps what it had: its etcd does not answer" };
 }
 
-function programOf(status: ProgramStatus): PageProgram {
-  const name = programName(status);
-  if (status.program === "exporter") return { name, ...exporterOf(status) };
-  return { name, ...(status.program === "agent" ? agentOf(status) : mirrorOf(status)) };
+function stateOf(status: ProgramStatus): Omit<PageProgram, "name"> {
+  switch (status.program) {
+    case "exporter":
+      return exporterOf(status);
+    case "kvstoremesh":
+      return mirrorOf(status);
+    case "agent":
+      return agentOf(status);
+    default:
+      return { state: "well", detail: "answers" };
+  }
 }
 
-/** `osaka/agent-osaka-1.sock` is the agent of osaka-1 in osaka. */
+const programOf = (status: ProgramStatus): PageProgram => ({ name: programName(status), ...stateOf(status) });
+
+/** `osaka/agent-osaka-1.sock` is the agent of osaka-1 in osaka, also in a folder below the run folder. */
 function silentProgram({ socket, error }: PageSilent): PageProgram {
-  const file = socket.slice(socket.indexOf("/") + 1).replace(/\.sock$/, "");
+  const file = socket.slice(socket.lastIndexOf("/") + 1).replace(/\.sock$/, "");
   return { name: file.replace(/^agent-/, "agent "), state: "silent", detail: error };
 }
 
-const clusterOfSocket = ({ socket }: PageSilent): string => socket.slice(0, socket.indexOf("/"));
+const clusterOfSocket = ({ socket }: PageSilent): string => socket.split("/").at(-2) ?? "";
 
 const byName = <T extends { readonly name: string }>(left: T, right: T): number => (left.name < right.name ? -1 : 1);
 

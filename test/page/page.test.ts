@@ -111,7 +111,7 @@ test("another Host gets nothing of the page, refused under the same policy", asy
 });
 
 test("an open page is told everything once, then what is new: clusters, pairs, services, events, who is silent", async () => {
-  const isRead = ({ name, data }: Told): boolean => name === "state" && (data as PageState).events.recent.length > 4;
+  const isRead = ({ name, data }: Told): boolean => name === "state" && (data as PageState).events.recent.length > 5;
   const events = await told((all) => all.some(isRead) && all.filter(({ name }) => name === "state").length > 2);
   assert.deepEqual(events[0]?.name, "services");
   assert.equal(events.filter(({ name }) => name === "services").length, 1, "services did not change");
@@ -129,11 +129,11 @@ test("an open page is told everything once, then what is new: clusters, pairs, s
   assert.deepEqual([state.silent.length, silent?.socket], [1, "osaka/agent-osaka-2.sock"]);
   assert.equal(state.setAside.total, 2);
   assert.equal(state.setAside.rows[0]?.cluster, "amsterdam");
-  assert.deepEqual([state.events.source, state.events.drills.length], ["read", 2]);
-  assert.match(state.events.drills[1]?.line ?? "", /^kill-remote osaka: passed/);
+  assert.deepEqual([state.events.source, state.events.drills.length], ["read", 3]);
+  assert.match(state.events.drills[1]?.line ?? "", /^drill kill-remote passed/);
   assert.equal(
     state.events.rate.counts.reduce((sum, count) => sum + count, 0),
-    5,
+    6,
     "each event is in the rate",
   );
   const services = events[0]?.data as PageServices;

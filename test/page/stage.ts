@@ -89,25 +89,27 @@ const DRAFTS: readonly (EventDraft & { readonly cluster: string })[] = [
   },
   { cluster: "virginia", kind: "problem", severity: "warning", line: HOSTILE, details: {} },
   {
-    ...{ cluster: "amsterdam", kind: "drill", severity: "info", line: `kill-remote osaka: passed ${HOSTILE}` },
+    ...{ cluster: "amsterdam", kind: "drill", severity: "info", line: "drill kill-remote begins" },
+    details: { drill: "kill-remote", run: "1", state: "begun", hypothesis: "calls go on" },
+  },
+  {
+    ...{ cluster: "amsterdam", kind: "drill", severity: "info", line: `drill kill-remote passed ${HOSTILE}` },
     details: {
-      passed: true,
-      detectMs: 612,
-      failoverMs: 0,
-      calls: 2_400,
-      failed: 0,
-      entriesKept: 5_623,
-      convergeMs: 1_840,
+      ...{ drill: "kill-remote", run: "1", state: "ended", verdict: "passed", hypothesis: `calls go on ${HOSTILE}` },
+      ...{ tookMs: 31_400, detectMs: 612, failOverMs: 0, convergeMs: 1_840, made: 2_400, failed: 0 },
     },
   },
   {
-    ...{
-      cluster: "virginia",
-      kind: "drill",
-      severity: "error",
-      line: "blackhole osaka: failed, 12 of 2,400 calls did",
+    ...{ cluster: "virginia", kind: "drill", severity: "error", line: "drill blackhole failed: 12 of 2,400 calls did" },
+    details: {
+      drill: "blackhole",
+      run: "2",
+      state: "ended",
+      verdict: "failed",
+      detectMs: 3_120,
+      made: 2_400,
+      failed: 12,
     },
-    details: { passed: false, detectMs: 3_120, calls: 2_400, failed: 12 },
   },
 ];
 

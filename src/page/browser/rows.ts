@@ -42,34 +42,47 @@ function trouble({ source, error }: PageEvents): Child {
   return source === "away" ? element("p", { class: "error" }, `NATS cannot be read now: ${error ?? ""}`) : undefined;
 }
 
-function details({ details: facts }: MeshEvent): Child {
-  const pairs = Object.entries(facts).flatMap(([name, value]) => [
-    element("dt", {}, name),
-    element("dd", {}, String(value)),
-  ]);
-  return pairs.length === 0 ? undefined : element("dl", {}, ...pairs);
+/** What of a drill's details is told elsewhere on its card. */
+const TOLD = new Set(["drill", "run", "state", "verdict", "hypothesis", "why"]);
+
+/** `failOverMs` 1200 is `fail over` 1.2 s. */
+function fact([name, value]: readonly [string, string | number | boolean]): readonly Node[] {
+  const isTime = name.endsWith("Ms") && typeof value === "number";
+  const words = name.replace(isTime ? /Ms$/ : "", "").replace(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`);
+  const shown = typeof value === "number" && !isTime ? value.toLocaleString() : String(value);
+  return [element("dt", {}, words), element("dd", {}, isTime ? duration(value) : shown)];
+}
+
+/** A run that ended is told once, by its report. */
+function card(event: MeshEvent): HTMLElement {
+  const { details, severity, line, cluster, time } = event;
+  const { verdict, state, hypothesis } = details;
+  const word = String(verdict ?? state ?? severity);
+  const tone = word === "passed" ? "good" : word === "begun" ? "unknown" : toneOf(severity);
+  const facts = Object.entries(details).filter(([name]) => !TOLD.has(name));
+  return element(
+    "article",
+    { class: "drill" },
+    element("p", { class: "line" }, badge(tone, word), element("span", {}, line)),
+    element(
+      "p",
+      { class: "hint" },
+      timeOf(time),
+      ` told by ${cluster}`,
+      hypothesis === undefined ? undefined : `: ${hypothesis}`,
+    ),
+    facts.length === 0 ? undefined : element("dl", {}, ...facts.map((one) => element("div", {}, ...fact(one)))),
+  );
 }
 
 export function drills({ events }: PageState): Drawn {
   if (events.source === "none") return [nothing(NO_NATS)];
   if (events.drills.length === 0) return [trouble(events), nothing("No drill was told of in the last hour.")];
-  const cards = events.drills.map((event) =>
-    element(
-      "article",
-      { class: "drill" },
-      element(
-        "p",
-        {},
-        badge(toneOf(event.severity), event.severity),
-        " ",
-        timeOf(event.time),
-        ` ${event.cluster} ${event.program}`,
-      ),
-      element("p", { class: "line" }, event.line),
-      details(event),
-    ),
+  const ended = new Set(
+    events.drills.filter(({ details }) => details["state"] !== "begun").map(({ details }) => details["run"]),
   );
-  return [trouble(events), ...cards];
+  const shown = events.drills.filter(({ details }) => details["state"] !== "begun" || !ended.has(details["run"]));
+  return [trouble(events), ...shown.map(card)];
 }
 
 export function events({ events: told }: PageState): Drawn {
