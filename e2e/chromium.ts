@@ -27,6 +27,7 @@ const FLAGS: readonly string[] = [
   "--no-first-run",
   "--no-default-browser-check",
   "--hide-scrollbars",
+  "--lang=en-US",
   // Names lead nowhere, whatever a page or the browser itself would like to load.
   "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
   "--remote-debugging-pipe",

@@ -52,7 +52,7 @@ inBrowser("state is told by words and shapes: pairs, breakers, who is silent, ho
   const summary = await page.evaluate<string>(textOf("#summary"));
   for (const words of ["1 program silent", "2 breakers not closed", "2 copies suspect", "4 copies fresh"])
     assert(summary.includes(words), `${words} in ${summary}`);
-  assert.match(await page.evaluate<string>(textOf("#holds")), /1210 in 1200 keys/);
+  assert.match(await page.evaluate<string>(textOf("#holds")), /1,210 in 1,200 keys/);
   assert.match(
     await page.evaluate<string>(textOf("#drills-list")),
     /failed\s+drill blackhole failed: 12 of 2,400[\s\S]*passed\s+drill kill-remote passed[\s\S]*detect\s+612 ms/,

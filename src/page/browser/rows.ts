@@ -13,11 +13,14 @@ export function holds({ holds: { rows, total } }: PageState): Drawn {
     cluster,
     kind,
     badge(state === "held" ? "warning" : "unknown", state),
-    [`${withdrawals} in ${keys} keys`, element("span", { class: "detail" }, element("code", {}, example))],
+    [
+      `${withdrawals.toLocaleString()} in ${keys.toLocaleString()} keys`,
+      element("span", { class: "detail" }, element("code", {}, example)),
+    ],
     duration(ageMs),
     confirmsInMs === undefined ? "an operator decides" : `believed in ${duration(confirmsInMs)} if it is still so`,
   ]);
-  const columns = ["Of", "in", "Kind", "State", "Withdrawals", "Since", "Then"];
+  const columns = ["Of", "In", "Kind", "State", "Withdrawals", "Since", "Then"];
   return [table("Withdrawals that are held", columns, cells), more(rows.length, total, "`bulkhead holds`")];
 }
 
@@ -29,7 +32,7 @@ export function setAside({ setAside: { rows, total } }: PageState): Drawn {
     badge(reason === "parked" ? "unknown" : "warning", reason),
     [element("code", {}, key), element("span", { class: "detail" }, detail)],
   ]);
-  const columns = ["Of", "in", "Why", "Key"];
+  const columns = ["Of", "In", "Why", "Key"];
   return [table("Values that are refused or parked", columns, cells), more(rows.length, total, "`bulkhead rejected`")];
 }
 

@@ -89,6 +89,6 @@ export class MirrorStage {
   async stop(): Promise<void> {
     this.#stop.abort();
     await this.#running;
-    rmSync(this.folder, { recursive: true });
+    rmSync(this.folder, { recursive: true, force: true });
   }
 }
