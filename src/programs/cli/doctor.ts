@@ -3,8 +3,8 @@ import type { Command } from "commander";
 import { readNodeFacts } from "../../kernel/node-facts.ts";
 import { IPCACHE_MAP } from "../../maps/ipcache-map.ts";
 import { doctorText, hasFailed, judgeNode, SYSCTLS } from "../../report/doctor.ts";
+import { askAll } from "../../serve/sockets.ts";
 import { type ReadOptions, reader, wholeNumber, writeLine } from "./output.ts";
-import { askAll } from "./sockets.ts";
 
 /** Of a check that failed. */
 const EXIT_FAILED = 1;

@@ -4,8 +4,8 @@ import type { Command } from "commander";
 import { MAPS_PATH, type MapsAnswer } from "../../model/status.ts";
 import { differs, mapsText } from "../../report/maps.ts";
 import { UserError } from "../../runtime/user-error.ts";
+import { agentsOf, askEach, findSockets } from "../../serve/sockets.ts";
 import { type ReadOptions, reader, silentText, writeLine } from "./output.ts";
-import { agentsOf, askEach, findSockets } from "./sockets.ts";
 
 /** Of a map that differs, or an agent that does not answer. */
 const EXIT_DIFFERENT = 1;
