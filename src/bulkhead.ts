@@ -13,6 +13,9 @@ switch (name) {
   case "agent":
     await (await import("./programs/agent/main.ts")).main(rest);
     break;
+  case "drilld":
+    await (await import("./programs/drilld/main.ts")).main(rest);
+    break;
   default:
     await (await import("./programs/cli/main.ts")).main(process.argv.slice(2));
 }

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { command, inNetns } from "./command.ts";
 import { type ClusterPlan, ETCD_PORT, etcdEndpoint, type NodePlan } from "./plan.ts";
 
-const PEER_URL = "http://127.0.0.1:2380";
+export const PEER_URL = "http://127.0.0.1:2380";
 const LOCAL_URL = `http://127.0.0.1:${ETCD_PORT}`;
 const CTL_TIMEOUT_MS = 15_000;
 

@@ -22,6 +22,7 @@ export function sayGuide(lab: Lab, page: string): void {
     ["what happens in the mesh", `npx bulkhead events --run-dir ${plan.runDirectory} --follow`],
     ["take Osaka's control plane away", `kill -9 ${osaka.join(" ")}`],
     ["bring it back", `npm run mesh -- start osaka${name}`],
+    ["rehearse that, and more", `npx bulkhead drill run --run-dir ${plan.runDirectory} kill-remote`],
     ["what the kernel holds", `bpftool map dump pinned ${node?.bpfDirectory}/backends_v*`],
     [
       "what Amsterdam's etcd holds",

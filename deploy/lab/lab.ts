@@ -1,10 +1,10 @@
 /** A lab that exists: its plan, its processes and pods, and the state file that remembers them. */
-import { mkdirSync } from "node:fs";
+import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { sleep, systemClock } from "../../src/runtime/clock.ts";
 import { UserError } from "../../src/runtime/user-error.ts";
 import type { LabPlan } from "./plan.ts";
-import { endProcess, isAlive, type ProcessRecord, type ProcessSpec, startProcess } from "./processes.ts";
+import { currentRecord, endProcess, isAlive, type ProcessRecord, type ProcessSpec, startProcess } from "./processes.ts";
 import { claim, type LabState, type PodRecord, readState, thisProcess, whyTaken, writeState } from "./state.ts";
 
 const POLL_MS = 50;
@@ -32,6 +32,7 @@ export class Lab {
     });
     lab.#save();
     mkdirSync(plan.logs, { recursive: true });
+    mkdirSync(plan.pids, { recursive: true });
     mkdirSync(dataDirectory, { recursive: true });
     return lab;
   }
@@ -55,8 +56,17 @@ export class Lab {
     return this.#state.dataDirectory;
   }
 
+  /** As they are now: one that drilld started again has another pid than we know. */
   get processes(): readonly ProcessRecord[] {
-    return this.#state.processes;
+    return this.#state.processes.map((record) => currentRecord(record, this.pidFile(record.id)));
+  }
+
+  pidFile(id: string): string {
+    return join(this.plan.pids, `${id.replaceAll("/", ".")}.pid`);
+  }
+
+  logFile(id: string): string {
+    return join(this.plan.logs, `${id.replaceAll("/", ".")}.log`);
   }
 
   /** `up`: nobody drives the lab from now on. Any other phase: this process does. */
@@ -67,8 +77,8 @@ export class Lab {
   }
 
   start(spec: Omit<ProcessSpec, "log">): ProcessRecord {
-    const log = join(this.plan.logs, `${spec.id.replaceAll("/", ".")}.log`);
-    const record = startProcess({ ...spec, log });
+    const record = startProcess({ ...spec, log: this.logFile(spec.id) });
+    writeFileSync(this.pidFile(spec.id), `${record.pid}\n`);
     this.#state = { ...this.#state, processes: [...this.processes.filter(({ id }) => id !== spec.id), record] };
     this.#save();
     return record;

@@ -56,6 +56,8 @@ export interface LabPlan {
   readonly stateFile: string;
   readonly bpfDirectory: string;
   readonly logs: string;
+  /** Of each process a file with its pid. */
+  readonly pids: string;
   readonly cgroup: string;
   readonly wanNetns: string;
   readonly netnsPrefix: string;
@@ -78,6 +80,7 @@ export function planLab(name: string, cgroupRoot: string): LabPlan {
     stateFile: join(runDirectory, "state.json"),
     bpfDirectory: join(runDirectory, "bpf"),
     logs: join(runDirectory, "logs"),
+    pids: join(runDirectory, "pids"),
     wanNetns: `${name}.wan`,
     dataFolder: `bulkhead-lab-${name}`,
   };

@@ -66,6 +66,23 @@ export function startTicksOf(pid: number): number | undefined {
   }
 }
 
+/** The record, or that of whoever's pid is in the file since. */
+export function currentRecord(record: ProcessRecord, pidFile: string): ProcessRecord {
+  if (isAlive(record)) return record;
+  const pid = pidIn(pidFile);
+  const startTicks = pid === undefined ? undefined : startTicksOf(pid);
+  return pid === undefined || pid === record.pid || startTicks === undefined ? record : { ...record, pid, startTicks };
+}
+
+function pidIn(file: string): number | undefined {
+  try {
+    const pid = Number(readFileSync(file, "utf8"));
+    return pid > 1 ? pid : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
 export function isAlive(record: Pick<ProcessRecord, "pid" | "startTicks">): boolean {
   return startTicksOf(record.pid) === record.startTicks;
 }

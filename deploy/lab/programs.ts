@@ -12,7 +12,8 @@ import { etcdArgv, etcdNode } from "./etcd.ts";
 import type { Lab } from "./lab.ts";
 import { NATS_ID, natsArgv, natsNode } from "./nats.ts";
 import type { ClusterPlan, LabPlan, NodePlan } from "./plan.ts";
-import { agentSettings, exporterSettings, flags, mirrorSettings } from "./settings.ts";
+import { argvOf } from "./processes.ts";
+import { agentSettings, exporterSettings, flags, mirrorSettings, standbySettings } from "./settings.ts";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 const BULKHEAD = join(ROOT, "src/bulkhead.ts");
@@ -29,6 +30,8 @@ export function programIds(cluster: ClusterPlan): readonly string[] {
 export const etcdId = (cluster: ClusterPlan): string => `${cluster.name}/etcd`;
 export const exporterId = (cluster: ClusterPlan): string => `${cluster.name}/exporter`;
 export const mirrorId = (cluster: ClusterPlan): string => `${cluster.name}/kvstoremesh`;
+/** A second mirror, which only drills start. */
+export const standbyId = (cluster: ClusterPlan): string => `${cluster.name}/standby`;
 export const agentId = (cluster: ClusterPlan, node: NodePlan): string => `${cluster.name}/agent-${node.name}`;
 
 /** Starts the program of this id. Programs share a cgroup beside the nodes': nothing they send is translated. */
@@ -42,12 +45,31 @@ export function startNats(lab: Lab): void {
   if (!lab.isRunning(NATS_ID)) start(lab, natsNode(lab.plan), NATS_ID, natsArgv(lab.plan, lab.dataDirectory));
 }
 
-function start(lab: Lab, { netns }: NodePlan, id: string, argv: Arguments): void {
+/** How drilld starts it again after a drill killed it: as the lab does, its output in the same log. */
+export function startArgv(lab: Lab, cluster: ClusterPlan, id: string): Arguments {
+  const agent = cluster.nodes.find((node) => agentId(cluster, node) === id);
+  const spec = specOf(lab, agent ?? etcdNode(cluster), id, programArgv(lab, cluster, id, agent));
+  const env = Object.entries(spec.env).map(([name, value]) => `${name}=${value}`);
+  return ["sh", "-c", 'exec >>"$0" 2>&1; exec "$@"', lab.logFile(id), "env", ...env, ...argvOf(spec)];
+}
+
+/** Starts the cluster's drilld, unless it runs. It is none of the cluster's programs: nothing waits for it. */
+export function startDrilld(lab: Lab, cluster: ClusterPlan, settings: Parameters<typeof flags>[0]): void {
+  const id = `${cluster.name}/drilld`;
+  if (!lab.isRunning(id)) start(lab, etcdNode(cluster), id, [process.execPath, BULKHEAD, "drilld", ...flags(settings)]);
+}
+
+function start(lab: Lab, node: NodePlan, id: string, argv: Arguments): void {
+  const spec = specOf(lab, node, id, argv);
+  makeCgroup(spec.cgroup);
+  lab.start(spec);
+}
+
+function specOf(lab: Lab, { netns }: NodePlan, id: string, argv: Arguments) {
   const cgroup = join(lab.plan.cgroup, "programs");
-  makeCgroup(cgroup);
   // Twelve programs share their compiled code instead of compiling it twelve times.
   const env = { NODE_COMPILE_CACHE: join(lab.dataDirectory, "compiled") };
-  lab.start({ id, netns, cgroup, argv, cwd: ROOT, env });
+  return { id, netns, cgroup, argv, cwd: ROOT, env };
 }
 
 function programArgv(lab: Lab, cluster: ClusterPlan, id: string, agent: NodePlan | undefined): Arguments {
@@ -59,6 +81,7 @@ function programArgv(lab: Lab, cluster: ClusterPlan, id: string, agent: NodePlan
   if (id === etcdId(cluster)) return etcdArgv(cluster, lab.dataDirectory);
   if (id === exporterId(cluster)) return bulkhead("exporter", exporterSettings(lab.plan, cluster));
   if (id === mirrorId(cluster)) return bulkhead("kvstoremesh", mirrorSettings(lab.plan, cluster));
+  if (id === standbyId(cluster)) return bulkhead("kvstoremesh", standbySettings(lab.plan, cluster));
   throw new RangeError(`no program ${id}`);
 }
 

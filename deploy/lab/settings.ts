@@ -9,7 +9,7 @@ type Settings = Readonly<Record<string, string | number>>;
 
 export const OBJECTS = fileURLToPath(new URL("../../build/bpf", import.meta.url));
 /** Probes and metrics, on the loopback of the node's namespace. */
-export const PORTS = { exporter: 9880, kvstoremesh: 9881, agent: 9882 } as const;
+export const PORTS = { exporter: 9880, kvstoremesh: 9881, agent: 9882, standby: 9883, drilld: 9884 } as const;
 
 /** The API and the status page of a kvstoremesh, likewise. */
 export const PAGE_PORT = 9889;
@@ -60,6 +60,26 @@ export function mirrorSettings(lab: LabPlan, cluster: ClusterPlan): Settings {
     ...QUICK_WATCHES,
     ...QUICK_LEASES,
   };
+}
+
+/** Of a second mirror: its socket is not the first one's. */
+export function standbySettings(lab: LabPlan, cluster: ClusterPlan): Settings {
+  const listen = `127.0.0.1:${PORTS.standby}`;
+  return { ...mirrorSettings(lab, cluster), runDir: join(lab.runDirectory, "standby"), listen };
+}
+
+export function drilldSettings(lab: LabPlan, cluster: ClusterPlan, dataDirectory: string): Settings {
+  const { cluster: name, runDir, natsUrl: nats, natsTimeoutMs, eventsIntervalMs } = common(lab, cluster, "drilld");
+  return {
+    ...{ cluster: name, runDir, natsUrl: nats, natsTimeoutMs, eventsIntervalMs },
+    listen: `127.0.0.1:${PORTS.drilld}`,
+    allowList: allowListFile(cluster),
+    stateDir: join(dataDirectory, `${cluster.name}.drilld`),
+  } as Settings;
+}
+
+export function allowListFile(cluster: ClusterPlan): string {
+  return join(cluster.directory, "drills.json");
 }
 
 export function agentSettings(lab: LabPlan, cluster: ClusterPlan, node: NodePlan): Settings {

@@ -6,6 +6,7 @@ import { UserError } from "../../src/runtime/user-error.ts";
 import type { LabArguments } from "./arguments.ts";
 import { checkMachine, requireCgroup2, requireRoot } from "./checks.ts";
 import { takeDown } from "./down.ts";
+import { startDrills } from "./drills.ts";
 import { sayGuide } from "./guide.ts";
 import { Lab } from "./lab.ts";
 import { say, sayGood, seconds, whole } from "./output.ts";
@@ -52,6 +53,8 @@ function runUp(lab: Lab): Promise<number> {
     },
     async () => {
       await start(lab);
+      // Nobody drills while the tour is taken: only a lab that stays has them.
+      await startDrills(lab);
       sayGuide(lab, await openPage(lab));
       return 0;
     },

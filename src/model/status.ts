@@ -1,4 +1,5 @@
 /** Status records: what programs say of themselves on their admin socket, and what `bulkhead status` prints. */
+import type { Fault } from "./drill.ts";
 import type { EndpointStatus } from "./endpoint.ts";
 import type { EventsStatus } from "./event.ts";
 import type { DropReason } from "./flow.ts";
@@ -290,8 +291,6 @@ export interface BackendStatus {
   readonly why: string;
 }
 
-export type ProgramStatus = MirrorStatus | ExporterStatus | AgentStatus;
-
 /** Where an agent answers with a MapsAnswer. */
 export const MAPS_PATH = "/v1/maps";
 
@@ -324,3 +323,14 @@ export interface MapDifference {
   /** Absent: not wanted. */
   readonly wanted?: string;
 }
+/** The executor of drills at its cluster. */
+export interface DrilldStatus extends ProgramStatusBase {
+  readonly program: "drilld";
+  /** What its allow-list admits: faults by target, and places that probes are sent from. */
+  readonly targets: Readonly<Record<string, readonly Fault[]>>;
+  readonly places: readonly string[];
+  /** Faults that last now, and of which run each is. */
+  readonly lasting: readonly { readonly run: string; readonly what: string }[];
+}
+
+export type ProgramStatus = MirrorStatus | ExporterStatus | AgentStatus | DrilldStatus;

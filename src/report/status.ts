@@ -1,5 +1,12 @@
 /** What `bulkhead status` prints. */
-import type { AgentStatus, ExporterStatus, MirrorStatus, ProgramStatus, RemoteStatus } from "../model/status.ts";
+import type {
+  AgentStatus,
+  DrilldStatus,
+  ExporterStatus,
+  MirrorStatus,
+  ProgramStatus,
+  RemoteStatus,
+} from "../model/status.ts";
 import { peersLine } from "./peers.ts";
 import { duration, safeText, table } from "./text.ts";
 
@@ -40,6 +47,11 @@ function exporterLines(exporter: ExporterStatus): string {
   const role = exporter.leader ? "leader" : "standby";
   const state = [role, exporter.synced ? "synced" : "not synced", ...kinds, `up ${duration(exporter.uptimeMs)}`];
   return `exporter: ${state.join(", ")}`;
+}
+
+function drilldLines({ targets, lasting }: DrilldStatus): string {
+  const lasts = lasting.map(({ run, what }) => `${what} (run ${run})`).join(", ");
+  return `drilld: may do faults to ${Object.keys(targets).join(", ") || "nothing"}; ${lasts || "nothing"} lasts now`;
 }
 
 function agentRow(agent: AgentStatus): readonly string[] {
@@ -112,6 +124,7 @@ function clusterLines(cluster: string, statuses: readonly ProgramStatus[]): stri
   for (const status of statuses) {
     if (status.program === "kvstoremesh") parts.push(mirrorLines(status));
     if (status.program === "exporter") parts.push(exporterLines(status));
+    if (status.program === "drilld") parts.push(drilldLines(status));
   }
   const agents = statuses.filter(isAgent);
   if (agents.length > 0) parts.push(agentLines(agents));

@@ -59,3 +59,36 @@ export function jsonSchemaOf(schema: Schema): Readonly<Record<string, unknown>> 
   const { $schema, ...described } = z.toJSONSchema(schema);
   return described;
 }
+
+/** What is wrong with the first wrong member, and where; or the value. */
+export function judgeAs<T>(
+  schema: Schema<T>,
+  given: unknown,
+): { readonly value: T } | { readonly path: readonly (string | number)[]; readonly fault: string } {
+  const result = schema.safeParse(given);
+  if (result.success) return { value: result.data };
+  const [issue] = result.error.issues;
+  const path = (issue?.path ?? []).map((step) => (typeof step === "number" ? step : String(step)));
+  return { path, fault: issue?.message ?? "is wrong" };
+}
+
+/** Text in a form that `read` understands; it returns undefined for what it does not. */
+export function formed<T>(read: (given: string) => T | undefined, message: string) {
+  return z.string({ message }).transform((given, context) => {
+    const value = read(given);
+    if (value !== undefined) return value;
+    context.addIssue({ code: "custom", message });
+    return z.NEVER;
+  });
+}
+
+/** A whole number between two bounds, inclusive. */
+export function wholeFrom(least: number, most: number) {
+  const message = `must be a whole number from ${least} to ${most}`;
+  return z.int({ message }).min(least, { message }).max(most, { message });
+}
+
+/** A member that may be left out, and what it is then. */
+export function otherwise<T extends z.ZodType>(schema: T, value: z.output<T>) {
+  return schema.prefault(value as z.input<T>);
+}

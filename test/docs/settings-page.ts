@@ -3,6 +3,7 @@ import { writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { commonSettings } from "../../src/access/settings.ts";
 import { agentSettings } from "../../src/programs/agent/settings.ts";
+import { drilldSettings } from "../../src/programs/drilld/settings.ts";
 import { exporterSettings } from "../../src/programs/exporter/settings.ts";
 import { mirrorSettings } from "../../src/programs/kvstoremesh/settings.ts";
 import { describeSettings, flagOf, type SettingLine, settingsSchema } from "../../src/runtime/settings.ts";
@@ -34,6 +35,7 @@ export function settingsPage(): string {
     `## exporter\n\n${own(exporterSettings)}`,
     `## kvstoremesh\n\n${own(mirrorSettings)}`,
     `## agent\n\n${own(agentSettings)}`,
+    `## drilld\n\nIt asks no etcd on its own: \`--cluster-id\` and \`--etcd-*\` are none of its settings.\n\n${own(drilldSettings)}`,
   ];
   return `${sections.join("\n\n")}\n`;
 }

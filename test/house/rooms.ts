@@ -42,9 +42,11 @@ export const ROOMS: readonly Room[] = [
   impure(3, "endpoints"),
   impure(3, "flows"),
   impure(3, "page", "uplot"),
+  impure(3, "drill"),
   impure(4, "programs/kvstoremesh"),
   impure(4, "programs/exporter"),
   impure(4, "programs/agent"),
+  impure(4, "programs/drilld"),
   impure(4, "programs/cli", "commander"),
   impure(5, "bulkhead.ts"),
 ];

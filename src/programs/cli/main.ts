@@ -7,6 +7,7 @@ import { statusText } from "../../report/status.ts";
 import { EXIT_BAD_INPUT, UserError } from "../../runtime/user-error.ts";
 import { connectVerb, disconnectVerb } from "./connect.ts";
 import { doctorVerb } from "./doctor.ts";
+import { drillVerb } from "./drill.ts";
 import { etcdVerb } from "./etcd.ts";
 import { events } from "./events.ts";
 import { explainVerb } from "./explain.ts";
@@ -67,6 +68,7 @@ function program(): Command {
     ["exporter", "say what this cluster runs, in its etcd"],
     ["kvstoremesh", "mirror other clusters' etcds into the local cache"],
     ["agent", "program this node's eBPF maps from the local etcd"],
+    ["drilld", "do to this cluster what drills ask for, as far as an allow-list goes; off unless started"],
   ] as const;
   const lines = programs.map(([name, job]) => `  ${name.padEnd(12)} ${job}`);
   const root = new Command("bulkhead")
@@ -84,6 +86,7 @@ function program(): Command {
     .addCommand(holds())
     .addCommand(rejected())
     .addCommand(release())
+    .addCommand(drillVerb())
     .addCommand(troubleshootVerb())
     .addCommand(pkiVerb())
     .addCommand(etcdVerb())

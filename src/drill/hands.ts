@@ -1,0 +1,130 @@
+/** Carries operations out on this machine. */
+import { execFile, spawn } from "node:child_process";
+import { access, cp, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { MARKER_KEY } from "../model/drill.ts";
+import { type Clock, sleep } from "../runtime/clock.ts";
+import { messageOf } from "../runtime/user-error.ts";
+import { type EtcdGateway, httpGateway } from "./etcd-gateway.ts";
+import type { Operation } from "./operations.ts";
+
+/** Rejects with what failed, in one line. */
+export interface Hands {
+  carryOut(operation: Operation): Promise<void>;
+}
+
+const COMMAND_TIMEOUT_MS = 10_000;
+const GONE_WITHIN_MS = 10_000;
+const POLL_MS = 5;
+
+type Of<K extends Operation["kind"]> = Extract<Operation, { readonly kind: K }>;
+
+export class SystemHands implements Hands {
+  readonly #clock: Clock;
+  readonly #etcd: EtcdGateway;
+
+  constructor(clock: Clock, etcd: EtcdGateway = httpGateway) {
+    this.#clock = clock;
+    this.#etcd = etcd;
+  }
+
+  async carryOut(operation: Operation): Promise<void> {
+    switch (operation.kind) {
+      case "signal":
+        return await this.#signal(operation);
+      case "start":
+        return await startProcess(operation);
+      case "command":
+        return await run(operation.argv);
+      case "move":
+        return await rename(operation.from, operation.to);
+      case "copy":
+        return await cp(operation.from, operation.to, { recursive: true, errorOnExist: true, force: false });
+      case "put-back":
+        return await this.#putBack(operation);
+      case "marker":
+        return await this.#requireMarker(operation.endpoint);
+      case "alarm":
+        return await this.#etcd.noSpace(operation.endpoint, operation.raise);
+    }
+  }
+
+  async #signal({ pidFile, command, signal, mustLive, group }: Of<"signal">): Promise<void> {
+    const pid = await livingPid(pidFile, command);
+    if (pid === undefined) {
+      if (mustLive) throw new Error(`${pidFile}: no process that is ${command}`);
+      return;
+    }
+    process.kill(group ? -pid : pid, signal);
+    if (signal === "SIGKILL") await this.#untilGone(pid, pidFile, command);
+  }
+
+  async #untilGone(pid: number, pidFile: string, command: string): Promise<void> {
+    const deadlineMs = this.#clock.nowMs() + GONE_WITHIN_MS;
+    while ((await livingPid(pidFile, command)) === pid) {
+      if (this.#clock.nowMs() > deadlineMs) throw new Error(`process ${pid} of ${pidFile} does not end`);
+      await sleep(this.#clock, POLL_MS);
+    }
+  }
+
+  /** In an order that may be cut anywhere and done again: as long as `aside` is there, the own data are in it. */
+  async #putBack({ aside, path, pidFile, command }: Of<"put-back">): Promise<void> {
+    if (!(await exists(aside))) return;
+    await this.#signal({ kind: "signal", pidFile, command, signal: "SIGKILL", mustLive: false });
+    await rm(path, { recursive: true, force: true });
+    await rename(aside, path);
+  }
+
+  async #requireMarker(endpoint: string): Promise<void> {
+    if (await this.#etcd.hasKey(endpoint, MARKER_KEY)) return;
+    const what = `the etcd at ${endpoint} has no key ${MARKER_KEY}`;
+    throw new Error(`${what}, so that its data are not a lab's; put the key there if they may be destroyed`);
+  }
+}
+
+async function exists(path: string): Promise<boolean> {
+  return await access(path).then(
+    () => true,
+    (error: NodeJS.ErrnoException) => {
+      if (error.code === "ENOENT") return false;
+      throw error;
+    },
+  );
+}
+
+/** The pid in the file, if its process lives and `command` is in its command line. */
+export async function livingPid(pidFile: string, command: string): Promise<number | undefined> {
+  const text = await readFile(pidFile, "utf8").catch(() => "");
+  const pid = Number(text.trim());
+  if (!Number.isSafeInteger(pid) || pid <= 1) return undefined;
+  const line = await readFile(`/proc/${pid}/cmdline`, "utf8").catch(() => "");
+  if (!line.replaceAll("\0", " ").includes(command)) return undefined;
+  return (await isZombie(pid)) ? undefined : pid;
+}
+
+async function isZombie(pid: number): Promise<boolean> {
+  const stat = await readFile(`/proc/${pid}/stat`, "utf8").catch(() => "");
+  return stat === "" || "ZX".includes(stat.charAt(stat.lastIndexOf(")") + 2));
+}
+
+/** Outlives drilld. */
+async function startProcess({ pidFile, command, argv }: Of<"start">): Promise<void> {
+  if ((await livingPid(pidFile, command)) !== undefined) return;
+  const [file = "", ...args] = argv;
+  const child = spawn(file, args, { detached: true, stdio: "ignore" });
+  await new Promise<void>((resolve, reject) => {
+    child.once("spawn", resolve);
+    child.once("error", reject);
+  });
+  child.unref();
+  await writeFile(pidFile, `${child.pid}\n`);
+}
+
+function run([file = "", ...args]: readonly string[]): Promise<void> {
+  return new Promise((resolve, reject) => {
+    execFile(file, args, { timeout: COMMAND_TIMEOUT_MS, killSignal: "SIGKILL" }, (error, _out, complaint) => {
+      if (error === null) return resolve();
+      const said = complaint.trim().split("\n").at(-1) || messageOf(error);
+      reject(new Error(`${[file, ...args].slice(0, 8).join(" ")}: ${said}`));
+    });
+  });
+}

@@ -1,0 +1,108 @@
+/** What the programs' own statuses say of a drill's cluster: nothing else is asked, and nothing is told to them. */
+import type { Sign } from "../model/drill.ts";
+import type { ExporterStatus, MirrorStatus, ProgramStatus, RemoteStatus } from "../model/status.ts";
+
+export interface Observer {
+  /** The cluster whose leading mirror says it. */
+  readonly cluster: string;
+  readonly remote: RemoteStatus;
+  readonly entries: number;
+}
+
+/** One look at everybody who answered. */
+export interface Look {
+  readonly observers: readonly Observer[];
+  /** Pids of the mirrors that lead in the drill's cluster. */
+  readonly leaders: readonly number[];
+  /** Who answered: `osaka/agent/osaka-1`. */
+  readonly answered: ReadonlySet<string>;
+  /** Why not everybody is well, a line each. */
+  readonly unwell: readonly string[];
+}
+
+export function lookAt(statuses: readonly ProgramStatus[], cluster: string): Look {
+  const mirrors = statuses.filter((status): status is MirrorStatus => status.program === "kvstoremesh");
+  const leading = mirrors.filter(({ leader }) => leader);
+  return {
+    observers: leading.flatMap((mirror) => observersOf(mirror, cluster)),
+    leaders: leading.filter((mirror) => mirror.cluster === cluster).map(({ pid }) => pid),
+    answered: new Set(statuses.map(nameOf)),
+    unwell: [...leaderFaults(mirrors), ...leading.flatMap(mirrorFaults), ...statuses.flatMap(programFaults)],
+  };
+}
+
+function nameOf(status: ProgramStatus): string {
+  const node = status.program === "agent" ? `/${status.node}` : "";
+  return `${status.cluster}/${status.program}${node}`;
+}
+
+function observersOf({ cluster, remotes }: MirrorStatus, target: string): readonly Observer[] {
+  return remotes
+    .filter(({ name }) => name === target)
+    .map((remote) => ({ cluster, remote, entries: entriesOf(remote) }));
+}
+
+function entriesOf({ entries }: RemoteStatus): number {
+  return Object.values(entries).reduce((sum, count) => sum + count, 0);
+}
+
+/** Each cluster with mirrors has one that leads. */
+function leaderFaults(mirrors: readonly MirrorStatus[]): readonly string[] {
+  return [...Map.groupBy(mirrors, ({ cluster }) => cluster)].flatMap(([cluster, members]) => {
+    const leaders = members.filter(({ leader }) => leader).length;
+    return leaders === 1 ? [] : [`${cluster}: ${leaders} mirrors lead`];
+  });
+}
+
+function mirrorFaults({ cluster, remotes }: MirrorStatus): readonly string[] {
+  return remotes.filter((remote) => !isWell(remote)).map(({ name }) => `${cluster} is not in touch with ${name}`);
+}
+
+function isWell({ connected, synced, breaker, grade, holds }: RemoteStatus): boolean {
+  return connected && synced && breaker === "closed" && grade === "fresh" && holds.length === 0;
+}
+
+function programFaults(status: ProgramStatus): readonly string[] {
+  if (status.program === "exporter") return exporterFaults(status);
+  if (status.program !== "agent" || (status.synced && status.connected)) return [];
+  return [`${nameOf(status)} is not synced`];
+}
+
+function exporterFaults(status: ExporterStatus): readonly string[] {
+  return status.leader && !status.synced ? [`${nameOf(status)} is not synced`] : [];
+}
+
+/** Whether the sign is seen at every observer of before. */
+export function isSeen(sign: Sign, before: Look, now: Look): boolean {
+  if (sign === "leader") return now.leaders.some((pid) => !before.leaders.includes(pid));
+  return before.observers.every((was) => {
+    const remote = now.observers.find(({ cluster }) => cluster === was.cluster)?.remote;
+    return remote !== undefined && SEEN[sign](was.remote, remote);
+  });
+}
+
+const SEEN: Readonly<Record<Exclude<Sign, "leader">, (was: RemoteStatus, now: RemoteStatus) => boolean>> = {
+  unwell: (_was, now) => !now.connected || now.breaker !== "closed" || now.grade !== "fresh",
+  held: (_was, now) => now.holds.length > 0,
+  lost: (was, now) => now.losses > was.losses || !now.connected,
+};
+
+/** Of the drill's cluster, at those observers of before that answer; of one that does not, what it had: its cache is not its own to lose. */
+export function entriesKept(before: Look, now: Look): number {
+  return before.observers.reduce((sum, was) => {
+    const found = now.observers.find(({ cluster }) => cluster === was.cluster);
+    return sum + Math.min(was.entries, found?.entries ?? was.entries);
+  }, 0);
+}
+
+/** Why the mesh is not yet as it was before, a line each. */
+export function differences(before: Look, now: Look): readonly string[] {
+  const silent = [...before.answered].filter((name) => !now.answered.has(name));
+  const kept = entriesKept(before, now);
+  const known = before.observers.reduce((sum, { entries }) => sum + entries, 0);
+  return [
+    ...silent.map((name) => `${name} does not answer`),
+    ...now.unwell,
+    ...(kept === known ? [] : [`${known - kept} entries are not there again`]),
+  ];
+}
