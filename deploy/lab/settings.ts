@@ -13,6 +13,7 @@ export const PORTS = { exporter: 9880, kvstoremesh: 9881, agent: 9882, standby: 
 
 /** The API and the status page of a kvstoremesh, likewise. */
 export const PAGE_PORT = 9889;
+const STANDBY_API = "127.0.0.1:9885";
 
 const QUICK_CALLS = {
   etcdTimeoutMs: 1_000,
@@ -65,7 +66,7 @@ export function mirrorSettings(lab: LabPlan, cluster: ClusterPlan): Settings {
 /** Of a second mirror: its socket is not the first one's. */
 export function standbySettings(lab: LabPlan, cluster: ClusterPlan): Settings {
   const listen = `127.0.0.1:${PORTS.standby}`;
-  return { ...mirrorSettings(lab, cluster), runDir: join(lab.runDirectory, "standby"), listen };
+  return { ...mirrorSettings(lab, cluster), runDir: join(lab.runDirectory, "standby"), listen, apiListen: STANDBY_API };
 }
 
 export function drilldSettings(lab: LabPlan, cluster: ClusterPlan, dataDirectory: string): Settings {

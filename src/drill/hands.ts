@@ -15,6 +15,8 @@ export interface Hands {
 const COMMAND_TIMEOUT_MS = 10_000;
 const GONE_WITHIN_MS = 10_000;
 const POLL_MS = 5;
+/** A process that lives as long runs. */
+const STAYS_MS = 300;
 
 type Of<K extends Operation["kind"]> = Extract<Operation, { readonly kind: K }>;
 
@@ -32,7 +34,7 @@ export class SystemHands implements Hands {
       case "signal":
         return await this.#signal(operation);
       case "start":
-        return await startProcess(operation);
+        return await this.#start(operation);
       case "command":
         return await run(operation.argv);
       case "move":
@@ -55,13 +57,29 @@ export class SystemHands implements Hands {
       return;
     }
     process.kill(group ? -pid : pid, signal);
-    if (signal === "SIGKILL") await this.#untilGone(pid, pidFile, command);
+    if (signal === "SIGKILL") await this.#untilGone(pid);
   }
 
-  async #untilGone(pid: number, pidFile: string, command: string): Promise<void> {
+  /** It outlives drilld. One that ends at once has not started: whoever undoes with it tries again. */
+  async #start({ pidFile, command, argv }: Of<"start">): Promise<void> {
+    if ((await livingPid(pidFile, command)) !== undefined) return;
+    const [file = "", ...args] = argv;
+    const child = spawn(file, args, { detached: true, stdio: "ignore" });
+    await new Promise<void>((resolve, reject) => {
+      child.once("spawn", resolve);
+      child.once("error", reject);
+    });
+    child.unref();
+    await writeFile(pidFile, `${child.pid}\n`);
+    await sleep(this.#clock, STAYS_MS);
+    if (child.exitCode === null && child.signalCode === null) return;
+    throw new Error(`${command.trim()} was started and ended at once (${child.signalCode ?? child.exitCode})`);
+  }
+
+  async #untilGone(pid: number): Promise<void> {
     const deadlineMs = this.#clock.nowMs() + GONE_WITHIN_MS;
-    while ((await livingPid(pidFile, command)) === pid) {
-      if (this.#clock.nowMs() > deadlineMs) throw new Error(`process ${pid} of ${pidFile} does not end`);
+    while (!(await hasLetGo(pid))) {
+      if (this.#clock.nowMs() > deadlineMs) throw new Error(`process ${pid} does not end`);
       await sleep(this.#clock, POLL_MS);
     }
   }
@@ -98,25 +116,22 @@ export async function livingPid(pidFile: string, command: string): Promise<numbe
   if (!Number.isSafeInteger(pid) || pid <= 1) return undefined;
   const line = await readFile(`/proc/${pid}/cmdline`, "utf8").catch(() => "");
   if (!line.replaceAll("\0", " ").includes(command)) return undefined;
-  return (await isZombie(pid)) ? undefined : pid;
+  const state = (await statOf(pid))[0];
+  return state === undefined || state === "Z" || state === "X" ? undefined : pid;
 }
 
-async function isZombie(pid: number): Promise<boolean> {
+/** Fields 3 and on of /proc/pid/stat; none when the process is gone. The name in field 2 may hold anything. */
+async function statOf(pid: number): Promise<readonly string[]> {
   const stat = await readFile(`/proc/${pid}/stat`, "utf8").catch(() => "");
-  return stat === "" || "ZX".includes(stat.charAt(stat.lastIndexOf(")") + 2));
+  return stat === "" ? [] : stat.slice(stat.lastIndexOf(")") + 2).split(" ");
 }
 
-/** Outlives drilld. */
-async function startProcess({ pidFile, command, argv }: Of<"start">): Promise<void> {
-  if ((await livingPid(pidFile, command)) !== undefined) return;
-  const [file = "", ...args] = argv;
-  const child = spawn(file, args, { detached: true, stdio: "ignore" });
-  await new Promise<void>((resolve, reject) => {
-    child.once("spawn", resolve);
-    child.once("error", reject);
-  });
-  child.unref();
-  await writeFile(pidFile, `${child.pid}\n`);
+const THREADS_AT = 17;
+
+/** Its ports are free: gone, or a zombie whose last thread has ended. A zombie with threads still holds what it had open. */
+async function hasLetGo(pid: number): Promise<boolean> {
+  const stat = await statOf(pid);
+  return stat.length === 0 || ((stat[0] === "Z" || stat[0] === "X") && Number(stat[THREADS_AT]) <= 1);
 }
 
 function run([file = "", ...args]: readonly string[]): Promise<void> {

@@ -18,16 +18,20 @@ export interface Look {
   readonly answered: ReadonlySet<string>;
   /** Why not everybody is well, a line each. */
   readonly unwell: readonly string[];
+  /** Whether one of the drill's own cluster is not. */
+  readonly unwellInside: boolean;
 }
 
 export function lookAt(statuses: readonly ProgramStatus[], cluster: string): Look {
   const mirrors = statuses.filter((status): status is MirrorStatus => status.program === "kvstoremesh");
   const leading = mirrors.filter(({ leader }) => leader);
+  const inside = statuses.filter((status) => status.cluster === cluster);
   return {
     observers: leading.flatMap((mirror) => observersOf(mirror, cluster)),
     leaders: leading.filter((mirror) => mirror.cluster === cluster).map(({ pid }) => pid),
     answered: new Set(statuses.map(nameOf)),
-    unwell: [...leaderFaults(mirrors), ...leading.flatMap(mirrorFaults), ...statuses.flatMap(programFaults)],
+    unwell: [...leaderFaults(mirrors), ...statuses.flatMap(programFaults)],
+    unwellInside: inside.flatMap(programFaults).length > 0,
   };
 }
 
@@ -54,8 +58,9 @@ function leaderFaults(mirrors: readonly MirrorStatus[]): readonly string[] {
   });
 }
 
-function mirrorFaults({ cluster, remotes }: MirrorStatus): readonly string[] {
-  return remotes.filter((remote) => !isWell(remote)).map(({ name }) => `${cluster} is not in touch with ${name}`);
+function mirrorFaults({ cluster, remotes, leader }: MirrorStatus): readonly string[] {
+  const unwell = remotes.filter((remote) => leader && !isWell(remote));
+  return unwell.map(({ name }) => `${cluster} is not in touch with ${name}`);
 }
 
 function isWell({ connected, synced, breaker, grade, holds }: RemoteStatus): boolean {
@@ -64,6 +69,7 @@ function isWell({ connected, synced, breaker, grade, holds }: RemoteStatus): boo
 
 function programFaults(status: ProgramStatus): readonly string[] {
   if (status.program === "exporter") return exporterFaults(status);
+  if (status.program === "kvstoremesh") return mirrorFaults(status);
   if (status.program !== "agent" || (status.synced && status.connected)) return [];
   return [`${nameOf(status)} is not synced`];
 }
@@ -74,6 +80,7 @@ function exporterFaults(status: ExporterStatus): readonly string[] {
 
 /** Whether the sign is seen at every observer of before. */
 export function isSeen(sign: Sign, before: Look, now: Look): boolean {
+  if (sign === "inside") return now.unwellInside;
   if (sign === "leader") return now.leaders.some((pid) => !before.leaders.includes(pid));
   return before.observers.every((was) => {
     const remote = now.observers.find(({ cluster }) => cluster === was.cluster)?.remote;
@@ -81,7 +88,7 @@ export function isSeen(sign: Sign, before: Look, now: Look): boolean {
   });
 }
 
-const SEEN: Readonly<Record<Exclude<Sign, "leader">, (was: RemoteStatus, now: RemoteStatus) => boolean>> = {
+const SEEN: Readonly<Record<Exclude<Sign, "leader" | "inside">, (was: RemoteStatus, now: RemoteStatus) => boolean>> = {
   unwell: (_was, now) => !now.connected || now.breaker !== "closed" || now.grade !== "fresh",
   held: (_was, now) => now.holds.length > 0,
   lost: (was, now) => now.losses > was.losses || !now.connected,

@@ -105,7 +105,7 @@ class DrillRun {
   }
 
   async #baseline(): Promise<void> {
-    const { clock, say } = this.#doors;
+    const { clock } = this.#doors;
     const { cluster, probe } = this.#drill;
     const deadlineMs = clock.nowMs() + WELL_WITHIN_MS;
     for (;;) {
@@ -128,7 +128,7 @@ class DrillRun {
       const counts = `${nowMade} connections made and ${nowFailed} failed in ${BASELINE_MS / 1_000} s`;
       throw new Ended("invalid", `the probe is not well before the drill: ${counts}; needs ${least} and 0`);
     }
-    say(
+    this.#doors.say(
       `before: ${this.#entriesBefore} entries of ${cluster} in other clusters, ${nowMade} connections made, 0 failed`,
     );
   }
@@ -148,13 +148,13 @@ class DrillRun {
   }
 
   async #underFaults(): Promise<void> {
-    const { clock, say } = this.#doors;
+    const { clock } = this.#doors;
     try {
       for (const [index, step] of this.#drill.steps.entries()) await this.#step(step, index);
     } finally {
       await this.#undo();
       this.#undoneMs = clock.nowMs();
-      say("undone");
+      this.#doors.say("undone");
     }
   }
 
@@ -168,7 +168,7 @@ class DrillRun {
   }
 
   async #step({ fault, target, forMs }: DrillStep, index: number): Promise<void> {
-    const { clock, say } = this.#doors;
+    const { clock } = this.#doors;
     const restMs = this.#drill.steps.slice(index).reduce((sum, step) => sum + step.forMs, 0);
     // From just before it: what follows at once is caused by it.
     const beganMs = clock.nowMs();
@@ -178,7 +178,7 @@ class DrillRun {
     } catch (error) {
       throw new Ended("aborted", messageOf(error));
     }
-    say(`${fault} of ${target} for ${forMs / 1_000} s`);
+    this.#doors.say(`${fault} of ${target} for ${forMs / 1_000} s`);
     while (clock.nowMs() < beganMs + forMs) {
       await this.#tick();
       await sleep(clock, Math.min(TICK_MS, Math.max(1, beganMs + forMs - clock.nowMs())));

@@ -22,10 +22,10 @@ export const DESTRUCTIVE: ReadonlySet<Fault> = new Set<Fault>(["wipe", "restore-
 export const MARKER_KEY = "bulkhead/v1/lab";
 
 /**
- * By what the mesh is seen to notice: every observer says that the target is not well; holds withdrawals of it; lost its connection to it; or
- * another program of the target's cluster leads.
+ * By what the mesh is seen to notice: every observer says that the cluster is not well (`unwell`), holds withdrawals of it (`held`), or lost its
+ * connection to it (`lost`); a program of the cluster itself is not well (`inside`); another mirror of it leads than before (`leader`).
  */
-export const SIGNS = ["unwell", "held", "lost", "leader"] as const;
+export const SIGNS = ["unwell", "held", "lost", "inside", "leader"] as const;
 export type Sign = (typeof SIGNS)[number];
 
 export interface DrillStep {

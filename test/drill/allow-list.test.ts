@@ -1,0 +1,53 @@
+import assert from "node:assert/strict";
+import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test } from "node:test";
+import { systemDisk } from "../../src/disk/system.ts";
+import { admit, parseAllowList, readAllowList } from "../../src/drill/allow-list.ts";
+import { UserError } from "../../src/runtime/user-error.ts";
+import { ALLOW_LIST, allowList, refused } from "./stage.ts";
+
+test("what is on the list is admitted", () => {
+  assert.equal(admit(allowList(), "wipe", "etcd").etcd?.data, "/var/etcd");
+});
+
+const [etcd] = ALLOW_LIST.targets;
+
+for (const [targets, line] of [
+  [[etcd, etcd], /target etcd is there twice; rename one$/],
+  [[{ ...etcd, process: undefined }], /target etcd: kill needs process\.start; add it$/],
+  [[{ ...etcd, etcd: { endpoint: "http://127.0.0.1:2379", data: "/var/etcd" } }], /restore-old needs etcd\.backup/],
+  [[{ name: "x", faults: ["flap"] }], /target x: flap needs device; add it$/],
+  [[{ name: "x", faults: [] }], /targets\[0\]\.faults: /],
+  [
+    [{ ...etcd, etcd: { endpoint: "https://127.0.0.1:2379", data: "/var/etcd" } }],
+    /endpoint: must be http:\/\/HOST:PORT/,
+  ],
+  [[{ ...etcd, etcd: { ...etcd?.etcd, data: "/var/../etc" } }], /data: must be an absolute path without '\.\.'/],
+  [[{ name: "x", faults: ["flap"], device: { name: "eth0; reboot" } }], /name: must be the name of a network device/],
+] as const) {
+  test(`a bad list is one line: ${line.source}`, () => {
+    assert.throws(
+      () => parseAllowList("allow.yaml", JSON.stringify({ ...ALLOW_LIST, targets })),
+      (error: unknown) => error instanceof UserError && line.test(error.message) && !error.message.includes("\n"),
+    );
+  });
+}
+
+test("a list that others may write is refused; one that only its owner may is read", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "bulkhead-allow-"));
+  const file = join(folder, "allow.json");
+  try {
+    writeFileSync(file, JSON.stringify(ALLOW_LIST));
+    chmodSync(file, 0o622);
+    await refused(
+      readAllowList(systemDisk, file),
+      /^--allow-list .*others than its owner may write it; chmod go-w it$/,
+    );
+    chmodSync(file, 0o644);
+    assert.equal((await readAllowList(systemDisk, file)).targets.length, 3);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+});
