@@ -1,4 +1,5 @@
 /** The two things that drills ask of an etcd, by its JSON gateway: the kv door knows no alarms, and needs none. */
+import type { Clock } from "../runtime/clock.ts";
 import { messageOf } from "../runtime/user-error.ts";
 
 export interface EtcdGateway {
@@ -15,30 +16,40 @@ interface Answer {
   readonly error?: string;
 }
 
-async function post(endpoint: string, path: string, body: unknown): Promise<Answer> {
-  try {
-    const signal = AbortSignal.timeout(TIMEOUT_MS);
-    const response = await fetch(`${endpoint}/v3/${path}`, { method: "POST", body: JSON.stringify(body), signal });
-    const answer = (await response.json()) as Answer;
-    if (!response.ok) throw new Error(answer.error ?? `HTTP ${response.status}`);
-    return answer;
-  } catch (error) {
-    throw new Error(`etcd at ${endpoint}: ${messageOf(error)}`);
+export class HttpGateway implements EtcdGateway {
+  readonly #clock: Clock;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  async hasKey(endpoint: string, key: string): Promise<boolean> {
+    return ((await this.#range(endpoint, key)).kvs ?? []).length > 0;
+  }
+
+  async noSpace(endpoint: string, raise: boolean): Promise<void> {
+    const memberId = (await this.#range(endpoint, "-")).header?.member_id ?? "0";
+    const action = raise ? "ACTIVATE" : "DEACTIVATE";
+    await this.#post(endpoint, "maintenance/alarm", { action, memberID: memberId, alarm: "NOSPACE" });
+  }
+
+  #range(endpoint: string, key: string): Promise<Answer> {
+    return this.#post(endpoint, "kv/range", { key: Buffer.from(key).toString("base64") });
+  }
+
+  async #post(endpoint: string, path: string, body: unknown): Promise<Answer> {
+    const late = new AbortController();
+    const timer = this.#clock.after(TIMEOUT_MS, () => late.abort(new Error(`no answer within ${TIMEOUT_MS} ms`)));
+    try {
+      const request = { method: "POST", body: JSON.stringify(body), signal: late.signal };
+      const response = await fetch(`${endpoint}/v3/${path}`, request);
+      const answer = (await response.json()) as Answer;
+      if (!response.ok) throw new Error(answer.error ?? `HTTP ${response.status}`);
+      return answer;
+    } catch (error) {
+      throw new Error(`etcd at ${endpoint}: ${messageOf(error)}`);
+    } finally {
+      timer.cancel();
+    }
   }
 }
-
-function range(endpoint: string, key: string): Promise<Answer> {
-  return post(endpoint, "kv/range", { key: Buffer.from(key).toString("base64") });
-}
-
-export const httpGateway: EtcdGateway = {
-  async hasKey(endpoint, key) {
-    return ((await range(endpoint, key)).kvs ?? []).length > 0;
-  },
-
-  async noSpace(endpoint, raise) {
-    const memberId = (await range(endpoint, "-")).header?.member_id ?? "0";
-    const action = raise ? "ACTIVATE" : "DEACTIVATE";
-    await post(endpoint, "maintenance/alarm", { action, memberID: memberId, alarm: "NOSPACE" });
-  },
-};

@@ -4,7 +4,7 @@ import { access, cp, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { MARKER_KEY } from "../model/drill.ts";
 import { type Clock, sleep } from "../runtime/clock.ts";
 import { messageOf } from "../runtime/user-error.ts";
-import { type EtcdGateway, httpGateway } from "./etcd-gateway.ts";
+import { type EtcdGateway, HttpGateway } from "./etcd-gateway.ts";
 import type { Operation } from "./operations.ts";
 
 /** Rejects with what failed, in one line. */
@@ -24,7 +24,7 @@ export class SystemHands implements Hands {
   readonly #clock: Clock;
   readonly #etcd: EtcdGateway;
 
-  constructor(clock: Clock, etcd: EtcdGateway = httpGateway) {
+  constructor(clock: Clock, etcd: EtcdGateway = new HttpGateway(clock)) {
     this.#clock = clock;
     this.#etcd = etcd;
   }

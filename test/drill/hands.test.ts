@@ -3,7 +3,7 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, test } from "node:test";
-import { httpGateway } from "../../src/drill/etcd-gateway.ts";
+import { HttpGateway } from "../../src/drill/etcd-gateway.ts";
 import { livingPid, SystemHands } from "../../src/drill/hands.ts";
 import type { Operation } from "../../src/drill/operations.ts";
 import { MARKER_KEY } from "../../src/model/drill.ts";
@@ -11,6 +11,7 @@ import { systemClock } from "../../src/runtime/clock.ts";
 import { TestEtcd } from "../support/etcd.ts";
 
 const hands = new SystemHands(systemClock);
+const gateway = new HttpGateway(systemClock);
 /** In the command line of the process, and of no other on this machine. */
 let command: string;
 let folder: string;
@@ -115,9 +116,9 @@ test("a real etcd: refused without the marker, admitted with it; the alarm refus
     await assert.rejects(hands.carryOut(marker), /has no key bulkhead\/v1\/lab, so that its data are not a lab's/);
     await put(MARKER_KEY);
     await hands.carryOut(marker);
-    await httpGateway.noSpace(etcd.endpoint, true);
+    await gateway.noSpace(etcd.endpoint, true);
     await assert.rejects(put("more"), /space/);
-    for (let times = 0; times < 2; times++) await httpGateway.noSpace(etcd.endpoint, false);
+    for (let times = 0; times < 2; times++) await gateway.noSpace(etcd.endpoint, false);
     await put("more");
   } finally {
     kv.close();
