@@ -32,7 +32,7 @@ export const TIERS: readonly Tier[] = [
   {
     name: "e2e",
     files: "e2e/**/*.test.ts",
-    except: "e2e/{long/**,compose.test.ts}",
+    except: "e2e/{long/**,drills/**,compose.test.ts}",
     concurrency: 1,
     timeoutMs: 15 * MINUTE_MS,
     live: true,
@@ -41,5 +41,6 @@ export const TIERS: readonly Tier[] = [
   { name: "seeds", script: "test/sim/main.ts", args: ["--seeds", "1000"] },
   { name: "policy", script: "test/policy/random/main.ts", args: ["--seed", "1"] },
   { name: "long", files: "e2e/long/**/*.test.ts", concurrency: 1, timeoutMs: 10 * MINUTE_MS, live: true },
+  { name: "drills", files: "e2e/drills/**/*.test.ts", concurrency: 1, timeoutMs: 12 * MINUTE_MS, live: true },
   { name: "tour", script: "deploy/lab/main.ts", args: ["--name", "full", "--repeat", "5"] },
 ];

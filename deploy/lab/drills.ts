@@ -3,22 +3,26 @@ import { rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { MARKER_KEY } from "../../src/model/drill.ts";
 import { etcdctl, etcdNode, PEER_URL } from "./etcd.ts";
-import type { Lab } from "./lab.ts";
+import { type Lab, waitFor } from "./lab.ts";
 import { type ClusterPlan, ETCD_PORT, etcdEndpoint } from "./plan.ts";
-import { agentId, etcdId, exporterId, mirrorId, standbyId, startArgv, startDrilld } from "./programs.ts";
+import { agentId, drilldStatus, etcdId, exporterId, mirrorId, standbyId, startArgv, startDrilld } from "./programs.ts";
 import { allowListFile, drilldSettings } from "./settings.ts";
 
+const ANSWERS_WITHIN_MS = 30_000;
 const NETNS = "/var/run/netns";
 
 export async function startDrills(lab: Lab): Promise<void> {
   await Promise.all(lab.plan.clusters.map((cluster) => prepare(lab, cluster)));
-  restartDrills(lab);
+  await restartDrills(lab);
 }
 
-/** Those that do not run. */
-export function restartDrills(lab: Lab): void {
-  for (const cluster of lab.plan.clusters)
-    startDrilld(lab, cluster, drilldSettings(lab.plan, cluster, lab.dataDirectory));
+/** Those that do not run; waits until they answer. */
+export async function restartDrills(lab: Lab): Promise<void> {
+  const { clusters } = lab.plan;
+  for (const cluster of clusters) startDrilld(lab, cluster, drilldSettings(lab.plan, cluster, lab.dataDirectory));
+  for (const cluster of clusters) {
+    await waitFor(`drilld of ${cluster.name} answers`, ANSWERS_WITHIN_MS, () => drilldStatus(cluster));
+  }
 }
 
 async function prepare(lab: Lab, cluster: ClusterPlan): Promise<void> {

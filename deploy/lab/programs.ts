@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { MeshEvent } from "../../src/model/event.ts";
 import type { Flow } from "../../src/model/flow.ts";
-import type { AgentStatus, ExporterStatus, MirrorStatus, ProgramStatus } from "../../src/model/status.ts";
+import type { AgentStatus, DrilldStatus, ExporterStatus, MirrorStatus, ProgramStatus } from "../../src/model/status.ts";
 import type { Explanation } from "../../src/report/explain.ts";
 import { askSocket } from "../../src/serve/ask.ts";
 import { makeCgroup } from "./cgroups.ts";
@@ -30,6 +30,7 @@ export function programIds(cluster: ClusterPlan): readonly string[] {
 export const etcdId = (cluster: ClusterPlan): string => `${cluster.name}/etcd`;
 export const exporterId = (cluster: ClusterPlan): string => `${cluster.name}/exporter`;
 export const mirrorId = (cluster: ClusterPlan): string => `${cluster.name}/kvstoremesh`;
+export const drilldId = (cluster: ClusterPlan): string => `${cluster.name}/drilld`;
 /** A second mirror, which only drills start. */
 export const standbyId = (cluster: ClusterPlan): string => `${cluster.name}/standby`;
 export const agentId = (cluster: ClusterPlan, node: NodePlan): string => `${cluster.name}/agent-${node.name}`;
@@ -55,7 +56,7 @@ export function startArgv(lab: Lab, cluster: ClusterPlan, id: string): Arguments
 
 /** Starts the cluster's drilld, unless it runs. It is none of the cluster's programs: nothing waits for it. */
 export function startDrilld(lab: Lab, cluster: ClusterPlan, settings: Parameters<typeof flags>[0]): void {
-  const id = `${cluster.name}/drilld`;
+  const id = drilldId(cluster);
   if (!lab.isRunning(id)) start(lab, etcdNode(cluster), id, [process.execPath, BULKHEAD, "drilld", ...flags(settings)]);
 }
 
@@ -139,4 +140,9 @@ export async function mirrorStatus(cluster: ClusterPlan): Promise<MirrorStatus |
 export async function agentStatus(cluster: ClusterPlan, node: NodePlan): Promise<AgentStatus | undefined> {
   const status = await ask(join(cluster.directory, `agent-${node.name}.sock`));
   return status?.program === "agent" ? status : undefined;
+}
+
+export async function drilldStatus(cluster: ClusterPlan): Promise<DrilldStatus | undefined> {
+  const status = await ask(join(cluster.directory, "drilld.sock"));
+  return status?.program === "drilld" ? status : undefined;
 }

@@ -9,16 +9,14 @@ type Settings = Readonly<Record<string, string | number>>;
 
 export const OBJECTS = fileURLToPath(new URL("../../build/bpf", import.meta.url));
 /** Probes and metrics, on the loopback of the node's namespace. */
-export const PORTS = { exporter: 9880, kvstoremesh: 9881, agent: 9882, standby: 9883, drilld: 9884 } as const;
+export const PORTS = { exporter: 9880, kvstoremesh: 9881, agent: 9882, drilld: 9883 } as const;
 
 /** The API and the status page of a kvstoremesh, likewise. */
 export const PAGE_PORT = 9889;
-const STANDBY_API = "127.0.0.1:9885";
+const STANDBY = { listen: "127.0.0.1:9884", apiListen: "127.0.0.1:9885" };
 
+const QUICK_ETCD = { etcdTimeoutMs: 1_000, etcdKeepaliveMs: 1_000, etcdKeepaliveTimeoutMs: 1_000 };
 const QUICK_CALLS = {
-  etcdTimeoutMs: 1_000,
-  etcdKeepaliveMs: 1_000,
-  etcdKeepaliveTimeoutMs: 1_000,
   backoffCapMs: 2_000,
   natsTimeoutMs: 1_000,
   eventsIntervalMs: 250,
@@ -26,15 +24,20 @@ const QUICK_CALLS = {
 const QUICK_WATCHES = { progressIntervalMs: 500, progressTimeoutMs: 2_000 };
 const QUICK_LEASES = { leaseTtlSeconds: 2 };
 
-function common(lab: LabPlan, cluster: ClusterPlan, program: keyof typeof PORTS): Settings {
+/** @param etcd what a program that asks the cluster's etcd needs. */
+function common(
+  lab: LabPlan,
+  cluster: ClusterPlan,
+  program: keyof typeof PORTS,
+  etcd: Settings = { clusterId: cluster.id, etcdConfig: cluster.etcdConfig, ...QUICK_ETCD },
+): Settings {
   return {
     cluster: cluster.name,
-    clusterId: cluster.id,
-    etcdConfig: cluster.etcdConfig,
     runDir: lab.runDirectory,
     listen: `127.0.0.1:${PORTS[program]}`,
     natsUrl: natsUrl(lab),
     ...QUICK_CALLS,
+    ...etcd,
   };
 }
 
@@ -65,18 +68,15 @@ export function mirrorSettings(lab: LabPlan, cluster: ClusterPlan): Settings {
 
 /** Of a second mirror: its socket is not the first one's. */
 export function standbySettings(lab: LabPlan, cluster: ClusterPlan): Settings {
-  const listen = `127.0.0.1:${PORTS.standby}`;
-  return { ...mirrorSettings(lab, cluster), runDir: join(lab.runDirectory, "standby"), listen, apiListen: STANDBY_API };
+  return { ...mirrorSettings(lab, cluster), runDir: join(lab.runDirectory, "standby"), ...STANDBY };
 }
 
 export function drilldSettings(lab: LabPlan, cluster: ClusterPlan, dataDirectory: string): Settings {
-  const { cluster: name, runDir, natsUrl: nats, natsTimeoutMs, eventsIntervalMs } = common(lab, cluster, "drilld");
   return {
-    ...{ cluster: name, runDir, natsUrl: nats, natsTimeoutMs, eventsIntervalMs },
-    listen: `127.0.0.1:${PORTS.drilld}`,
+    ...common(lab, cluster, "drilld", {}),
     allowList: allowListFile(cluster),
     stateDir: join(dataDirectory, `${cluster.name}.drilld`),
-  } as Settings;
+  };
 }
 
 export function allowListFile(cluster: ClusterPlan): string {

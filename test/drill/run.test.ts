@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { type DrillDoors, runDrill } from "../../src/drill/run.ts";
 import { eventOf } from "../../src/drill/told.ts";
-import type { Drill, DrillReport, ProbeCounts } from "../../src/model/drill.ts";
+import type { Drill, DrillReport, ProbeCounts, Sign } from "../../src/model/drill.ts";
 import type { MirrorStatus, ProgramStatus, RemoteStatus } from "../../src/model/status.ts";
 import { drillReportText } from "../../src/report/drills.ts";
 import { VirtualClock } from "../support/virtual-clock.ts";
@@ -188,28 +188,48 @@ test("a fault that is refused aborts, and what was done before it is undone", as
   assert.deepEqual(world.faults, ["kill etcd 17000", "undo r1"]);
 });
 
-test("another leader is seen by its pid, a program inside by its own word", async () => {
-  const [leads, sleeps] = [mirror("osaka", []), { ...mirror("osaka", []), leader: false, pid: 77 }];
-  for (const [sign, later] of [
-    ["leader", [{ ...sleeps, leader: true }]],
-    ["inside", [{ ...leads, remotes: [{ ...WELL, name: "virginia", grade: "suspect" }] }]],
-  ] as const) {
+const HOLD = { kind: "ip", state: "held", keys: 3, withdrawals: 3, ageMs: 1, example: "10.2.0.1" } as const;
+const OSAKA = mirror("osaka", []);
+
+/** What everybody says while the fault lasts: by which the sign is seen, and by which it is not. */
+const SIGNS_SEEN: readonly (readonly [sign: Sign, seen: readonly ProgramStatus[], not: readonly ProgramStatus[]])[] = [
+  [
+    "leader",
+    [mirror("amsterdam", [WELL]), { ...OSAKA, pid: 77 }],
+    [mirror("amsterdam", [WELL]), OSAKA, { ...OSAKA, pid: 77, leader: false }],
+  ],
+  [
+    "inside",
+    [mirror("amsterdam", [WELL]), { ...OSAKA, remotes: [{ ...WELL, name: "virginia", grade: "suspect" }] }],
+    [mirror("amsterdam", [LOST]), OSAKA],
+  ],
+  ["held", [mirror("amsterdam", [{ ...WELL, holds: [HOLD] }]), OSAKA], [mirror("amsterdam", [LOST]), OSAKA]],
+  [
+    "lost",
+    [mirror("amsterdam", [{ ...WELL, losses: 1 }]), OSAKA],
+    [mirror("amsterdam", [{ ...WELL, grade: "suspect" }]), OSAKA],
+  ],
+  ["unwell", [mirror("amsterdam", [{ ...WELL, grade: "suspect" }]), OSAKA], [OSAKA]],
+];
+
+for (const [sign, seen, not] of SIGNS_SEEN) {
+  test(`the sign ${sign} is seen by what programs say, and by nothing else`, async () => {
     const run = async (now: readonly ProgramStatus[]): Promise<DrillReport> => {
       const world = new World();
-      let faulty = false;
+      let lasts = false;
       world.fault = async () => {
-        faulty = true;
+        lasts = true;
       };
       world.undo = async () => {
-        faulty = false;
+        lasts = false;
       };
-      world.look = async () => [mirror("amsterdam", [WELL]), ...(faulty ? now : [leads])];
+      world.look = async () => (lasts ? now : [mirror("amsterdam", [WELL]), OSAKA]);
       return await world.run({ ...DRILL, expect: { ...DRILL.expect, detect: { sign, withinMs: 5_000 } } });
     };
-    assert.equal((await run(later)).verdict, "passed");
-    assert.deepEqual(failed(await run([leads, sleeps])), ["detect"]);
-  }
-});
+    assert.equal((await run(seen)).verdict, "passed");
+    assert.deepEqual(failed(await run(not)), ["detect"]);
+  });
+}
 
 test("what ended is told as an event: whether it held, and if not why", async () => {
   const world = new World();

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { AgentStatus, MirrorStatus, RemoteStatus, ServiceStatus } from "../../src/model/status.ts";
+import type { AgentStatus, DrilldStatus, MirrorStatus, RemoteStatus, ServiceStatus } from "../../src/model/status.ts";
 import { serviceDetailText, servicesText } from "../../src/report/services.ts";
 import { statusText } from "../../src/report/status.ts";
 import { lost } from "./remote-examples.ts";
@@ -85,4 +85,13 @@ test("I12: an agent's line says how fresh the remotes are, since when it has tha
     "n1: control plane silent, heard 95.0 s ago: osaka unknown",
   );
   assert.equal(said({ controlPlane: "unproven", remotes: [] }), "n1: control plane unproven: no remotes");
+});
+
+test("drilld: what it may do, and what lasts", () => {
+  const drilld: DrilldStatus = {
+    ...{ ...base, program: "drilld", targets: { etcd: ["kill"], link: ["flap"] }, places: ["client"] },
+    lasting: [{ run: "r1", what: "kill of etcd" }],
+  };
+  assert.match(statusText([drilld]), /drilld: may do faults to etcd, link; kill of etcd \(run r1\) lasts now$/m);
+  assert.match(statusText([{ ...drilld, targets: {}, lasting: [] }]), /may do faults to nothing; nothing lasts now$/m);
 });

@@ -1,0 +1,37 @@
+/** Every drill that is shipped, on one lab, one after another: a line each. */
+import assert from "node:assert/strict";
+import { readdirSync } from "node:fs";
+import { after, before, test } from "node:test";
+import { fileURLToPath } from "node:url";
+import { drillReportText } from "../../src/report/drills.ts";
+import { duration } from "../../src/report/text.ts";
+import { drillReport } from "../drill.ts";
+import { mesh, plan, traces } from "../mesh.ts";
+
+const NAME = "e2e-drills";
+const DRILLS = readdirSync(fileURLToPath(new URL("../../deploy/drills/", import.meta.url)))
+  .map((file) => file.replace(/\.yaml$/, ""))
+  .sort();
+
+before(async () => {
+  const { code, out, err } = await mesh(NAME, ["up"]);
+  assert.equal(code, 0, `${out}${err}`);
+});
+
+after(async () => {
+  const { code } = await mesh(NAME, ["down"]);
+  assert.equal(code, 0);
+  assert.deepEqual(traces(NAME), []);
+});
+
+for (const name of DRILLS) {
+  test(`drill ${name}`, async () => {
+    const report = await drillReport(plan(NAME), name);
+    const { connections, detectMs, convergeMs, tookMs, verdict } = report;
+    const seen = detectMs === undefined ? "" : `, seen after ${duration(detectMs)}`;
+    const back = convergeMs === undefined ? "" : `, converged after ${duration(convergeMs)}`;
+    const line = `${connections.made} connections made, ${connections.failed} failed${seen}${back}, ${duration(tookMs)}`;
+    process.stdout.write(`drill ${name.padEnd(14)} ${verdict}: ${line}\n`);
+    assert.equal(verdict, "passed", drillReportText(report));
+  });
+}
