@@ -1,6 +1,7 @@
 /** Carries operations out on this machine. */
 import { execFile, spawn } from "node:child_process";
-import { access, cp, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { writeFileSync } from "node:fs";
+import { access, cp, readFile, rename, rm } from "node:fs/promises";
 import { MARKER_KEY } from "../model/drill.ts";
 import { type Clock, sleep } from "../runtime/clock.ts";
 import { messageOf } from "../runtime/user-error.ts";
@@ -65,12 +66,13 @@ export class SystemHands implements Hands {
     if ((await livingPid(pidFile, command)) !== undefined) return;
     const [file = "", ...args] = argv;
     const child = spawn(file, args, { detached: true, stdio: "ignore" });
+    child.unref();
+    // At once: whoever comes after a crash must find it, or would start another.
+    if (child.pid !== undefined) writeFileSync(pidFile, `${child.pid}\n`);
     await new Promise<void>((resolve, reject) => {
       child.once("spawn", resolve);
       child.once("error", reject);
     });
-    child.unref();
-    await writeFile(pidFile, `${child.pid}\n`);
     await sleep(this.#clock, STAYS_MS);
     if (child.exitCode === null && child.signalCode === null) return;
     throw new Error(`${command.trim()} was started and ended at once (${child.signalCode ?? child.exitCode})`);
