@@ -25,8 +25,8 @@ import { systemClock } from "../../runtime/clock.ts";
 import { systemRandom } from "../../runtime/random.ts";
 import { messageOf, UserError } from "../../runtime/user-error.ts";
 import { askSocket, followSocket, tellSocket } from "../../serve/ask.ts";
+import { agentsOf, findSockets } from "../../serve/sockets.ts";
 import { type ReadOptions, reader, wholeNumber, writeLine } from "./output.ts";
-import { agentsOf, findSockets } from "./sockets.ts";
 
 const SHIPPED = fileURLToPath(new URL("../../../deploy/drills/", import.meta.url));
 const MAX_PORT = 65_535;
