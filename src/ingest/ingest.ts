@@ -17,6 +17,7 @@ import { stateKey } from "../wire/resources.ts";
 import { Canaries } from "./canaries.ts";
 import { Clusters, type Numbered } from "./clusters.ts";
 import { Doubt } from "./doubt.ts";
+import { Drains } from "./drains.ts";
 import { FollowedKeys } from "./keys.ts";
 import { LocalWorld } from "./local-world.ts";
 import { Parking } from "./parking.ts";
@@ -72,6 +73,7 @@ export class Ingest implements SourceSink {
   /** Doubted sources that their writer vouched for since the last listing, and how many these were at the last progress. */
   #vouched = 0;
   #vouchedBefore = 0;
+  readonly #drains: Drains;
   /** Clusters of which some values were turned away before their id was known: complete only after the next listing. */
   readonly #incomplete = new Set<string>();
   /** What the tables were told to be synced, `kind/id`. */
@@ -96,6 +98,7 @@ export class Ingest implements SourceSink {
     this.#rows = new Rows(options.tables, options.metrics);
     this.#peers = new Peers(options.clock);
     this.#doubt = new Doubt(options.restoredConfirmMs);
+    this.#drains = new Drains(options.tables);
   }
 
   /** Resolves when the signal aborts. */
@@ -142,6 +145,7 @@ export class Ingest implements SourceSink {
     this.#parking.clear();
     this.#clusters.mark();
     this.#rows.mark();
+    this.#drains.mark();
     const canaries = listing.ranges.flat().filter(({ key }) => this.#keys.subject(key)?.what === "canary");
     this.#canaries.listed(canaries, listing.revision);
     this.#peers.listed(listing.ranges.at(-1)?.find(({ key }) => key === PEER_GRADES_KEY)?.value);
@@ -151,6 +155,7 @@ export class Ingest implements SourceSink {
         await slices.rest();
       }
     }
+    this.#drains.sweep((cluster) => this.#canaries.proves(this.#keys.drainCanary(cluster)));
     this.#prove();
     this.#settle(true);
     this.#watching = true;
@@ -227,6 +232,7 @@ export class Ingest implements SourceSink {
   #put(key: string, value: Uint8Array): void {
     const subject = this.#keys.subject(key);
     if (subject?.what === "row") this.#putRow(key, subject, value);
+    if (subject?.what === "drain") this.#drains.put(key, subject.cluster, value);
     if (subject?.what !== "config") return;
     const numbered = this.#clusters.put(subject.cluster, value);
     if (numbered !== undefined) this.#unpark(numbered);
@@ -242,6 +248,7 @@ export class Ingest implements SourceSink {
     const subject = this.#keys.subject(key);
     if (subject?.what === "canary") this.#canaries.delete(key);
     if (subject?.what === "grades") this.#peers.gone();
+    if (subject?.what === "drain") this.#drains.delete(subject.cluster);
     if (subject?.what === "config") this.#clusters.delete(subject.cluster);
     if (subject?.what !== "row") return;
     this.#parking.delete(subject.cluster, key);
@@ -351,6 +358,7 @@ export class Ingest implements SourceSink {
       ...twofold,
       ...this.#rows.problems(),
       ...this.#peers.problems(),
+      ...this.#drains.problems(),
     ];
   }
 

@@ -2,9 +2,14 @@
 import { type KeyRange, prefixRange } from "../follow/list.ts";
 import { LOCAL_KINDS, SHARED_KINDS, type SourceKind } from "../tables/tables-view.ts";
 import {
+  CACHED_DRAINS_PREFIX,
   CLUSTER_CONFIG_PREFIX,
+  cachedDrainCanary,
   canaryKey,
+  clusterOfCachedDrainKey,
   clusterOfConfigKey,
+  drainCanary,
+  drainKey,
   ENDPOINTS_PREFIX,
   LOCAL_IDENTITIES_PREFIX,
   LOCAL_IPS_PREFIX,
@@ -21,6 +26,7 @@ export type Subject =
   | { readonly what: "config"; readonly cluster: string }
   | { readonly what: "canary" }
   | { readonly what: "grades" }
+  | { readonly what: "drain"; readonly cluster: string }
   | { readonly what: "row"; readonly cluster: string; readonly kind: SourceKind; readonly suffix: string };
 
 /** Where the own cluster says something. */
@@ -49,7 +55,7 @@ function ownSources(own: string): readonly OwnSource[] {
 }
 
 export class FollowedKeys {
-  /** Configs and canaries first: a listing needs them to judge the rest. The grades of the remotes last. */
+  /** Configs and canaries first: a listing needs them to judge the rest. Drains before the services that they are of. The grades of the remotes last. */
   readonly ranges: readonly KeyRange[];
   readonly #own: string;
   readonly #sources: readonly OwnSource[];
@@ -59,8 +65,9 @@ export class FollowedKeys {
     this.#sources = ownSources(own);
     const said = this.#sources.map(({ prefix }) => prefix);
     const caches = SHARED_KINDS.map((kind) => `${resource(kind).cacheCanary}/`);
-    const prefixes = [CLUSTER_CONFIG_PREFIX, SYNCED_PREFIX, ...said, ...caches];
-    this.ranges = [...prefixes.map(prefixRange), { key: PEER_GRADES_KEY }];
+    const first = [CLUSTER_CONFIG_PREFIX, SYNCED_PREFIX, CACHED_DRAINS_PREFIX].map(prefixRange);
+    const rows = [...said, ...caches].map(prefixRange);
+    this.ranges = [...first, { key: drainKey(own) }, ...rows, { key: PEER_GRADES_KEY }];
   }
 
   /** What the cluster can be expected to say. */
@@ -74,6 +81,9 @@ export class FollowedKeys {
     if (key === PEER_GRADES_KEY) return { what: "grades" };
     const configured = clusterOfConfigKey(key);
     if (configured !== undefined) return { what: "config", cluster: configured };
+    if (key === drainKey(this.#own)) return { what: "drain", cluster: this.#own };
+    const drained = clusterOfCachedDrainKey(key);
+    if (drained !== undefined && drained !== this.#own) return { what: "drain", cluster: drained };
     const said = this.#sources.find(({ prefix }) => key.startsWith(prefix));
     if (said !== undefined) {
       return { what: "row", cluster: this.#own, kind: said.kind, suffix: key.slice(said.prefix.length) };
@@ -82,6 +92,11 @@ export class FollowedKeys {
     const kind = SHARED_KINDS.find((known) => known === cached?.kind);
     if (cached === undefined || kind === undefined || cached.cluster === this.#own) return undefined;
     return { what: "row", kind, cluster: cached.cluster, suffix: cached.suffix };
+  }
+
+  /** The canary that says: a drain marker that is not there means no drain. */
+  drainCanary(cluster: string): string {
+    return cluster === this.#own ? drainCanary(cluster) : cachedDrainCanary(cluster);
   }
 
   /** The canary that says: everything of this kind of this cluster is in the local etcd. */

@@ -10,6 +10,7 @@ export type Entry = readonly [key: Uint8Array, value: Uint8Array];
 
 export interface KernelFrontend {
   readonly endpoint: Endpoint;
+  /** Each as often as it has slots. */
   readonly backends: readonly Candidate[];
 }
 
@@ -72,10 +73,10 @@ function backendsOf(
   slots: ReadonlyMap<string, number>,
   known: ReadonlyMap<number, Candidate>,
 ): Candidate[] {
-  const found = new Set<Candidate>();
+  const found: Candidate[] = [];
   for (let slot = 1; slot <= Math.min(count, MAX_SLOTS); slot++) {
     const backend = known.get(slots.get(`${text}#${slot}`) ?? 0);
-    if (backend !== undefined) found.add(backend);
+    if (backend !== undefined) found.push(backend);
   }
-  return [...found];
+  return found;
 }

@@ -1,11 +1,12 @@
 /**
  * Which backends a frontend uses: Cilium's merge (backends of every cluster by port name, one per address, port and protocol, the own cluster's
- * first, then the lowest cluster id's) and its affinity. Health is not known yet: every backend counts as healthy.
+ * first, then the lowest cluster id's), its affinity, and what clusters are drained. Health is not known yet: every backend counts as healthy.
  */
 
 import type { Cluster } from "../model/cluster.ts";
 import type { AddressPorts, ClusterService, LocalService, ServicePort } from "../model/resource.ts";
 import { type Candidate, type Endpoint, endpointText } from "./backend.ts";
+import { parts, slots, type WeightOf } from "./weights.ts";
 
 function* endpoints(ports: AddressPorts): Generator<Endpoint & ServicePort> {
   for (const [address, list] of ports) for (const port of list) yield { ...port, address };
@@ -46,23 +47,25 @@ function misfit(frontend: NamedFrontend, candidate: Candidate): string | undefin
   return isV6(candidate) === isV6(frontend) ? undefined : `no IPv${isV6(candidate) ? 6 : 4} frontend`;
 }
 
-function disfavoured(service: LocalService, own: boolean, rivals: boolean): string | undefined {
-  if (!own && !service.global) return "not global";
-  if (!service.global || !rivals) return undefined;
-  if (own) return service.affinity === "remote" ? "affinity remote: remote backends exist" : undefined;
-  return service.affinity === "local" ? "affinity local: local backends exist" : undefined;
-}
-
 export interface Selection {
   readonly used: readonly Candidate[];
+  /** Those of them that get new connections, each as often as its weight says. */
+  readonly slots: readonly Candidate[];
   /** By index of the candidate: why it is not used; undefined when it is. */
   readonly refusals: readonly (string | undefined)[];
+  /** By index of the candidate: why less is used of it than usual, or in spite of what; undefined when there is nothing to say. */
+  readonly remarks: readonly (string | undefined)[];
 }
 
 /** @param offered in order of precedence. */
-export function select(service: LocalService, frontend: NamedFrontend, offered: readonly Candidate[]): Selection {
+export function select(
+  service: LocalService,
+  frontend: NamedFrontend,
+  offered: readonly Candidate[],
+  weightOf: WeightOf,
+): Selection {
   const chosen = new Map<string, Candidate>();
-  const refusals = offered.map((candidate) => {
+  const misfits = offered.map((candidate) => {
     const reason = misfit(frontend, candidate);
     if (reason !== undefined) return reason;
     const endpoint = endpointText(candidate);
@@ -71,12 +74,13 @@ export function select(service: LocalService, frontend: NamedFrontend, offered: 
     return winner === undefined || winner.cluster === candidate.cluster ? undefined : `claimed by ${winner.cluster}`;
   });
   const fitting = [...chosen.values()];
-  const has = (own: boolean): boolean => fitting.some((candidate) => candidate.own === own);
-  const rivals = { own: has(false), remote: has(true) };
-  const verdict = (candidate: Candidate): string | undefined =>
-    disfavoured(service, candidate.own, candidate.own ? rivals.own : rivals.remote);
+  const partOf = parts(service, fitting, weightOf);
+  const used = fitting.filter((candidate) => partOf(candidate).weight > 0);
+  const all = offered.map(partOf);
   return {
-    used: fitting.filter((candidate) => verdict(candidate) === undefined),
-    refusals: refusals.map((reason, index) => reason ?? verdict(offered[index] as Candidate)),
+    used,
+    slots: slots(used, (candidate) => partOf(candidate).weight),
+    refusals: misfits.map((reason, index) => reason ?? (all[index]?.weight === 0 ? all[index].why : undefined)),
+    remarks: all.map(({ weight, why }) => (weight > 0 ? why : undefined)),
   };
 }

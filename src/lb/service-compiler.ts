@@ -19,6 +19,8 @@ interface Offer extends Selection {
   readonly kept: readonly Candidate[];
 }
 
+const NO_OFFER: Offer = { used: [], slots: [], refusals: [], remarks: [], offered: [], kept: [] };
+
 export class ServiceCompiler {
   readonly entries = new ServiceEntries();
   readonly #view: TablesView;
@@ -90,9 +92,9 @@ export class ServiceCompiler {
     const owner = this.#owner(key);
     const frontend = this.#frontendsOf.get(owner ?? "")?.find((candidate) => endpointText(candidate) === key);
     if (owner !== undefined && frontend !== undefined) {
-      const { used, kept } = this.#select(owner, frontend);
+      const { slots, kept } = this.#select(owner, frontend);
       this.#retained.claim(key, kept);
-      this.entries.place(frontend, used);
+      this.entries.place(frontend, slots);
       return;
     }
     const kept = this.#retained.unclaimed(key);
@@ -102,13 +104,15 @@ export class ServiceCompiler {
 
   #select(name: ServiceName, frontend: NamedFrontend): Offer {
     const service = this.#view.localService(name);
-    if (service === undefined) return { used: [], refusals: [], offered: [], kept: [] };
+    if (service === undefined) return NO_OFFER;
     const remotes = this.#view.clusterServices(name);
     const spoken = (clusterId: number): boolean => remotes.some((remote) => remote.clusterId === clusterId);
     const key = endpointText(frontend);
     const kept = this.#owner(key) === name ? this.#retained.claimed(key, spoken) : [];
     const offered = [...candidates(this.#view.own, service, remotes), ...kept];
-    return { ...select(service, frontend, offered), offered, kept };
+    const weightOf = ({ cluster, clusterId }: Candidate): number =>
+      this.#view.weight(this.#view.clusterName(clusterId) ?? cluster, name);
+    return { ...select(service, frontend, offered, weightOf), offered, kept };
   }
 
   #describe(name: ServiceName): ServiceStatus {
@@ -116,11 +120,11 @@ export class ServiceCompiler {
     const rows = new Map<string, BackendStatus>();
     const own = this.#frontendsOf.get(name) ?? [];
     for (const frontend of own) {
-      const { offered, refusals } = this.#select(name, frontend);
+      const { offered, refusals, remarks } = this.#select(name, frontend);
       const owner = this.#owner(endpointText(frontend));
       for (const [index, candidate] of offered.entries()) {
         const lost = owner === name ? undefined : `frontend belongs to ${owner}`;
-        addRow(rows, candidate, lost ?? refusals[index]);
+        addRow(rows, candidate, lost ?? refusals[index], remarks[index]);
       }
     }
     return {
@@ -135,7 +139,12 @@ export class ServiceCompiler {
 }
 
 /** One row a backend: used by any frontend counts, else the first reason that is not about another port's name. */
-function addRow(rows: Map<string, BackendStatus>, candidate: Candidate, refusal: string | undefined): void {
+function addRow(
+  rows: Map<string, BackendStatus>,
+  candidate: Candidate,
+  refusal: string | undefined,
+  remark = "used",
+): void {
   const key = `${candidate.cluster}|${endpointText(candidate)}`;
   const known = rows.get(key);
   const used = refusal === undefined;
@@ -143,7 +152,7 @@ function addRow(rows: Map<string, BackendStatus>, candidate: Candidate, refusal:
   const why = used
     ? candidate.portName === undefined
       ? "kept from the kernel until its cluster is synced"
-      : "used"
+      : remark
     : refusal;
   rows.set(key, { cluster: candidate.cluster, address: endpointText(candidate), used, why });
 }

@@ -1,4 +1,7 @@
-/** Frontends with their backends as entries of the `services` and `backends` maps. Slots are in order of backend id: a new one is the last. */
+/**
+ * Frontends with their backends as entries of the `services` and `backends` maps. Slots are in order of backend id, a new one is the last; where
+ * backends have several slots, first one of each, and then the others.
+ */
 
 import { encodeBackendKey, encodeBackendValue } from "../maps/backend-map.ts";
 import { encodeServiceKey, encodeServiceValue, MAX_SLOTS, protocolNumber } from "../maps/service-map.ts";
@@ -19,6 +22,12 @@ function protocolOf(endpoint: Endpoint): number {
   return number;
 }
 
+/** @param ids sorted. */
+function firstOfEachFirst(ids: readonly number[]): readonly number[] {
+  const isFirst = (id: number, index: number): boolean => ids[index - 1] !== id;
+  return [...ids.filter(isFirst), ...ids.filter((id, index) => !isFirst(id, index))];
+}
+
 interface Placed {
   readonly frontend: Endpoint;
   readonly backends: readonly string[];
@@ -35,12 +44,12 @@ export class ServiceEntries {
     return this.#placed.size;
   }
 
-  /** The frontend has exactly these backends, none of them twice. More than MAX_SLOTS: the last ones are left out. */
+  /** The frontend has exactly these backends, each in as many slots as it is named. More than MAX_SLOTS: the last ones are left out. */
   place(frontend: Endpoint, backends: readonly Candidate[]): void {
     const key = endpointText(frontend);
     const previous = this.#placed.get(key)?.backends ?? [];
     const kept = backends.slice(0, MAX_SLOTS);
-    const ids = kept.map((backend) => this.#acquire(backend)).sort((left, right) => left - right);
+    const ids = firstOfEachFirst(kept.map((backend) => this.#acquire(backend)).sort((left, right) => left - right));
     const slotKey = this.#slotKeys(frontend);
     for (const [index, backendId] of ids.entries()) {
       this.services.set(slotKey(index + 1), encodeServiceValue({ backendId, count: 0 }));

@@ -28,7 +28,6 @@ export interface ResumePoint extends Checkpoint {
   /** Canaries of the remote: key -> value. */
   readonly canaries: ReadonlyMap<string, Uint8Array>;
   readonly complete: ReadonlySet<ResourceKind>;
-  readonly draining: boolean;
   /** To go on from. */
   readonly facts: Facts;
 }

@@ -70,7 +70,9 @@ export class Decisions {
     this.#mayWrite();
     const found = new Map<string, string>();
     for (const [cacheKey, { key, reason: its }] of record.setAsideOf()) {
-      if (reason === undefined || its === reason) found.set(key, cacheKey);
+      // A refused drain marker is of no kind: its remote can mend it, and the last good one is no claim of anything.
+      const isRow = parseCacheKey(cacheKey) !== undefined;
+      if (isRow && (reason === undefined || its === reason)) found.set(key, cacheKey);
     }
     const why = reason === undefined ? "refused or parked" : `set aside as ${reason}`;
     const meant = keys.length > 0 ? this.#all(keys, new Set(found.keys()), `${why} of ${this.#name}`) : found.keys();

@@ -79,7 +79,7 @@ export class RemoteCache {
   readonly #doubted = new Set<ResourceKind>();
   /** Cache key of a node -> its addresses. */
   readonly #nodes = new Map<string, readonly string[]>();
-  /** The remote says that it is being drained: all its withdrawals are meant. */
+  /** All traffic has left the remote, or somebody marked it so: all its withdrawals are meant. */
   #draining = false;
 
   constructor(options: RemoteCacheOptions) {
@@ -120,7 +120,7 @@ export class RemoteCache {
     for (const kind of kinds) this.#doubted.add(kind);
   }
 
-  /** The remote's drain marker stands, or does not. */
+  /** Whether its drain marker says that its withdrawals are meant. */
   drain(draining: boolean): void {
     this.#draining = draining;
     if (draining) for (const { kind } of RESOURCES) this.confirm(kind);

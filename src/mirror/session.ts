@@ -5,6 +5,7 @@
 import { absence, type Witness, witness, witnessOf } from "../follow/list.ts";
 import { type FollowSink, watch } from "../follow/watch.ts";
 import { eventKey, type KeyValue, type KvClient, revisionOf, type WatchEvent } from "../kv/client.ts";
+import { isEmptied } from "../model/drain.ts";
 import type { Writer } from "../publish/publisher.ts";
 import { compare } from "../publish/reconcile.ts";
 import type { BackoffSettings } from "../runtime/backoff.ts";
@@ -14,7 +15,8 @@ import type { Logger } from "../runtime/log.ts";
 import type { Random } from "../runtime/random.ts";
 import { messageOf } from "../runtime/user-error.ts";
 import { adaptClusterConfig } from "../wire/cluster-config.ts";
-import { cachedDrainKey, canaryKey, clusterConfigKey } from "../wire/keys.ts";
+import { judgeDrain } from "../wire/drain.ts";
+import { cachedDrainCanary, cachedDrainKey, canaryKey, clusterConfigKey } from "../wire/keys.ts";
 import { RESOURCES, type Resource, type ResourceKind } from "../wire/resources.ts";
 import { Auditor } from "./auditor.ts";
 import type { ResumePoint } from "./checkpoint.ts";
@@ -93,7 +95,8 @@ export class Session implements FollowSink {
   /** A canary that the listing lacked came since: list again, now with the right to prune. */
   #canaryCame = false;
   #proving = false;
-  #draining = false;
+  /** Its drain marker, as it was listed; undefined: none. */
+  #marker: Uint8Array | undefined;
   #watchedFromMs = 0;
   /**
    * While a watch catches up with where it was resumed, or with a listing that was written down late: the newest event of each key. Told one by one they would
@@ -121,7 +124,7 @@ export class Session implements FollowSink {
       this.#startWitness = witnessOf(listing, remote.ranges);
       this.#canaries = new Map(listing.ranges[CANARY_RANGE]?.map(({ key, value }) => [key, value]));
       this.#complete = new Set(completeKinds(this.#name, remote.config, this.#canaries));
-      this.#draining = (listing.ranges[DRAIN_RANGE]?.length ?? 0) > 0;
+      this.#marker = listing.ranges[DRAIN_RANGE]?.[0]?.value;
       this.#listed = { kinds: listing.ranges.slice(FIRST_KIND_RANGE), atMs: listedAtMs };
       this.#facts = new Facts(remote.ranges[HEARTBEAT_RANGE]?.key ?? "");
       this.#facts.listed(listing.ranges, remote.known);
@@ -133,7 +136,6 @@ export class Session implements FollowSink {
       this.#startWitness = resume.witnesses[0] as Witness;
       this.#canaries = new Map(resume.canaries);
       this.#complete = new Set(resume.complete);
-      this.#draining = resume.draining;
       this.#facts = resume.facts;
       // The witnesses stand, but what came between them and here was taken from no listing.
       record.audited = false;
@@ -189,8 +191,7 @@ export class Session implements FollowSink {
     this.#options.reached(undefined);
     await this.#write(signal, new Map([[clusterConfigKey(this.#name), this.#adaptedConfig()]]));
     cache.forget();
-    cache.drain(this.#draining);
-    this.#mirrorDrain();
+    await this.#mirrorDrain(signal);
     for (const kind of RESOURCES) {
       const complete = this.#complete.has(kind.kind);
       await this.#reconcileKind(
@@ -372,15 +373,27 @@ export class Session implements FollowSink {
   }
 
   #drainChanged(events: readonly WatchEvent[]): void {
-    this.#draining = events.at(-1)?.type === "put";
-    this.#options.cache.drain(this.#draining);
-    this.#mirrorDrain();
+    const last = events.at(-1);
+    this.#takeMarker(last?.type === "put" ? last.kv.value : undefined);
   }
 
-  #mirrorDrain(): void {
+  /** The marker before its canary, and both before the services that it is of. */
+  async #mirrorDrain(signal: AbortSignal): Promise<void> {
+    this.#takeMarker(this.#marker);
+    await this.#options.publisher.drained();
+    await this.#write(signal, new Map([[cachedDrainCanary(this.#name), new Uint8Array()]]));
+  }
+
+  /** One that is refused changes nothing. An empty one, put by hand, moves no traffic and says that withdrawals are meant. */
+  #takeMarker(marker: Uint8Array | undefined): void {
+    const { cache, publisher, record } = this.#options;
     const key = cachedDrainKey(this.#name);
-    if (this.#draining) this.#options.publisher.put(key, new Uint8Array(), "live");
-    else this.#options.publisher.delete(key, "live");
+    const judged = marker && judgeDrain(this.#remote.ranges[DRAIN_RANGE]?.key ?? key, marker);
+    if (judged && !judged.ok) return void record.rejected(key, judged.rejection);
+    record.accepted(key);
+    if (marker) publisher.put(key, marker, "live");
+    else publisher.delete(key, "live");
+    cache.drain(marker?.length === 0 || (judged !== undefined && isEmptied(judged.value)));
   }
 
   progress(revision: number): void {
@@ -424,7 +437,6 @@ export class Session implements FollowSink {
       configBytes: this.#remote.configBytes,
       canaries: new Map(this.#canaries),
       complete: new Set(this.#complete),
-      draining: this.#draining,
     };
   }
 

@@ -3,6 +3,7 @@
  * `ingest` and `endpoints`; compilers read through `TablesView`. Values arrive judged.
  */
 import { type Cluster, clusterOfIdentity } from "../model/cluster.ts";
+import { type Drain, type DrainStatus, drainStatuses, NO_DRAIN, weightOf } from "../model/drain.ts";
 import type { EndpointDevice } from "../model/endpoint.ts";
 import { type Policy, policyName } from "../model/policy.ts";
 import type { ClusterService, Identity, Label, LocalService, NamedPort, Node } from "../model/resource.ts";
@@ -62,6 +63,8 @@ export class AgentTables implements TablesView {
   readonly #texts = new Interned<string>();
   readonly #portLists = new Interned<readonly NamedPort[]>();
   readonly #labels = new Interned<Label>();
+  /** By cluster, of those that say that they are drained. */
+  readonly #drains = new Map<string, Drain>();
   #network: NodeNetwork | undefined;
   #pending = new Changes();
   #revision = 0;
@@ -90,6 +93,26 @@ export class AgentTables implements TablesView {
     const name = serviceName(service);
     this.#remote(cluster).services.put(name, service);
     this.#change("services", name);
+  }
+
+  /** What a cluster says of its drain; undefined: it is not drained. */
+  setDrain(cluster: string, drain: Drain | undefined): void {
+    const before = this.#drains.get(cluster) ?? NO_DRAIN;
+    if (drain === undefined) this.#drains.delete(cluster);
+    else this.#drains.set(cluster, drain);
+    const after = drain ?? NO_DRAIN;
+    for (const name of this.#own.services.keys()) {
+      if (weightOf(before, name) !== weightOf(after, name)) this.#change("services", name);
+    }
+  }
+
+  /** Clusters that said something of a drain. */
+  drained(): Iterable<string> {
+    return this.#drains.keys();
+  }
+
+  drains(): readonly DrainStatus[] {
+    return [...this.#drains].sort().flatMap(([cluster, drain]) => drainStatuses(cluster, drain));
   }
 
   /** @param key address, or `address/bits`: not cut from a longer text, which would stay in memory with it. */
@@ -178,6 +201,10 @@ export class AgentTables implements TablesView {
 
   localService(name: ServiceName): LocalService | undefined {
     return this.#own.services.get(name);
+  }
+
+  weight(cluster: string, service: ServiceName): number {
+    return weightOf(this.#drains.get(cluster) ?? NO_DRAIN, service);
   }
 
   clusterServices(name: ServiceName): readonly ClusterService[] {

@@ -63,6 +63,8 @@ export interface TablesView {
   readonly own: Cluster;
   localServices(): IterableIterator<ServiceName>;
   localService(name: ServiceName): LocalService | undefined;
+  /** What part of its usual share of new connections a cluster's backends of the service get, 0 to FULL_WEIGHT. */
+  weight(cluster: string, service: ServiceName): number;
   /** By cluster id. */
   clusterServices(name: ServiceName): readonly ClusterService[];
   /** Addresses and CIDRs that somebody claims. */

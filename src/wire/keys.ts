@@ -41,13 +41,33 @@ export function peerDetailKey(cluster: string): string {
   return `${PEER_DETAIL_PREFIX}${cluster}`;
 }
 
-/** Stands while a cluster withdraws itself on purpose; in its own etcd, and in those of its mirrors. */
+const STATE_BULKHEAD = `${STATE_PREFIX}bulkhead/v1`;
+const CACHE_BULKHEAD = `${CACHE_PREFIX}bulkhead/v1`;
+export const CACHED_DRAINS_PREFIX = `${CACHE_BULKHEAD}/`;
+
+/** Stands while traffic leaves a cluster, or has left; in its own etcd, and in those of its mirrors. */
 export function drainKey(cluster: string): string {
-  return `${STATE_PREFIX}bulkhead/v1/${cluster}/drain`;
+  return `${STATE_BULKHEAD}/${cluster}/drain`;
 }
 
 export function cachedDrainKey(cluster: string): string {
-  return `${CACHE_PREFIX}bulkhead/v1/${cluster}/drain`;
+  return `${CACHED_DRAINS_PREFIX}${cluster}/drain`;
+}
+
+/** The cluster of a `cilium/cache/bulkhead/v1/<cluster>/drain` key, or undefined when the key is not of that form. */
+export function clusterOfCachedDrainKey(key: string): string | undefined {
+  const [, cluster] =
+    /^([^/]+)\/drain$/.exec(key.startsWith(CACHED_DRAINS_PREFIX) ? key.slice(CACHED_DRAINS_PREFIX.length) : "") ?? [];
+  return cluster;
+}
+
+/** Says that no marker means no drain: to the own cluster's agents, and of another cluster, whether it knows of drains or not. */
+export function drainCanary(own: string): string {
+  return canaryKey(own, STATE_BULKHEAD);
+}
+
+export function cachedDrainCanary(cluster: string): string {
+  return canaryKey(cluster, CACHE_BULKHEAD);
 }
 
 /** Canary of one of our own prefixes. */

@@ -7,6 +7,7 @@ import { zstdCompressSync, zstdDecompressSync } from "node:zlib";
 import { type Policy, policyName } from "../../src/model/policy.ts";
 import type { Judged } from "../../src/model/resource.ts";
 import { adaptClusterConfig, encodeClusterConfig, judgeClusterConfig } from "../../src/wire/cluster-config.ts";
+import { encodeDrain, judgeDrain } from "../../src/wire/drain.ts";
 import { decodeEndpointSlice, encodeEndpointSlice, MAX_ENDPOINTS } from "../../src/wire/endpoint-slice.ts";
 import { type EtcdConfig, parseEtcdConfig } from "../../src/wire/etcd-config.ts";
 import { encodeEvent, judgeEvent } from "../../src/wire/event.ts";
@@ -233,6 +234,7 @@ export const TARGETS: readonly Target[] = [
   target("local-endpoint", "shop/cart-7f9d", judgeLocalEndpoint, encodeLocalEndpoint),
   { name: "policy", suffix: "CiliumNetworkPolicy/shop/cart", seed: golden("policy"), check: checkPolicy },
   { name: "policy-yaml", suffix: "", seed: golden("policy-yaml"), check: checkPolicyText, cost: 8 },
+  target("drain", "key", judgeDrain, encodeDrain),
   target("peer-grades", "key", judgeGrades, encodeGrades),
   target("peer-detail", "osaka", (name, bytes) => judgePeerDetail(name, "key", bytes), encodePeerDetail),
   target("cluster-config", "key", judgeClusterConfig, encodeClusterConfig),

@@ -2,6 +2,7 @@
  * but that of the endpoint slice: protobufjs wrote it, from the message's definition. */
 import { readFileSync } from "node:fs";
 import type { Cluster } from "../../src/model/cluster.ts";
+import type { Drain } from "../../src/model/drain.ts";
 import type { MeshEvent } from "../../src/model/event.ts";
 import type { Policy, Requirement } from "../../src/model/policy.ts";
 import type {
@@ -264,6 +265,14 @@ export const PEER_GRADES: GradesRecord = {
     ["osaka", "fresh"],
     ["amsterdam", "unproven"],
     ["zagreb", "stale"],
+  ]),
+};
+
+export const DRAIN: Drain = {
+  all: { weight: 40, target: 0, step: 10, stepMs: 6_000 },
+  services: new Map([
+    ["shop/search", { weight: 0, target: 0, step: 100, stepMs: 1_000 }],
+    ["shop/cart", { weight: 75, target: 100, step: 5, stepMs: 3_000 }],
   ]),
 };
 

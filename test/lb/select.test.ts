@@ -3,6 +3,7 @@ import { test } from "node:test";
 import { endpointText } from "../../src/lb/backend.ts";
 import { candidates, frontends, select } from "../../src/lb/select.ts";
 import { ServiceCompiler } from "../../src/lb/service-compiler.ts";
+import { FULL_WEIGHT } from "../../src/model/drain.ts";
 import type { Affinity, ClusterService, LocalService, ServicePort } from "../../src/model/resource.ts";
 import { AgentTables } from "../../src/tables/agent-tables.ts";
 import { OSAKA, OWN, VIRGINIA } from "../tables/world.ts";
@@ -39,7 +40,7 @@ function remote(cluster: typeof OSAKA, addresses: readonly string[], ports = htt
 function chosen(service: LocalService, ...remotes: readonly ClusterService[]): readonly string[] {
   const [frontend] = frontends(service);
   assert(frontend);
-  return select(service, frontend, candidates(OWN, service, remotes))
+  return select(service, frontend, candidates(OWN, service, remotes), () => FULL_WEIGHT)
     .used.map((backend) => `${backend.cluster} ${endpointText(backend)}`)
     .sort();
 }

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { UserError } from "../../src/runtime/user-error.ts";
+import { encodeDrain } from "../../src/wire/drain.ts";
 import { drainKey, holdsKey } from "../../src/wire/keys.ts";
 import type { VirtualClock } from "../support/virtual-clock.ts";
 import type { FakeCluster } from "./fake-cluster.ts";
@@ -148,6 +149,25 @@ test("a remote that is being drained means it: nothing is held, and what was is 
   await clock.advance(1_000);
   assert.equal(world.local.entries("cilium/cache/bulkhead/v1/osaka/drain").length, 0);
 });
+
+const MARKER_AT = { all: { weight: 0, target: 0, step: 10, stepMs: 1_000 }, services: new Map() };
+
+for (const [what, drain] of [
+  ["a drain that is under way", { ...MARKER_AT, all: { ...MARKER_AT.all, weight: 10 } }],
+  ["a return that begins", { ...MARKER_AT, all: { ...MARKER_AT.all, target: 100 } }],
+  ["a drain of services", { services: new Map([["shop/web", MARKER_AT.all]]) }],
+] as const) {
+  test(`${what} releases nothing; a cluster that traffic has left means what it withdraws`, async () => {
+    const osaka = await osakaWithPods();
+    osaka.put(drainKey("osaka"), encodeDrain(drain));
+    removePods(osaka, 60);
+    await clock.advance(1_000);
+    assert.equal(world.status("osaka").holds.length, 1);
+    osaka.put(drainKey("osaka"), encodeDrain(MARKER_AT));
+    await clock.advance(1_000);
+    world.assertMirrored("osaka");
+  });
+}
 
 test("W10: an etcd restored from a backup, same cluster id: not one key is withdrawn unconfirmed", async () => {
   const osaka = await osakaWithPods();

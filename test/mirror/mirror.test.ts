@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { judgeClusterConfig } from "../../src/wire/cluster-config.ts";
-import { canaryKey, clusterConfigKey } from "../../src/wire/keys.ts";
+import { cachedDrainCanary, canaryKey, clusterConfigKey } from "../../src/wire/keys.ts";
 import { RESOURCES } from "../../src/wire/resources.ts";
 import type { VirtualClock } from "../support/virtual-clock.ts";
 import { DIRECTORY, eachInItsOwnWorld, LEASE_TTL_SECONDS, type World } from "./world.ts";
@@ -23,8 +23,8 @@ test("a remote is mirrored byte for byte, with config and canaries, nothing unde
   assert(config);
   const judged = judgeClusterConfig(config.key, config.value);
   assert(judged.ok && judged.value.cached && judged.value.syncedCanaries && judged.value.id === 2);
-  const canaries = RESOURCES.map(({ cacheCanary }) => cacheCanary);
-  assert.deepEqual(synced(), new Set(canaries.map((canary) => canaryKey("osaka", canary))));
+  const canaries = RESOURCES.map(({ cacheCanary }) => canaryKey("osaka", cacheCanary));
+  assert.deepEqual(synced(), new Set([...canaries, cachedDrainCanary("osaka")]));
   const ours = world.local.entries("cilium/").filter(({ key }) => !key.startsWith("cilium/kvstoremesh-lock/"));
   assert(ours.length > 30 && ours.every(({ leaseId }) => leaseId === 0n));
   const status = world.status("osaka");

@@ -143,6 +143,23 @@ export const networkChange: fc.Arbitrary<Change> = fc.subarray(["172.16.0.1", "1
       tables.setNetwork({ devices: [], ownAddresses }),
 );
 
+const ramps = fc
+  .constantFrom(0, 0, 1, 35, 50, 99, 100)
+  .map((weight) => ({ weight, target: 0, step: 10, stepMs: 1_000 }));
+
+/** Clusters are drained, single services too, and return. */
+export const drainChange: fc.Arbitrary<Change> = fc
+  .record({
+    cluster: clusters,
+    all: fc.option(ramps),
+    services: fc.dictionary(fc.constantFrom(...NAMES), ramps, { maxKeys: 2 }),
+    put: mostly,
+  })
+  .map(({ cluster, all, services, put }): Change => {
+    const drain = { ...(all && { all }), services: new Map(Object.entries(services)) };
+    return (tables) => tables.setDrain(cluster.name, put ? drain : undefined);
+  });
+
 /** Rows come and go. */
 export const rowChange: fc.Arbitrary<Change> = fc.oneof(
   localServices.map(
@@ -164,6 +181,7 @@ export const rowChange: fc.Arbitrary<Change> = fc.oneof(
   ipChange,
   identityChange,
   nodeChange,
+  drainChange,
 );
 
 /** Sources become complete, or cease to be known as such. */

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { adaptClusterConfig, encodeClusterConfig, judgeClusterConfig } from "../../src/wire/cluster-config.ts";
+import { encodeDrain, judgeDrain } from "../../src/wire/drain.ts";
 import { decodeEndpointSlice, encodeEndpointSlice, MAX_EXPANDED_BYTES } from "../../src/wire/endpoint-slice.ts";
 import { encodeEvent, judgeEvent } from "../../src/wire/event.ts";
 import { encodeIdentity } from "../../src/wire/identity.ts";
@@ -19,6 +20,7 @@ import { expandZstd } from "../../src/wire/zstd.ts";
 import {
   BERGEN,
   CLUSTER_CONFIG,
+  DRAIN,
   ENDPOINT_SLICE,
   EVENT,
   EVENT_SUBJECT,
@@ -77,6 +79,7 @@ const CASES = [
     judgeClusterConfig("key", golden("cluster-config")),
     CLUSTER_CONFIG,
   ],
+  ["drain", encodeDrain(DRAIN), judgeDrain("key", golden("drain")), DRAIN],
   ["peer-grades", encodeGrades(PEER_GRADES), judgeGrades("key", golden("peer-grades")), PEER_GRADES],
   ["peer-detail", encodePeerDetail(PEER_DETAIL), judgePeerDetail("osaka", "key", golden("peer-detail")), PEER_DETAIL],
 ] as const;
