@@ -1,4 +1,5 @@
 /** What happened between two looks at a program, as events. */
+import { type DrainStatus, FULL_WEIGHT } from "../model/drain.ts";
 import type { EventDraft, Severity } from "../model/event.ts";
 import type { Grade, HoldStatus, RemoteStatus } from "../model/status.ts";
 
@@ -31,7 +32,7 @@ export function remoteChanges(before: readonly RemoteSeen[], after: readonly Rem
   return [
     ...after.flatMap((now) => changesOf(known.get(now.name) ?? { name: now.name, ...UNKNOWN }, now)),
     ...gone.map(({ name }): EventDraft => {
-      return { kind: "drain", remote: name, severity: "info", line: `${name}: drained`, details: { done: true } };
+      return { kind: "removal", remote: name, severity: "info", line: `${name}: removed`, details: { done: true } };
     }),
   ];
 }
@@ -41,7 +42,7 @@ function changesOf(was: RemoteSeen, now: RemoteSeen): readonly EventDraft[] {
     ...breakerChange(was, now),
     ...gradeChange(was, now),
     ...holdChanges(was, now),
-    ...drainChange(was, now),
+    ...removalChange(was, now),
     ...refusal(was, now),
   ];
 }
@@ -87,11 +88,13 @@ function holdEvent(remote: string, hold: HoldStatus, state: HoldStatus["state"] 
   return { kind: "hold", remote, severity, line: `${remote}: ${line}`, details };
 }
 
-function drainChange(was: RemoteSeen, { name: remote, phase }: RemoteSeen): readonly EventDraft[] {
+function removalChange(was: RemoteSeen, { name: remote, phase }: RemoteSeen): readonly EventDraft[] {
   const [before, now] = [was.phase === "draining", phase === "draining"];
   if (before === now) return [];
-  const line = `${remote}: ${now ? "is drained: its state is taken out of the cache" : "is drained no more"}`;
-  return [{ kind: "drain", remote, severity: now ? "warning" : "info", line, details: { done: false, draining: now } }];
+  const line = `${remote}: ${now ? "is being removed: its state is taken out of the cache" : "is removed no more"}`;
+  return [
+    { kind: "removal", remote, severity: now ? "warning" : "info", line, details: { done: false, draining: now } },
+  ];
 }
 
 function refusal(was: RemoteSeen, { name: remote, phase, lastError }: RemoteSeen): readonly EventDraft[] {
@@ -104,4 +107,28 @@ export function leaderChange(program: string, was: boolean, leads: boolean): rea
   if (was === leads) return [];
   const line = leads ? `${program} leads` : `${program} does not lead any more`;
   return [{ kind: "leader", severity: leads ? "info" : "warning", line, details: { leads } }];
+}
+
+const drainName = ({ cluster, service }: DrainStatus): string =>
+  service === undefined ? cluster : `${service} of ${cluster}`;
+
+/** What was ordered and what has arrived, not each step. One that is gone has come back. */
+export function drainChanges(before: readonly DrainStatus[], after: readonly DrainStatus[]): readonly EventDraft[] {
+  const was = new Map(before.map((drain) => [drainName(drain), drain]));
+  const left = new Set(after.map(drainName));
+  const gone = before.filter((drain) => !left.has(drainName(drain)));
+  const back = gone.map((drain) => ({ ...drain, weight: FULL_WEIGHT, target: FULL_WEIGHT }));
+  return [...after, ...back].flatMap((now) => {
+    const known = was.get(drainName(now)) ?? { ...now, weight: FULL_WEIGHT, target: FULL_WEIGHT };
+    const arrived = now.weight === now.target;
+    const isNews = known.target !== now.target || arrived !== (known.weight === known.target);
+    return isNews ? [drainEvent(now, arrived)] : [];
+  });
+}
+
+function drainEvent(drain: DrainStatus, arrived: boolean): EventDraft {
+  const { service, weight, target } = drain;
+  const details = { weight, target, ...(service !== undefined && { service }) };
+  const line = `${drainName(drain)}: weight ${weight} of ${FULL_WEIGHT}${arrived ? "" : `, on its way to ${target}`}`;
+  return { kind: "drain", severity: target < FULL_WEIGHT ? "warning" : "info", line, details };
 }

@@ -1,7 +1,9 @@
 /** Looks at a program again and again, and says what changed. What could be said at any rate is said at a bounded one. */
+
+import type { DrainStatus } from "../model/drain.ts";
 import type { EventDraft } from "../model/event.ts";
 import type { RemoteStatus, SetAside } from "../model/status.ts";
-import { leaderChange, remoteChanges } from "./changes.ts";
+import { drainChanges, leaderChange, remoteChanges } from "./changes.ts";
 
 /** What is looked at. */
 export interface Seen {
@@ -11,6 +13,8 @@ export interface Seen {
   readonly remotes?: readonly RemoteStatus[];
   /** One for each reason and remote. */
   readonly rejections?: readonly SetAside[];
+  /** Of the own cluster: taken only of a leader, for others know what was. */
+  readonly drains?: readonly DrainStatus[];
   /** Problems of the program itself; those of remotes have kinds of their own. */
   readonly problems: readonly string[];
 }
@@ -26,6 +30,7 @@ export class Observer {
   readonly #program: string;
   #leader = false;
   #remotes: readonly RemoteStatus[] = [];
+  #drains: readonly DrainStatus[] = [];
   /** By what makes them the same, when they were last told. */
   readonly #told = new Map<string, number>();
   /** Problems that were told and are not over. */
@@ -36,16 +41,21 @@ export class Observer {
   }
 
   /** What changed since the last look. */
-  look({ leader = false, remotes, rejections = [], problems }: Seen, nowMs: number): readonly EventDraft[] {
+  look(
+    { leader = false, remotes, rejections = [], drains = [], problems }: Seen,
+    nowMs: number,
+  ): readonly EventDraft[] {
     const known = leader && remotes ? remotes : this.#remotes;
     const changes = [
       ...leaderChange(this.#program, this.#leader, leader),
       ...remoteChanges(this.#remotes, known),
+      ...drainChanges(this.#drains, leader ? drains : this.#drains),
       ...rejections.filter(({ remote, reason }) => this.#isNews(`rejection ${remote} ${reason}`, nowMs)).map(rejected),
       ...this.#problemChanges(problems, nowMs),
     ];
     this.#leader = leader;
     this.#remotes = known;
+    if (leader) this.#drains = drains;
     return changes;
   }
 

@@ -14,10 +14,12 @@ import type { Clock } from "../runtime/clock.ts";
 import type { Logger } from "../runtime/log.ts";
 import type { Metrics } from "../runtime/metrics.ts";
 import type { Random } from "../runtime/random.ts";
+import { UserError } from "../runtime/user-error.ts";
 import type { ContainerPlace } from "../wire/container-manifests.ts";
-import { EXPORTER_LOCK_PREFIX } from "../wire/keys.ts";
+import { EXPORTER_LOCK_PREFIX, LOCAL_SERVICES_PREFIX } from "../wire/keys.ts";
 import type { Compiled } from "./compile.ts";
 import { ContainerSource } from "./container-source.ts";
+import { Drainer, type DrainOrder } from "./drainer.ts";
 import { EtcdHealth } from "./etcd-health.ts";
 import { beat } from "./heartbeat.ts";
 import { IdentityBook } from "./identities.ts";
@@ -106,6 +108,7 @@ export class Exporter {
   readonly #sources: Sources;
   readonly #readers: readonly Source[];
   readonly #startMs: number;
+  readonly #drainer: Drainer;
   #book: IdentityBook | undefined;
   #compiled: Compiled | undefined;
   #publisher: Publisher | undefined;
@@ -120,6 +123,7 @@ export class Exporter {
     const readers = readersOf(deps, (name, state) => this.#sources.report(name, state));
     this.#sources = new Sources({ names: [...readers.keys()], clock, log });
     this.#readers = [...readers.values()];
+    this.#drainer = new Drainer({ ...deps, cluster: deps.settings.cluster.name });
   }
 
   /** Runs until the signal aborts. */
@@ -174,6 +178,7 @@ export class Exporter {
         onCompiled: (compiled) => this.#noteCompiled(compiled),
         onSynced: () => this.#noteSynced(),
       }),
+      this.#drainer.run({ kv, publisher, clock, random, backoff, signal }),
     ];
     try {
       await Promise.race(jobs);
@@ -215,7 +220,18 @@ export class Exporter {
     const { lastError } = this.#health;
     const etcd = lastError === undefined ? [] : [`local etcd: ${lastError}; nothing is published until it answers`];
     const source = this.#sources.snapshots.newest?.problems ?? [];
-    return [...etcd, ...this.#readers.flatMap(({ faults }) => faults), ...source, ...(this.#compiled?.problems ?? [])];
+    const compiled = this.#compiled?.problems ?? [];
+    const faults = this.#readers.flatMap((reader) => reader.faults);
+    return [...etcd, ...faults, ...source, ...this.#drainer.problems(), ...compiled];
+  }
+
+  /** Moves traffic away, or back. Resolves once it is written down. Throws a UserError when it cannot be done. */
+  async drain(order: DrainOrder): Promise<ExporterStatus> {
+    const services = this.#compiled?.parts.get("local-services");
+    if (this.#leader && !services) throw new UserError("it does not know its services yet: try again in a moment");
+    const known = Array.from(services?.keys() ?? [], (key) => key.slice(LOCAL_SERVICES_PREFIX.length));
+    await this.#drainer.order(order, new Set(known));
+    return this.status();
   }
 
   status(): ExporterStatus {
@@ -223,6 +239,7 @@ export class Exporter {
     const more = problems.length - MAX_PROBLEM_LINES;
     const shown = problems.slice(0, MAX_PROBLEM_LINES);
     const kinds = this.#readers.flatMap((reader) => reader.status?.() ?? []);
+    const drains = this.#drainer.status();
     return {
       program: "exporter",
       cluster: this.#deps.settings.cluster.name,
@@ -234,6 +251,7 @@ export class Exporter {
       queued: this.#publisher?.queued ?? 0,
       entries: this.#entries(),
       ...(kinds.length > 0 && { kinds }),
+      ...(drains.length > 0 && { drains }),
     };
   }
 

@@ -178,6 +178,7 @@ export class Ingest implements SourceSink {
 
   #isDoubted(key: string): boolean {
     const subject = this.#keys.subject(key);
+    if (subject?.what === "drain") return !this.#canaries.proves(this.#keys.drainCanary(subject.cluster));
     const cluster = subject?.what === "row" ? this.#clusters.get(subject.cluster) : undefined;
     if (subject?.what !== "row" || cluster === undefined) return false;
     const source = { cluster, kind: subject.kind };

@@ -191,7 +191,7 @@ export class Session implements FollowSink {
     this.#options.reached(undefined);
     await this.#write(signal, new Map([[clusterConfigKey(this.#name), this.#adaptedConfig()]]));
     cache.forget();
-    await this.#mirrorDrain(signal);
+    await this.#mirrorDrain();
     for (const kind of RESOURCES) {
       const complete = this.#complete.has(kind.kind);
       await this.#reconcileKind(
@@ -378,10 +378,11 @@ export class Session implements FollowSink {
   }
 
   /** The marker before its canary, and both before the services that it is of. */
-  async #mirrorDrain(signal: AbortSignal): Promise<void> {
+  async #mirrorDrain(): Promise<void> {
     this.#takeMarker(this.#marker);
-    await this.#options.publisher.drained();
-    await this.#write(signal, new Map([[cachedDrainCanary(this.#name), new Uint8Array()]]));
+    const { publisher, clock } = this.#options;
+    await publisher.drained();
+    publisher.put(cachedDrainCanary(this.#name), encodeTime(clock.wallMs()), "live");
   }
 
   /** One that is refused changes nothing. An empty one, put by hand, moves no traffic and says that withdrawals are meant. */

@@ -11,6 +11,7 @@ export const EVENT_KINDS = [
   "restart",
   "problem",
   "drain",
+  "removal",
   "drill",
 ] as const;
 export type EventKind = (typeof EVENT_KINDS)[number];

@@ -1,4 +1,5 @@
 /** Status records: what programs say of themselves on their admin socket, and what `bulkhead status` prints. */
+import type { DrainStatus } from "./drain.ts";
 import type { Fault } from "./drill.ts";
 import type { EndpointStatus } from "./endpoint.ts";
 import type { EventsStatus } from "./event.ts";
@@ -215,6 +216,8 @@ export interface ExporterStatus extends ProgramStatusBase {
   readonly entries: Readonly<Record<string, number>>;
   /** Of an exporter that reads an API server. */
   readonly kinds?: readonly SourceKindStatus[];
+  /** Of the own cluster; absent: nothing of it is drained. */
+  readonly drains?: readonly DrainStatus[];
 }
 
 /** Whether a program does what it is for. */
@@ -233,6 +236,8 @@ export interface SnapshotStatus {
   /** Files that were there at start and were not used, and why, a line each. */
   readonly refused: readonly string[];
 }
+/** Where an exporter is told to move its cluster's traffic away, or back. */
+export const DRAIN_PATH = "/v1/drain";
 
 export interface AgentStatus extends ProgramStatusBase {
   readonly program: "agent";
@@ -251,6 +256,8 @@ export interface AgentStatus extends ProgramStatusBase {
   readonly written: number;
   readonly removed: number;
   readonly services: readonly ServiceStatus[];
+  /** Of every cluster, as far as the node knows; absent: nothing is drained. */
+  readonly drains?: readonly DrainStatus[];
   readonly endpoints: readonly EndpointStatus[];
   readonly policies: readonly PolicyStatus[];
   /** Packets dropped at this node's endpoints since the counters were created, by reason; `forwarded` stays 0. */

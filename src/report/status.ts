@@ -7,6 +7,7 @@ import type {
   ProgramStatus,
   RemoteStatus,
 } from "../model/status.ts";
+import { rampText } from "./drain.ts";
 import { peersLine } from "./peers.ts";
 import { duration, safeText, table } from "./text.ts";
 
@@ -46,7 +47,9 @@ function exporterLines(exporter: ExporterStatus): string {
   const kinds = Object.entries(exporter.entries).map(([kind, count]) => `${count} ${kind}`);
   const role = exporter.leader ? "leader" : "standby";
   const state = [role, exporter.synced ? "synced" : "not synced", ...kinds, `up ${duration(exporter.uptimeMs)}`];
-  return `exporter: ${state.join(", ")}`;
+  return [`exporter: ${state.join(", ")}`, ...(exporter.drains ?? []).map((drain) => `  ${rampText(drain)}`)].join(
+    "\n",
+  );
 }
 
 function drilldLines({ targets, lasting }: DrilldStatus): string {
@@ -76,10 +79,11 @@ function agentLines(agents: readonly AgentStatus[]): string {
 const counted = (count: number, one: string, more: string): string => `${count} ${count === 1 ? one : more}`;
 
 function nodeLines(agent: AgentStatus): readonly string[] {
+  const drains = (agent.drains ?? []).map((drain) => `${safeText(agent.node)}: ${rampText(drain)}`);
   const { ready, detail } = agent.readiness;
   const state = ready ? detail : `not ready: ${detail}`;
   const unusual = ready && agent.synced && agent.connected ? [] : [`${safeText(agent.node)}: ${safeText(state)}`];
-  return [...unusual, policyLine(agent), `${safeText(agent.node)}: ${peersLine(agent.peers)}`];
+  return [...unusual, policyLine(agent), `${safeText(agent.node)}: ${peersLine(agent.peers)}`, ...drains];
 }
 
 /** `n1: 3 endpoints (2 known, 1 unknown, 1 denied), 2 policies, drops: policy-denied 12`. */

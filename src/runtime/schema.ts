@@ -12,6 +12,8 @@ export const yes = z.literal(true);
 export const number = z.number();
 /** A whole number, at least 0. */
 export const whole = z.number().int().min(0).max(Number.MAX_SAFE_INTEGER);
+/** A whole number from 0 to `most`. */
+export const upTo = (most: number): z.ZodNumber => whole.max(most);
 
 export function word<const W extends string>(...words: readonly [W, ...W[]]): z.ZodEnum<{ [K in W]: K }> {
   return z.enum(words);

@@ -1,6 +1,6 @@
 /** Finding the programs of this machine: every admin socket below the run folder. */
 import { readdir } from "node:fs/promises";
-import { basename, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import type { ProgramStatus } from "../model/status.ts";
 import { messageOf, UserError } from "../runtime/user-error.ts";
 import { askSocket, type Query } from "./ask.ts";
@@ -42,6 +42,9 @@ async function listSockets(runDir: string): Promise<string[]> {
     );
   }
 }
+
+/** Whose program answers there. */
+export const clusterOf = (socket: string): string => basename(dirname(socket));
 
 /** The agents' among `sockets`. */
 export function agentsOf(sockets: readonly string[]): readonly string[] {

@@ -74,14 +74,28 @@ test("a hold: made, discarded, over", () => {
   ]);
 });
 
-test("a drain: begun and done; a remote that merely is not there any more is not said to be drained", () => {
+test("a removal: begun and done; a remote that merely is not there any more is not said to be removed", () => {
   const watched = settled();
   assert.deepEqual(watched.remote({ phase: "draining" }), [
-    "warning drain osaka: osaka: is drained: its state is taken out of the cache",
+    "warning removal osaka: osaka: is being removed: its state is taken out of the cache",
   ]);
-  assert.deepEqual(watched.remote(), ["info drain osaka: osaka: drained"]);
+  assert.deepEqual(watched.remote(), ["info removal osaka: osaka: removed"]);
   watched.remote({});
   assert.deepEqual(watched.remote(), []);
+});
+
+test("a drain: ordered, arrived, ordered back, back; steps are no news, and a standby knows nothing of it", () => {
+  const watched = new Watched();
+  watched.look({});
+  const at = (weight: number, target: number, leader = true) =>
+    watched.look({ leader, drains: [{ cluster: "osaka", weight, target }] });
+  assert.deepEqual(at(100, 0), ["warning drain -: osaka: weight 100 of 100, on its way to 0"]);
+  assert.deepEqual(at(50, 0), []);
+  assert.deepEqual(at(0, 0), ["warning drain -: osaka: weight 0 of 100"]);
+  assert.deepEqual(watched.look({ leader: false }), ["warning leader -: kvstoremesh does not lead any more"]);
+  watched.look({ leader: true, drains: [{ cluster: "osaka", weight: 0, target: 0 }] });
+  assert.deepEqual(at(0, 100), ["info drain -: osaka: weight 0 of 100, on its way to 100"]);
+  assert.deepEqual(watched.look({}), ["info drain -: osaka: weight 100 of 100"]);
 });
 
 test("a remote that is refused is a problem, once", () => {

@@ -36,6 +36,7 @@ import { AgentObjects } from "./objects.ts";
 import { measurePeers } from "./peer-gauges.ts";
 import { measurePolicies } from "./policy-gauges.ts";
 import type { AgentSettings } from "./settings.ts";
+import { measureWeights } from "./weight-gauges.ts";
 
 export interface AgentDoors {
   readonly kernel: Kernel;
@@ -62,6 +63,7 @@ export class Agent {
   readonly #datapath: Datapath;
   readonly #endpoints: Endpoints;
   readonly #names: AgentNames;
+  readonly #tables: AgentTables;
   /** Whether what the kernel reports can be named. */
   #named = false;
   readonly #flows: Flows;
@@ -80,6 +82,7 @@ export class Agent {
     this.#objects = objects;
     this.#startMs = doors.clock.nowMs();
     const tables = new AgentTables({ name: cluster, id: settings.clusterId });
+    this.#tables = tables;
     const compilers = new AgentCompilers(tables, {
       ...settings,
       defaultLocalCluster: settings.policyDefaultLocalCluster,
@@ -190,6 +193,7 @@ export class Agent {
     const datapath = this.#datapath.status();
     const { connected, synced, ageMs } = this.#ingest.status();
     const { maps, adopted, written, removed } = datapath;
+    const drains = this.#tables.drains();
     return {
       program: "agent",
       cluster,
@@ -207,6 +211,7 @@ export class Agent {
       written,
       removed,
       services: this.#compilers.services(),
+      ...(drains.length > 0 && { drains }),
       endpoints: this.#compilers.policy.endpointStatus(),
       policies: this.#compilers.policy.policyStatus(),
       drops: this.#verdicts.drops(),
@@ -323,5 +328,6 @@ export class Agent {
     const { ageMs } = this.#snapshots;
     const age = this.#doors.metrics.gauge("bulkhead_snapshot_age_seconds", "Since the last snapshot was taken.");
     if (ageMs !== undefined) age.set(ageMs / 1000);
+    measureWeights(this.#doors.metrics, this.#tables);
   }
 }

@@ -1,11 +1,11 @@
 /** `bulkhead holds`, `rejected` and `release`: what a mirror does not believe, and what an operator says to that. */
-import { basename, dirname } from "node:path";
+import { basename } from "node:path";
 import { Command } from "commander";
 import type { Discarded, HeldKey, SetAside } from "../../model/status.ts";
 import { heldText, holdsText, type OfCluster, rejectedText } from "../../report/holds.ts";
 import { messageOf, UserError } from "../../runtime/user-error.ts";
 import { tellSocket } from "../../serve/ask.ts";
-import { ANSWER_TIMEOUT_MS, askEach, findSockets } from "../../serve/sockets.ts";
+import { ANSWER_TIMEOUT_MS, askEach, clusterOf, findSockets } from "../../serve/sockets.ts";
 import { printStatuses, type ReadOptions, reader, silentText, writeLine } from "./output.ts";
 
 /** Handing over a large cache takes a while. */
@@ -14,8 +14,6 @@ const RELEASE_TIMEOUT_MS = 120_000;
 interface TellOptions extends ReadOptions {
   readonly cluster?: string;
 }
-
-const clusterOf = (socket: string): string => basename(dirname(socket));
 
 async function mirrorSockets(runDir: string): Promise<readonly string[]> {
   return (await findSockets(runDir)).filter((socket) => basename(socket) === "kvstoremesh.sock");

@@ -7,6 +7,7 @@ import { statusText } from "../../report/status.ts";
 import { EXIT_BAD_INPUT, UserError } from "../../runtime/user-error.ts";
 import { connectVerb, disconnectVerb } from "./connect.ts";
 import { doctorVerb } from "./doctor.ts";
+import { drain, returnVerb } from "./drain.ts";
 import { drillVerb } from "./drill.ts";
 import { etcdVerb } from "./etcd.ts";
 import { events } from "./events.ts";
@@ -83,6 +84,8 @@ function program(): Command {
     .addCommand(mapsVerb())
     .addCommand(doctorVerb())
     .addCommand(policy())
+    .addCommand(drain())
+    .addCommand(returnVerb())
     .addCommand(holds())
     .addCommand(rejected())
     .addCommand(release())

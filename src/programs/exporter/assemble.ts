@@ -14,6 +14,7 @@ import type { KubeSettings } from "../../export/kube-source.ts";
 import type { ConnectKube } from "../../kube/door.ts";
 import type { ConnectEtcd } from "../../kv/client.ts";
 import { parseCidr } from "../../model/address.ts";
+import { DRAIN_PATH } from "../../model/status.ts";
 import type { Clock } from "../../runtime/clock.ts";
 import { watchLag } from "../../runtime/lag.ts";
 import { createLogger } from "../../runtime/log.ts";
@@ -22,6 +23,7 @@ import type { Random } from "../../runtime/random.ts";
 import { messageOf, UserError } from "../../runtime/user-error.ts";
 import { serve } from "../../serve/serve.ts";
 import { CILIUM_KINDS, NATIVE_KINDS } from "../../wire/kube-kinds.ts";
+import { drainAction } from "./admin.ts";
 import { checkTogether, type ExporterSettings } from "./settings.ts";
 
 export interface ExporterDoors {
@@ -71,6 +73,7 @@ export async function runExporter(
       metrics,
       adminSocket: join(settings.runDir, settings.cluster, "exporter.sock"),
       listen: settings.listen,
+      actions: new Map([[DRAIN_PATH, drainAction(exporter)]]),
       streams: new Map([[EVENTS_PATH, (query, asking) => telling.lines(query, asking)]]),
     });
     metrics.collectProcess();
