@@ -236,6 +236,7 @@ export interface SnapshotStatus {
   /** Files that were there at start and were not used, and why, a line each. */
   readonly refused: readonly string[];
 }
+
 /** Where an exporter is told to move its cluster's traffic away, or back. */
 export const DRAIN_PATH = "/v1/drain";
 
