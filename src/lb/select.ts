@@ -1,12 +1,13 @@
 /**
  * Which backends a frontend uses: Cilium's merge (backends of every cluster by port name, one per address, port and protocol, the own cluster's
- * first, then the lowest cluster id's), its affinity, and what clusters are drained. Health is not known yet: every backend counts as healthy.
+ * first, then the lowest cluster id's), its affinity, and what clusters are drained. Backends of a demoted cluster count only where there are no
+ * others, before affinity and weights are asked: those are preferences among what can be reached.
  */
 
 import type { Cluster } from "../model/cluster.ts";
 import type { AddressPorts, ClusterService, LocalService, ServicePort } from "../model/resource.ts";
 import { type Candidate, type Endpoint, endpointText } from "./backend.ts";
-import { parts, slots, type WeightOf } from "./weights.ts";
+import { type Part, parts, slots, type WeightOf } from "./weights.ts";
 
 function* endpoints(ports: AddressPorts): Generator<Endpoint & ServicePort> {
   for (const [address, list] of ports) for (const port of list) yield { ...port, address };
@@ -47,6 +48,11 @@ function misfit(frontend: NamedFrontend, candidate: Candidate): string | undefin
   return isV6(candidate) === isV6(frontend) ? undefined : `no IPv${isV6(candidate) ? 6 : 4} frontend`;
 }
 
+/** Clusters whose backends are used only where there are no others: cluster id to why, in a few words. Never the own one. */
+export type Demotions = ReadonlyMap<number, string>;
+
+export const NO_DEMOTIONS: Demotions = new Map();
+
 export interface Selection {
   readonly used: readonly Candidate[];
   /** Those of them that get new connections, each as often as its weight says. */
@@ -63,6 +69,7 @@ export function select(
   frontend: NamedFrontend,
   offered: readonly Candidate[],
   weightOf: WeightOf,
+  demotions: Demotions = NO_DEMOTIONS,
 ): Selection {
   const chosen = new Map<string, Candidate>();
   const misfits = offered.map((candidate) => {
@@ -74,7 +81,14 @@ export function select(
     return winner === undefined || winner.cluster === candidate.cluster ? undefined : `claimed by ${winner.cluster}`;
   });
   const fitting = [...chosen.values()];
-  const partOf = parts(service, fitting, weightOf);
+  const reachable = fitting.filter(({ clusterId }) => !demotions.has(clusterId));
+  const preferred = reachable.length > 0 ? reachable : fitting;
+  const partOfPreferred = parts(service, preferred, weightOf);
+  const partOf = (candidate: Candidate): Part => {
+    const { own, clusterId } = candidate;
+    const demoted = preferred === reachable && (own || service.global) ? demotions.get(clusterId) : undefined;
+    return demoted === undefined ? partOfPreferred(candidate) : { weight: 0, why: demoted };
+  };
   const used = fitting.filter((candidate) => partOf(candidate).weight > 0);
   const all = offered.map(partOf);
   return {

@@ -9,7 +9,15 @@ import type { ChangeSet, ServiceName, TablesView } from "../tables/tables-view.t
 import { backendKey, type Candidate, type EndpointKey, endpointText } from "./backend.ts";
 import { type Entry, readKernelServices } from "./kernel-services.ts";
 import { Retained } from "./retained.ts";
-import { candidates, frontends, type NamedFrontend, type Selection, select } from "./select.ts";
+import {
+  candidates,
+  type Demotions,
+  frontends,
+  type NamedFrontend,
+  NO_DEMOTIONS,
+  type Selection,
+  select,
+} from "./select.ts";
 import { ServiceEntries } from "./service-entries.ts";
 
 interface Offer extends Selection {
@@ -27,6 +35,7 @@ export class ServiceCompiler {
   readonly #retained: Retained;
   readonly #claims = new Map<EndpointKey, Set<ServiceName>>();
   readonly #frontendsOf = new Map<ServiceName, readonly NamedFrontend[]>();
+  #demotions = NO_DEMOTIONS;
 
   constructor(view: TablesView) {
     this.#view = view;
@@ -43,8 +52,11 @@ export class ServiceCompiler {
     this.entries.ids.forgetUnused();
   }
 
-  update(changes: Pick<ChangeSet, "services" | "sources">): void {
+  update(changes: Pick<ChangeSet, "services" | "sources">, demotions: Demotions = NO_DEMOTIONS): void {
     const affected = new Set<EndpointKey>(changes.sources ? this.#retained.keys() : []);
+    const moved = new Set(demotions.keys()).symmetricDifference(new Set(this.#demotions.keys()));
+    if (moved.size > 0) for (const key of this.#claims.keys()) affected.add(key);
+    this.#demotions = demotions;
     for (const name of [...changes.services].sort()) {
       for (const frontend of this.#frontendsOf.get(name) ?? []) affected.add(endpointText(frontend));
       this.#claim(name);
@@ -112,7 +124,7 @@ export class ServiceCompiler {
     const offered = [...candidates(this.#view.own, service, remotes), ...kept];
     const weightOf = ({ cluster, clusterId }: Candidate): number =>
       this.#view.weight(this.#view.clusterName(clusterId) ?? cluster, name);
-    return { ...select(service, frontend, offered, weightOf), offered, kept };
+    return { ...select(service, frontend, offered, weightOf, this.#demotions), offered, kept };
   }
 
   #describe(name: ServiceName): ServiceStatus {

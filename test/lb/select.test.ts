@@ -38,9 +38,18 @@ function remote(cluster: typeof OSAKA, addresses: readonly string[], ports = htt
 }
 
 function chosen(service: LocalService, ...remotes: readonly ClusterService[]): readonly string[] {
+  return chosenWithout([], service, ...remotes);
+}
+
+function chosenWithout(
+  demoted: readonly (typeof OSAKA)[],
+  service: LocalService,
+  ...remotes: readonly ClusterService[]
+) {
   const [frontend] = frontends(service);
   assert(frontend);
-  return select(service, frontend, candidates(OWN, service, remotes), () => FULL_WEIGHT)
+  const demotions = new Map(demoted.map(({ id, name }) => [id, `demoted: data path to ${name} is dead`]));
+  return select(service, frontend, candidates(OWN, service, remotes), () => FULL_WEIGHT, demotions)
     .used.map((backend) => `${backend.cluster} ${endpointText(backend)}`)
     .sort();
 }
@@ -59,6 +68,24 @@ for (const [affinity, withBoth, withoutLocal, withoutRemote] of [
     assert.deepEqual(chosen(local({ affinity }), inOsaka, inVirginia), withBoth);
     assert.deepEqual(chosen(local({ affinity, backends: new Map() }), inOsaka, inVirginia), withoutLocal);
     assert.deepEqual(chosen(local({ affinity })), withoutRemote);
+  });
+}
+
+for (const [affinity, both, osakaDead, bothDead, bothDeadNoLocal] of [
+  ["none", [LOCAL, ...REMOTE], [LOCAL, REMOTE[1]], [LOCAL], REMOTE],
+  ["local", [LOCAL], [LOCAL], [LOCAL], REMOTE],
+  ["remote", REMOTE, [REMOTE[1]], [LOCAL], REMOTE],
+] as const) {
+  test(`demoted clusters serve only where nobody else can: affinity ${affinity}`, () => {
+    const service = local({ affinity });
+    const dead = [OSAKA, VIRGINIA];
+    assert.deepEqual(chosenWithout([], service, inOsaka, inVirginia), both);
+    assert.deepEqual(chosenWithout([OSAKA], service, inOsaka, inVirginia), osakaDead);
+    assert.deepEqual(chosenWithout(dead, service, inOsaka, inVirginia), bothDead);
+    assert.deepEqual(
+      chosenWithout(dead, local({ affinity, backends: new Map() }), inOsaka, inVirginia),
+      bothDeadNoLocal,
+    );
   });
 }
 

@@ -6,7 +6,16 @@ import { encodeServiceKey, encodeServiceValue } from "../../src/maps/service-map
 import { parseAddress } from "../../src/model/address.ts";
 import type { AgentTables } from "../../src/tables/agent-tables.ts";
 import { type DesiredMap, keyBytes } from "../../src/tables/desired-map.ts";
-import { type Change, OSAKA, rowChange, rowChanges, syncChange, syncEverything, tablesAfter } from "../tables/world.ts";
+import {
+  type Change,
+  OSAKA,
+  rowChange,
+  rowChanges,
+  syncChange,
+  syncEverything,
+  tablesAfter,
+  VIRGINIA,
+} from "../tables/world.ts";
 import { readBackends, readFrontends } from "./entries.ts";
 
 const frontendsOf = ({ entries }: ServiceCompiler) =>
@@ -40,6 +49,35 @@ test("incremental equals full, and every state on the way is valid", () => {
         frontendsOf(incremental);
       }
       assert.deepEqual(frontendsOf(incremental), frontendsOf(compiled(tablesAfter(rounds.flat()))));
+    }),
+    { numRuns: 400 },
+  );
+});
+
+const demotionsOf = (ids: readonly number[]) => new Map(ids.map((id) => [id, "demoted"]));
+const demotedIds = fc.subarray([OSAKA.id, VIRGINIA.id]);
+
+test("demoting clusters and taking it back: incremental equals full, and no frontend is left without backends by it", () => {
+  fc.assert(
+    fc.property(fc.array(fc.tuple(rowChanges, demotedIds), { minLength: 1, maxLength: 6 }), (rounds) => {
+      const tables = tablesAfter([]);
+      const incremental = new ServiceCompiler(tables);
+      for (const [changes, ids] of rounds) {
+        for (const change of changes) change(tables);
+        incremental.update(tables.takeChanges(), demotionsOf(ids));
+        frontendsOf(incremental);
+      }
+      const all = tablesAfter(rounds.flatMap(([changes]) => changes));
+      const full = new ServiceCompiler(all);
+      const ids = rounds.at(-1)?.[1] ?? [];
+      full.update(all.takeChanges(), demotionsOf(ids));
+      assert.deepEqual(frontendsOf(incremental), frontendsOf(full));
+      const plain = frontendsOf(compiled(tablesAfter(rounds.flatMap(([changes]) => changes))));
+      for (const [frontend, backends] of frontendsOf(full)) {
+        assert.equal(backends.length > 0, (plain.get(frontend)?.length ?? 0) > 0, frontend);
+        const dead = backends.filter((backend) => ids.some((id) => backend.startsWith(`${id}|`)));
+        assert(dead.length === 0 || dead.length === backends.length, `${frontend}: ${backends.join(" ")}`);
+      }
     }),
     { numRuns: 400 },
   );
