@@ -1,6 +1,7 @@
 /** What happened between two looks at a program, as events. */
 import { type DrainStatus, FULL_WEIGHT } from "../model/drain.ts";
 import type { EventDraft, Severity } from "../model/event.ts";
+import { type HealthDecision, type HealthStatus, isDemoted, type RemoteHealth } from "../model/health.ts";
 import type { Grade, HoldStatus, RemoteStatus } from "../model/status.ts";
 
 type RemoteSeen = Pick<
@@ -101,6 +102,37 @@ function refusal(was: RemoteSeen, { name: remote, phase, lastError }: RemoteSeen
   if (phase !== "refused" || was.phase === "refused") return [];
   const line = `${remote}: refused: ${lastError ?? "see its status"}`;
   return [{ kind: "problem", remote, severity: "error", line, details: { refused: true } }];
+}
+
+const DECISION_LINES: Readonly<Record<HealthDecision, string>> = {
+  normal: "its backends serve as always",
+  keep: "its etcd is silent; all that is known of it stays",
+  demote: "its backends serve only where there are no others",
+  "take-out": "its etcd is silent too; its backends serve only where there are no others",
+};
+
+/** What became of the data paths of a node. That one began to be known, or ceased to, is no news. */
+export function healthChanges(before: HealthStatus, after: HealthStatus): readonly EventDraft[] {
+  const known = new Map(before.remotes.map((remote) => [remote.cluster, remote]));
+  const changes = after.remotes.flatMap((now) => pathChange(known.get(now.cluster), now));
+  return [...selfChange(before.suspectsItself, after.suspectsItself), ...changes];
+}
+
+function pathChange(was: RemoteHealth | undefined, now: RemoteHealth): readonly EventDraft[] {
+  const { cluster: remote, dataPath, decision } = now;
+  const [wasDead, isDead] = [was?.dataPath === "dead", dataPath === "dead"];
+  if ((was?.decision ?? "normal") === decision && wasDead === isDead) return [];
+  const line = `${remote}: data path ${dataPath}: ${DECISION_LINES[decision]}`;
+  const severity = isDemoted(decision) ? "error" : decision === "normal" && !isDead ? "info" : "warning";
+  return [{ kind: "health", remote, severity, line, details: { dataPath, decision } }];
+}
+
+function selfChange(was: boolean, now: boolean): readonly EventDraft[] {
+  if (was === now) return [];
+  const line = now
+    ? "this node lost most remotes at once and suspects itself: it demotes none"
+    : "this node does not suspect itself any more";
+  return [{ kind: "health", severity: now ? "error" : "info", line, details: { suspectsItself: now } }];
 }
 
 export function leaderChange(program: string, was: boolean, leads: boolean): readonly EventDraft[] {

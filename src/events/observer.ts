@@ -2,8 +2,9 @@
 
 import type { DrainStatus } from "../model/drain.ts";
 import type { EventDraft } from "../model/event.ts";
+import { type HealthStatus, NO_HEALTH } from "../model/health.ts";
 import type { RemoteStatus, SetAside } from "../model/status.ts";
-import { drainChanges, leaderChange, remoteChanges } from "./changes.ts";
+import { drainChanges, healthChanges, leaderChange, remoteChanges } from "./changes.ts";
 
 /** What is looked at. */
 export interface Seen {
@@ -15,6 +16,8 @@ export interface Seen {
   readonly rejections?: readonly SetAside[];
   /** Of the own cluster: taken only of a leader, for others know what was. */
   readonly drains?: readonly DrainStatus[];
+  /** Of an agent: the data paths of its node. */
+  readonly health?: HealthStatus;
   /** Problems of the program itself; those of remotes have kinds of their own. */
   readonly problems: readonly string[];
 }
@@ -31,6 +34,7 @@ export class Observer {
   #leader = false;
   #remotes: readonly RemoteStatus[] = [];
   #drains: readonly DrainStatus[] = [];
+  #health = NO_HEALTH;
   /** By what makes them the same, when they were last told. */
   readonly #told = new Map<string, number>();
   /** Problems that were told and are not over. */
@@ -42,7 +46,7 @@ export class Observer {
 
   /** What changed since the last look. */
   look(
-    { leader = false, remotes, rejections = [], drains = [], problems }: Seen,
+    { leader = false, remotes, rejections = [], drains = [], health = NO_HEALTH, problems }: Seen,
     nowMs: number,
   ): readonly EventDraft[] {
     const known = leader && remotes ? remotes : this.#remotes;
@@ -50,12 +54,14 @@ export class Observer {
       ...leaderChange(this.#program, this.#leader, leader),
       ...remoteChanges(this.#remotes, known),
       ...drainChanges(this.#drains, leader ? drains : this.#drains),
+      ...healthChanges(this.#health, health),
       ...rejections.filter(({ remote, reason }) => this.#isNews(`rejection ${remote} ${reason}`, nowMs)).map(rejected),
       ...this.#problemChanges(problems, nowMs),
     ];
     this.#leader = leader;
     this.#remotes = known;
     if (leader) this.#drains = drains;
+    this.#health = health;
     return changes;
   }
 

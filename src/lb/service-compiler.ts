@@ -136,7 +136,7 @@ export class ServiceCompiler {
       const owner = this.#owner(endpointText(frontend));
       for (const [index, candidate] of offered.entries()) {
         const lost = owner === name ? undefined : `frontend belongs to ${owner}`;
-        addRow(rows, candidate, lost ?? refusals[index], remarks[index]);
+        addRow(rows, candidate, lost ?? refusals[index], remarks[index], this.#demotions.get(candidate.clusterId));
       }
     }
     return {
@@ -155,16 +155,20 @@ function addRow(
   rows: Map<string, BackendStatus>,
   candidate: Candidate,
   refusal: string | undefined,
-  remark = "used",
+  remark: string | undefined,
+  demoted: string | undefined,
 ): void {
   const key = `${candidate.cluster}|${endpointText(candidate)}`;
   const known = rows.get(key);
   const used = refusal === undefined;
   if (known?.used || (known !== undefined && !used && refusal.startsWith("no "))) return;
-  const why = used
-    ? candidate.portName === undefined
-      ? "kept from the kernel until its cluster is synced"
-      : remark
-    : refusal;
-  rows.set(key, { cluster: candidate.cluster, address: endpointText(candidate), used, why });
+  const why = refusal ?? usedWhy(candidate, remark, demoted);
+  const mark = demoted !== undefined && (used || refusal === demoted) ? { demoted: true as const } : {};
+  rows.set(key, { cluster: candidate.cluster, address: endpointText(candidate), used, why, ...mark });
+}
+
+function usedWhy({ portName }: Candidate, remark: string | undefined, demoted: string | undefined): string {
+  if (portName === undefined) return "kept from the kernel until its cluster is synced";
+  if (demoted === undefined) return remark ?? "used";
+  return `${remark ?? "used"}, there are no others; ${demoted}`;
 }

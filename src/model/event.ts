@@ -5,6 +5,7 @@ export const EVENT_VERSION = 1;
 export const EVENT_KINDS = [
   "breaker",
   "grade",
+  "health",
   "hold",
   "rejection",
   "leader",

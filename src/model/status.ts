@@ -4,6 +4,7 @@ import type { Fault } from "./drill.ts";
 import type { EndpointStatus } from "./endpoint.ts";
 import type { EventsStatus } from "./event.ts";
 import type { DropReason } from "./flow.ts";
+import type { HealthStatus } from "./health.ts";
 import type { ClusterConfig } from "./resource.ts";
 
 /** Age of what is known of a remote: fresh (proven lately), suspect, stale, or unproven (never proven by this process). */
@@ -250,6 +251,8 @@ export interface AgentStatus extends ProgramStatusBase {
   readonly ageMs?: number;
   readonly snapshot: SnapshotStatus;
   readonly peers: PeersStatus;
+  /** Whether this node reaches the remotes, and what follows for their backends. */
+  readonly health: HealthStatus;
   readonly maps: readonly MapStatus[];
   /** Entries taken over unchanged from the pinned maps at start. */
   readonly adopted: number;
@@ -297,6 +300,8 @@ export interface BackendStatus {
   readonly used: boolean;
   /** Why it is or is not used, in a few words. */
   readonly why: string;
+  /** Its cluster cannot be reached from here: it serves only where there are no others. */
+  readonly demoted?: true;
 }
 
 /** Where an agent answers with a MapsAnswer. */

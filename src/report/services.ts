@@ -1,10 +1,13 @@
 /** What `bulkhead services` prints: a row a service, or each backend of the services asked for. */
+import type { HealthStatus } from "../model/health.ts";
 import type { AgentStatus, BackendStatus, ProgramStatus, ServiceStatus } from "../model/status.ts";
-import { safeText, table } from "./text.ts";
+import { duration, safeText, table } from "./text.ts";
 
 /** A service as the nodes of one cluster program it; nodes that differ have entries of their own. */
 export interface ServiceEntry {
   readonly cluster: string;
+  /** Of the first of the nodes. */
+  readonly health: HealthStatus;
   readonly nodes: string[];
   readonly service: ServiceStatus;
 }
@@ -18,11 +21,11 @@ export function serviceEntries(
 ): readonly ServiceEntry[] {
   const known = new Map<string, ServiceEntry>();
   const agents = statuses.filter((status): status is AgentStatus => status.program === "agent");
-  for (const { cluster, node, services } of agents) {
+  for (const { cluster, node, services, health } of agents) {
     for (const service of services) {
       if (wanted.length > 0 && !wanted.includes(serviceName(service))) continue;
       const key = `${cluster}\u0000${serviceName(service)}\u0000${JSON.stringify(service)}`;
-      const entry = known.get(key) ?? { cluster, nodes: [], service };
+      const entry = known.get(key) ?? { cluster, health, nodes: [], service };
       entry.nodes.push(node);
       known.set(key, entry);
     }
@@ -78,15 +81,23 @@ export function joinBackends(backends: readonly BackendStatus[]): readonly Backe
   return joined.sort((left, right) => (order(left) < order(right) ? -1 : 1));
 }
 
-function backendRows({ backends }: ServiceStatus): readonly (readonly string[])[] {
-  return joinBackends(backends).map(({ address, cluster, used, why }) => [address, cluster, used ? "yes" : "no", why]);
+/** Nodes may have found it at different times: the words that they agree on do not say when. */
+function whyOf({ cluster, why, demoted }: BackendStatus, { remotes }: HealthStatus): string {
+  const remote = remotes.find((one) => one.cluster === cluster);
+  return demoted && remote ? `${why} since ${duration(remote.sinceMs)}` : why;
 }
 
-function detail({ cluster, nodes, service }: ServiceEntry): string {
+function backendRows({ service, health }: ServiceEntry): readonly (readonly string[])[] {
+  const told = service.backends.map((backend) => ({ ...backend, why: whyOf(backend, health) }));
+  return joinBackends(told).map(({ address, cluster, used, why }) => [address, cluster, used ? "yes" : "no", why]);
+}
+
+function detail(entry: ServiceEntry): string {
+  const { cluster, nodes, service } = entry;
   const kind = service.global ? `global, affinity ${service.affinity}` : "not global";
   const head = `${safeText(cluster)} ${safeText(serviceName(service))}: ${kind}, on ${nodes.map(safeText).join(", ")}`;
   const frontends = joinProtocols(service.frontends).map(safeText).join(" ") || "no frontend";
-  const backends = table(["BACKEND", "FROM", "USED", "WHY"], backendRows(service));
+  const backends = table(["BACKEND", "FROM", "USED", "WHY"], backendRows(entry));
   return `${head}\n  ${frontends}\n${backends.replace(/^/gm, "  ")}`;
 }
 

@@ -8,6 +8,7 @@ import type {
   RemoteStatus,
 } from "../model/status.ts";
 import { rampText } from "./drain.ts";
+import { healthLines } from "./health.ts";
 import { peersLine } from "./peers.ts";
 import { duration, safeText, table } from "./text.ts";
 
@@ -83,7 +84,8 @@ function nodeLines(agent: AgentStatus): readonly string[] {
   const { ready, detail } = agent.readiness;
   const state = ready ? detail : `not ready: ${detail}`;
   const unusual = ready && agent.synced && agent.connected ? [] : [`${safeText(agent.node)}: ${safeText(state)}`];
-  return [...unusual, policyLine(agent), `${safeText(agent.node)}: ${peersLine(agent.peers)}`, ...drains];
+  const lines = [peersLine(agent.peers), ...healthLines(agent.health)];
+  return [...unusual, policyLine(agent), ...lines.map((line) => `${safeText(agent.node)}: ${line}`), ...drains];
 }
 
 /** `n1: 3 endpoints (2 known, 1 unknown, 1 denied), 2 policies, drops: policy-denied 12`. */

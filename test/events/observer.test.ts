@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Observer, type Seen } from "../../src/events/observer.ts";
 import type { EventDraft } from "../../src/model/event.ts";
+import type { DataPath, HealthDecision } from "../../src/model/health.ts";
 import type { HoldStatus, RemoteStatus } from "../../src/model/status.ts";
 import { followed } from "../report/remote-examples.ts";
 
@@ -157,4 +158,33 @@ test("many problems at once are told in part", () => {
   assert.equal(said.length, 21);
   assert.match(said.at(-1) ?? "", /480 more problems/);
   assert.deepEqual(watched.look({ problems }), []);
+});
+
+test("data paths: one that dies and comes back is told, and so is a node that suspects itself; one that begins to be known is not", () => {
+  const watched = settled();
+  const osaka = (dataPath: DataPath, decision: HealthDecision, suspectsItself = false): Partial<Seen> => {
+    const found = {
+      cluster: "osaka",
+      clusterId: 2,
+      sinceMs: 0,
+      targets: 1,
+      answered: 0,
+      controlPlane: "talking" as const,
+    };
+    return { health: { suspectsItself, remotes: [{ ...found, dataPath, decision }] } };
+  };
+  assert.deepEqual(watched.look(osaka("unknown", "normal")), []);
+  assert.deepEqual(watched.look(osaka("alive", "normal")), []);
+  assert.deepEqual(watched.look(osaka("dead", "demote")), [
+    "error health osaka: osaka: data path dead: its backends serve only where there are no others",
+  ]);
+  assert.deepEqual(watched.look(osaka("dead", "demote")), []);
+  assert.deepEqual(watched.look(osaka("dead", "normal", true)), [
+    "error health -: this node lost most remotes at once and suspects itself: it demotes none",
+    "warning health osaka: osaka: data path dead: its backends serve as always",
+  ]);
+  assert.deepEqual(watched.look(osaka("alive", "normal")), [
+    "info health -: this node does not suspect itself any more",
+    "info health osaka: osaka: data path alive: its backends serve as always",
+  ]);
 });

@@ -40,6 +40,7 @@ export const ROOMS: readonly Room[] = [
   impure(3, "ingest"),
   impure(3, "datapath"),
   impure(3, "endpoints"),
+  impure(3, "probe"),
   impure(3, "flows"),
   impure(3, "page", "uplot"),
   impure(3, "drill"),

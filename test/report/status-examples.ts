@@ -16,6 +16,15 @@ export function agent(node: string): AgentStatus {
     connected: true,
     synced: true,
     peers: { controlPlane: "talking", ageMs: 4_000, remotes: [{ cluster: "osaka", grade: "fresh" }] },
+    health: {
+      suspectsItself: false,
+      remotes: [
+        {
+          ...{ cluster: "osaka", clusterId: 2, dataPath: "alive", sinceMs: 12_000, targets: 4, answered: 4 },
+          ...{ controlPlane: "talking", decision: "normal" },
+        },
+      ],
+    },
     maps: [{ name: "services", entries: 10, maxEntries: 65_536 }],
     adopted: 10,
     written: 0,

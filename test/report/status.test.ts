@@ -95,3 +95,30 @@ test("drilld: what it may do, and what lasts", () => {
   assert.match(statusText([drilld]), /drilld: may do faults to etcd, link; kill of etcd \(run r1\) lasts now$/m);
   assert.match(statusText([{ ...drilld, targets: {}, lasting: [] }]), /may do faults to nothing; nothing lasts now$/m);
 });
+
+test("data paths of a node: which is dead, since when, and what follows; a service says it of each backend", () => {
+  const node = agent("n1");
+  const [osaka] = node.health.remotes;
+  assert(osaka);
+  assert.match(statusText([node]), /n1: data paths: osaka alive since 12\.0 s \(4 of 4 answer\)$/m);
+  const dead = { ...osaka, dataPath: "dead" as const, answered: 0, decision: "demote" as const };
+  const idle = { ...osaka, cluster: "virginia", clusterId: 3, dataPath: "unknown" as const, targets: 0, answered: 0 };
+  const health = { suspectsItself: false, remotes: [dead, idle] };
+  const said =
+    /data paths: osaka dead since 12\.0 s \(0 of 4 answer\), demoted; virginia unknown \(nothing to probe\)$/m;
+  assert.match(statusText([{ ...node, health }]), said);
+  assert.match(
+    statusText([{ ...node, health: { ...health, suspectsItself: true } }]),
+    /suspects itself: nothing is demoted/,
+  );
+  const why = "demoted: data path to osaka is dead";
+  const backend = { cluster: "osaka", address: "10.2.1.10:80/TCP", used: false, why, demoted: true as const };
+  const services = [{ ...(node.services[0] as ServiceStatus), backends: [backend] }];
+  const nodes = [12_000, 15_000].map((sinceMs, index) => {
+    const remotes = [{ ...dead, sinceMs }];
+    return { ...agent(`n${index + 1}`), services, health: { ...health, remotes } };
+  });
+  const text = serviceDetailText(nodes, ["shop/cart"]);
+  assert.match(text, /on n1, n2\n/);
+  assert.match(text, /osaka +no +demoted: data path to osaka is dead since 12\.0 s/);
+});

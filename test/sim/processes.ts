@@ -8,6 +8,7 @@ import { type ConnectEtcd, type KvClient, KvError } from "../../src/kv/client.ts
 import { Mirror } from "../../src/mirror/mirror.ts";
 import type { MirrorLimits, NewBreaker } from "../../src/mirror/remote.ts";
 import type { MirrorStatus, PeersStatus } from "../../src/model/status.ts";
+import { MemoryDialer } from "../../src/probe/memory-dialer.ts";
 import { Agent } from "../../src/programs/agent/agent.ts";
 import { agentSettings } from "../../src/programs/agent/settings.ts";
 import { Breaker } from "../../src/runtime/breaker.ts";
@@ -288,6 +289,7 @@ export class AgentProcess extends SimProcess {
       "network-interval-ms": 10_000,
       "recheck-interval-ms": 1_000,
       "restored-confirm-ms": LIMITS.holdConfirmMs,
+      "probe-targets": 0,
     };
     const argv = Object.entries(flags).flatMap(([flag, value]) => [`--${flag}`, `${value}`]);
     const settings = readSettings("agent", agentSettings, argv);
@@ -298,6 +300,7 @@ export class AgentProcess extends SimProcess {
     const agent = await Agent.start(
       settings,
       {
+        dialer: new MemoryDialer(clock),
         ...{ kernel: this.kernel, disk: this.#disk, network, kv, clock, random, log: silentLogger, metrics },
         bootWallMs: () => clock.wallMs() - clock.nowMs(),
       },

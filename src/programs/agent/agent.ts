@@ -19,7 +19,10 @@ import { METRICS_MAP } from "../../maps/metrics-map.ts";
 import { VERDICT_COUNTER_MAP } from "../../maps/verdict-counter-map.ts";
 import { parseAddress } from "../../model/address.ts";
 import { type ExplainAnswer, parseExplainQuery } from "../../model/explain.ts";
+import type { HealthStatus } from "../../model/health.ts";
 import type { AgentStatus, MapsAnswer, PeersAnswer, Readiness, SnapshotStatus } from "../../model/status.ts";
+import type { Dialer } from "../../probe/dialer.ts";
+import { demotionsOf, Probes } from "../../probe/probes.ts";
 import { duration } from "../../report/text.ts";
 import { type Clock, every } from "../../runtime/clock.ts";
 import type { Logger } from "../../runtime/log.ts";
@@ -30,6 +33,7 @@ import { AgentTables } from "../../tables/agent-tables.ts";
 import { compareMaps } from "./compare-maps.ts";
 import { AgentCompilers } from "./compilers.ts";
 import { Explainer } from "./explain.ts";
+import { measureHealth } from "./health-gauges.ts";
 import { compiledMaps, kernelMaps } from "./judgement.ts";
 import { AgentNames } from "./names.ts";
 import { AgentObjects } from "./objects.ts";
@@ -43,6 +47,7 @@ export interface AgentDoors {
   readonly network: Network;
   readonly kv: KvClient;
   readonly disk: Disk;
+  readonly dialer: Dialer;
   readonly clock: Clock;
   /** Wall clock milliseconds at which the kernel's boot clock stood at 0. */
   readonly bootWallMs: () => number;
@@ -62,6 +67,7 @@ export class Agent {
   readonly #ingest: Ingest;
   readonly #datapath: Datapath;
   readonly #endpoints: Endpoints;
+  readonly #probes: Probes;
   readonly #names: AgentNames;
   readonly #tables: AgentTables;
   /** Whether what the kernel reports can be named. */
@@ -116,6 +122,7 @@ export class Agent {
         this.#datapath.changed();
       },
     });
+    this.#probes = new Probes({ ...parts, view: tables, probed: () => this.#probed() });
     const onUnknown = (address: string): void => this.#recheck(address);
     const named = (): boolean => this.#named;
     this.#flows = new Flows({ ...parts, ring: objects.ring(EVENT_RING), names: this.#names, named, onUnknown });
@@ -154,7 +161,7 @@ export class Agent {
     every(this.#doors.clock, countersIntervalMs, signal, () => this.#measure());
     this.#flows.start(signal);
     try {
-      await Promise.all([this.#ingest.run(), this.#datapath.run(), this.#endpoints.run()]);
+      await Promise.all([this.#ingest.run(), this.#datapath.run(), this.#endpoints.run(), this.#probes.run(signal)]);
     } finally {
       this.#objects.close();
       await this.#snapshots.settled();
@@ -206,6 +213,7 @@ export class Agent {
       ...(ageMs !== undefined && { ageMs }),
       snapshot: this.#snapshotStatus(),
       peers: this.#ingest.peers(),
+      health: this.health(),
       maps,
       adopted,
       written,
@@ -232,6 +240,11 @@ export class Agent {
       ...this.#snapshots.problems(),
       ...this.#compilers.problems(),
     ];
+  }
+
+  /** What this node makes of each remote now. */
+  health(): HealthStatus {
+    return this.#probes.status(this.#ingest.peers());
   }
 
   /** Devices of the own cluster's pods that are not looked at, a line each. */
@@ -315,6 +328,14 @@ export class Agent {
     if (started || this.#restored?.enforces) this.#endpoints.open();
   }
 
+  /** Which remotes are demoted follows the rounds of probes; the words for it follow what the mirror says meanwhile too. */
+  #probed(): void {
+    const before = this.#compilers.demotions;
+    const demotions = demotionsOf(this.health());
+    this.#compilers.demotions = demotions;
+    if (new Set(before.keys()).symmetricDifference(new Set(demotions.keys())).size > 0) this.#datapath.changed();
+  }
+
   /** The kernel met an address whose identity it does not know: perhaps its entry is gone, perhaps the watch lost something. */
   #recheck(address: string): void {
     const bytes = parseAddress(address);
@@ -325,6 +346,7 @@ export class Agent {
   #measure(): void {
     measurePolicies(this.#doors.metrics, this.#compilers.policy);
     measurePeers(this.#doors.metrics, this.#ingest.peers());
+    measureHealth(this.#doors.metrics, this.health());
     const { ageMs } = this.#snapshots;
     const age = this.#doors.metrics.gauge("bulkhead_snapshot_age_seconds", "Since the last snapshot was taken.");
     if (ageMs !== undefined) age.set(ageMs / 1000);

@@ -14,6 +14,7 @@ import { openNetwork } from "../../kernel/network.ts";
 import { connectEtcd } from "../../kv/etcd.ts";
 import { EXPLAIN_PATH } from "../../model/explain.ts";
 import { MAPS_PATH, PEERS_PATH } from "../../model/status.ts";
+import { systemDialer } from "../../probe/system-dialer.ts";
 import { createBootWallMs, systemClock } from "../../runtime/clock.ts";
 import { createLogger } from "../../runtime/log.ts";
 import { Metrics } from "../../runtime/metrics.ts";
@@ -54,7 +55,7 @@ export async function runAgent(given: AgentSettings, signal: AbortSignal): Promi
   try {
     const running = await Agent.start(settings, { ...doors, kv }, signal);
     agent = running;
-    telling.start(() => expiry.in(kv.in({ problems: running.problems() })), signal);
+    telling.start(() => expiry.in(kv.in({ problems: running.problems(), health: running.health() })), signal);
     await running.run(signal);
   } finally {
     kv.close();
@@ -101,6 +102,7 @@ async function openDoors(settings: AgentSettings, signal: AbortSignal): Promise<
     kernel: createLibbpfKernel({ clock: systemClock }),
     network: openNetwork(),
     kv,
+    dialer: systemDialer(systemClock),
     clock: systemClock,
     bootWallMs: createBootWallMs(),
     random: systemRandom,

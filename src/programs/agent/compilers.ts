@@ -1,6 +1,7 @@
 /** The compilers of the agent side by side: tables in, desired maps out. What one needs of another is passed here. */
 import type { Compilers, Held } from "../../datapath/datapath.ts";
 import { IpcacheCompiler } from "../../ipcache/ipcache-compiler.ts";
+import { type Demotions, NO_DEMOTIONS } from "../../lb/select.ts";
 import { ServiceCompiler } from "../../lb/service-compiler.ts";
 import { BACKEND_MAP } from "../../maps/backend-map.ts";
 import { ENDPOINT_ADDRESS_MAP, ENDPOINT_MAP } from "../../maps/endpoint-map.ts";
@@ -20,6 +21,8 @@ export class AgentCompilers implements Compilers {
   readonly #tables: AgentTables;
   readonly #services: ServiceCompiler;
   readonly #ipcache: IpcacheCompiler;
+  /** Taken at each compile. */
+  demotions: Demotions = NO_DEMOTIONS;
 
   constructor(tables: AgentTables, options: PolicyOptions) {
     this.#tables = tables;
@@ -59,7 +62,7 @@ export class AgentCompilers implements Compilers {
 
   *compile(): Generator<void> {
     const changes = this.#tables.takeChanges();
-    this.#services.update(changes);
+    this.#services.update(changes, this.demotions);
     yield* this.policy.update(changes);
     yield* this.#ipcache.update(changes, this.policy.cidrs);
   }

@@ -91,6 +91,24 @@ export const agentSettings = settingsSchema({
     .describe(
       "How long what is known stays as it was, at most, when the local etcd was restored and its writers do not say that they compared everything.",
     ),
+  probeTargets: wholeNumber(0, 20)
+    .default(20)
+    .describe("Backends of remotes that this node probes by TCP, in all; 0: none, and nothing is demoted."),
+  probeIntervalMs: durationMs.default(5_000).describe("Between two rounds of probes."),
+  probeJitterMs: durationMs
+    .default(1_000)
+    .describe("Up to that much longer, at random, so that nodes do not probe together."),
+  probeTimeoutMs: durationMs.default(2_000).describe("Silence after which a probe has failed."),
+  probeConcurrency: wholeNumber(1, 20).default(10).describe("Probes at one time."),
+  probeFailures: wholeNumber(1, 100)
+    .default(3)
+    .describe("Rounds in a row without any answer after which a remote's data path is dead."),
+  probeSuccesses: wholeNumber(1, 100)
+    .default(3)
+    .describe("Rounds in a row with an answer after which it is alive again."),
+  probeSelfWindowMs: durationMs
+    .default(30_000)
+    .describe("A node that loses more than half of the remotes within that time suspects itself and demotes none."),
   maxParked: count.default(100_000).describe("Values kept of clusters whose config is not known yet."),
 });
 

@@ -134,3 +134,27 @@ test("I12: the mirror's grades show in status and metrics, are unknown once it i
   );
   await crash();
 });
+
+test("a remote whose backends cannot be reached serves no more; the status says why, metrics too, and it comes back", async () => {
+  const mesh = world();
+  const { agent, metrics, crash } = await start(mesh);
+  const backends = (outcome: "connected" | "silent") => mesh.dialer.set("10.1.0.1:80", outcome);
+  backends("connected");
+  mesh.dialer.set("10.3.0.1:80", "refused");
+  await mesh.local.clock.advance(15_000);
+  const all = ["10.2.0.1:80/TCP", "10.1.0.1:80/TCP", "10.3.0.1:80/TCP"];
+  assert.deepEqual(usedBackends(agent), all);
+  backends("silent");
+  await mesh.local.clock.advance(35_000);
+  assert.deepEqual(usedBackends(agent), ["10.2.0.1:80/TCP", "10.3.0.1:80/TCP"]);
+  const [osaka, virginia] = agent.status().health.remotes;
+  assert.deepEqual([osaka?.dataPath, osaka?.decision, osaka?.controlPlane], ["dead", "demote", "unknown"]);
+  assert.deepEqual([virginia?.dataPath, virginia?.decision], ["alive", "normal"]);
+  assert.match(await metrics.text(), /bulkhead_data_path\{remote="osaka"\} 2/);
+  assert.match(await metrics.text(), /bulkhead_remote_decision\{remote="osaka"\} 2/);
+  assert.equal(agent.status().maps.find(({ name }) => name === "ipcache")?.entries, 3, "addresses stay");
+  backends("connected");
+  await mesh.local.clock.advance(25_000);
+  assert.deepEqual(usedBackends(agent), all);
+  await crash();
+});

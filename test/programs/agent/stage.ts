@@ -4,6 +4,7 @@ import type { Kernel } from "../../../src/kernel/door.ts";
 import { MemoryKernel } from "../../../src/kernel/memory.ts";
 import { MemoryNetwork } from "../../../src/kernel/memory-network.ts";
 import { SOCK_LB_OBJECT } from "../../../src/maps/objects.ts";
+import { MemoryDialer } from "../../../src/probe/memory-dialer.ts";
 import { Agent } from "../../../src/programs/agent/agent.ts";
 import { agentSettings } from "../../../src/programs/agent/settings.ts";
 import { silentLogger } from "../../../src/runtime/log.ts";
@@ -30,11 +31,12 @@ export function world() {
   local.cluster(VIRGINIA, "10.3.0");
   const disk = new MemoryDisk();
   disk.makeDirectory(settings.snapshotDir);
-  return { local, disk, kernel: new MemoryKernel(SOCK_LB_OBJECT.programs), network: new MemoryNetwork() };
+  const kernel = new MemoryKernel(SOCK_LB_OBJECT.programs);
+  return { local, disk, kernel, network: new MemoryNetwork(), dialer: new MemoryDialer(local.clock) };
 }
 
 export async function start(
-  { local, kernel, network, disk }: Omit<ReturnType<typeof world>, "kernel"> & { readonly kernel: Kernel },
+  { local, kernel, network, disk, dialer }: Omit<ReturnType<typeof world>, "kernel"> & { readonly kernel: Kernel },
   changed: Partial<typeof settings> = {},
 ) {
   const over = new AbortController();
@@ -45,6 +47,7 @@ export async function start(
     disk,
     bootWallMs: () => 0,
     kv: local.etcd.client(),
+    dialer,
     clock: local.clock,
     random: seededRandom(3),
     log: silentLogger,
