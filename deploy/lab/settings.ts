@@ -22,6 +22,12 @@ const QUICK_CALLS = {
   eventsIntervalMs: 250,
 };
 const QUICK_WATCHES = { progressIntervalMs: 500, progressTimeoutMs: 2_000 };
+const QUICK_PROBES = {
+  probeIntervalMs: 500,
+  probeJitterMs: 100,
+  probeTimeoutMs: 1_000,
+  probeSelfWindowMs: 5_000,
+};
 const QUICK_LEASES = { leaseTtlSeconds: 2 };
 
 /** @param etcd what a program that asks the cluster's etcd needs. */
@@ -95,6 +101,7 @@ export function agentSettings(lab: LabPlan, cluster: ClusterPlan, node: NodePlan
     objects: OBJECTS,
     endpointDevices: "pod*",
     ...QUICK_WATCHES,
+    ...QUICK_PROBES,
   };
 }
 

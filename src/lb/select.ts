@@ -53,6 +53,11 @@ export type Demotions = ReadonlyMap<number, string>;
 
 export const NO_DEMOTIONS: Demotions = new Map();
 
+/** Whether both demote the same: why is for people only. */
+export function sameClusters(left: Demotions, right: Demotions): boolean {
+  return left.size === right.size && [...left.keys()].every((id) => right.has(id));
+}
+
 export interface Selection {
   readonly used: readonly Candidate[];
   /** Those of them that get new connections, each as often as its weight says. */

@@ -16,6 +16,7 @@ import {
   type NamedFrontend,
   NO_DEMOTIONS,
   type Selection,
+  sameClusters,
   select,
 } from "./select.ts";
 import { ServiceEntries } from "./service-entries.ts";
@@ -54,8 +55,7 @@ export class ServiceCompiler {
 
   update(changes: Pick<ChangeSet, "services" | "sources">, demotions: Demotions = NO_DEMOTIONS): void {
     const affected = new Set<EndpointKey>(changes.sources ? this.#retained.keys() : []);
-    const moved = new Set(demotions.keys()).symmetricDifference(new Set(this.#demotions.keys()));
-    if (moved.size > 0) for (const key of this.#claims.keys()) affected.add(key);
+    if (!sameClusters(demotions, this.#demotions)) for (const key of this.#claims.keys()) affected.add(key);
     this.#demotions = demotions;
     for (const name of [...changes.services].sort()) {
       for (const frontend of this.#frontendsOf.get(name) ?? []) affected.add(endpointText(frontend));

@@ -3,17 +3,17 @@ import { connect } from "node:net";
 import type { Clock } from "../runtime/clock.ts";
 import type { Dialer, DialOutcome } from "./dialer.ts";
 
-const OUTCOMES: ReadonlyMap<string, DialOutcome> = new Map([
-  ["ECONNREFUSED", "refused"],
-  ["ECONNRESET", "refused"],
-  ["EHOSTUNREACH", "silent"],
-  ["ENETUNREACH", "silent"],
-  ["ETIMEDOUT", "silent"],
+const REFUSED: ReadonlySet<string | undefined> = new Set(["ECONNREFUSED", "ECONNRESET"]);
+/** Nothing comes back, or this node has no route there; the last three are what routes of type blackhole and prohibit, and firewalls, say. */
+const SILENT: ReadonlySet<string | undefined> = new Set([
+  ...["ETIMEDOUT", "EHOSTUNREACH", "ENETUNREACH"],
+  ...["EINVAL", "EACCES", "EPERM"],
 ]);
 
 /** What an error of `connect` says of the path. */
 export function outcomeOf(code: string | undefined): DialOutcome {
-  return OUTCOMES.get(code ?? "") ?? "untried";
+  if (REFUSED.has(code)) return "refused";
+  return SILENT.has(code) ? "silent" : "untried";
 }
 
 export function systemDialer(clock: Clock): Dialer {
@@ -22,7 +22,8 @@ export function systemDialer(clock: Clock): Dialer {
       return new Promise((resolve) => {
         if (signal.aborted) return resolve("silent");
         const socket = connect({ host: address, port });
-        const timer = clock.after(timeoutMs, giveUp);
+        // A program that was held up sees its timers before what arrived meanwhile.
+        const timer = clock.after(timeoutMs, () => void clock.breathe().then(giveUp));
         signal.addEventListener("abort", giveUp, { once: true });
         socket.once("connect", () => end("connected"));
         socket.on("error", (error: NodeJS.ErrnoException) => end(outcomeOf(error.code)));

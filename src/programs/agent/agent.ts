@@ -12,6 +12,7 @@ import { Ingest } from "../../ingest/ingest.ts";
 import { readPeerDetails } from "../../ingest/peers.ts";
 import type { Kernel, Network } from "../../kernel/door.ts";
 import type { KvClient } from "../../kv/client.ts";
+import { sameClusters } from "../../lb/select.ts";
 import { decodeEndpointValue, ENDPOINT_FLAGS, ENDPOINT_MAP } from "../../maps/endpoint-map.ts";
 import { EVENT_RING } from "../../maps/flow-map.ts";
 import { encodeIpcacheKey, IPCACHE_MAP } from "../../maps/ipcache-map.ts";
@@ -333,7 +334,7 @@ export class Agent {
     const before = this.#compilers.demotions;
     const demotions = demotionsOf(this.health());
     this.#compilers.demotions = demotions;
-    if (new Set(before.keys()).symmetricDifference(new Set(demotions.keys())).size > 0) this.#datapath.changed();
+    if (!sameClusters(before, demotions)) this.#datapath.changed();
   }
 
   /** The kernel met an address whose identity it does not know: perhaps its entry is gone, perhaps the watch lost something. */
