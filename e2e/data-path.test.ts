@@ -31,12 +31,18 @@ after(async () => {
   assert.deepEqual(traces(NAME), []);
 });
 
+/** A device whose other end takes nothing: what is sent there is addressed to nobody. */
+const HOLE = [
+  "ip link show hole >/dev/null 2>&1 || ip link add hole type veth peer name hole-end",
+  "ip link set hole arp off up",
+  "ip link set hole-end up",
+];
+
 /** On the nodes of amsterdam, packets to the remote's pods go into a device that swallows them; those to its nodes, and so to its etcd, do not. */
 async function swallow(remote: ClusterPlan): Promise<void> {
   for (const { netns } of tour.amsterdam.nodes) {
     const routes = remote.nodes.flatMap(({ podCidrs }) => podCidrs.map((cidr) => `ip route replace ${cidr} dev hole`));
-    const hole = "ip link add hole type dummy 2>/dev/null || true; ip link set hole up";
-    await command(inNetns(netns, ["sh", "-ec", [hole, ...routes].join("\n")]));
+    await command(inNetns(netns, ["sh", "-ec", [...HOLE, ...routes].join("\n")]));
   }
 }
 
