@@ -47,6 +47,11 @@ export class PathStates {
     return this.#paths.get(cluster);
   }
 
+  /** Whether this target of the cluster ever answered. */
+  isProved(cluster: string, target: TargetKey): boolean {
+    return this.#paths.get(cluster)?.proved.has(target) ?? false;
+  }
+
   /** One round over all clusters, those without targets too; clusters that are not in it are forgotten. */
   round(results: ReadonlyMap<string, Round>, nowMs: number): void {
     for (const cluster of this.#paths.keys()) if (!results.has(cluster)) this.#paths.delete(cluster);

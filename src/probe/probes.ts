@@ -7,7 +7,7 @@ import type { Random } from "../runtime/random.ts";
 import type { TablesView } from "../tables/tables-view.ts";
 import { DIAL_OUTCOMES, type Dialer, type DialOutcome } from "./dialer.ts";
 import { PathStates } from "./path-states.ts";
-import { chooseTargets, type ProbedCluster, type TargetKey } from "./targets.ts";
+import { type ProbedCluster, TargetChoice, type TargetKey } from "./targets.ts";
 import { controlPlaneOf, decide } from "./two-signals.ts";
 
 export interface ProbesOptions {
@@ -35,11 +35,13 @@ export interface ProbesOptions {
 export class Probes {
   readonly #options: ProbesOptions;
   readonly #states: PathStates;
+  readonly #choice: TargetChoice;
   #clusters: readonly ProbedCluster[] = [];
 
   constructor(options: ProbesOptions) {
     this.#options = options;
     const { probeFailures: failures, probeSuccesses: successes, probeSelfWindowMs: selfWindowMs } = options;
+    this.#choice = new TargetChoice(options.view, options.node, options.probeTargets);
     this.#states = new PathStates({ failures, successes, selfWindowMs });
   }
 
@@ -72,8 +74,8 @@ export class Probes {
   }
 
   async #round(signal: AbortSignal): Promise<void> {
-    const { view, node, probeTargets, clock, probed } = this.#options;
-    const clusters = chooseTargets(view, node, probeTargets);
+    const { clock, probed } = this.#options;
+    const clusters = this.#choice.choose((cluster, key) => this.#states.isProved(cluster, key));
     const outcomes = await this.#dialAll(clusters, signal);
     if (signal.aborted) return;
     this.#clusters = clusters;
@@ -85,6 +87,14 @@ export class Probes {
       ),
       clock.nowMs(),
     );
+    for (const cluster of clusters) {
+      const { name, targets } = cluster;
+      const silent = [...targets.keys()].filter((key) => outcomes.get(key) === "silent");
+      this.#choice.passOver(
+        cluster,
+        silent.filter((key) => !this.#states.isProved(name, key)),
+      );
+    }
     this.#count(clusters, outcomes);
     probed();
   }

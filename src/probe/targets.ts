@@ -2,7 +2,6 @@
  * Which addresses a node probes: TCP backends that services here may use. Only they prove the way that connections take; where a cluster has
  * none, there is nothing to demote. Nodes choose by rendezvous hashing, so that those of a cluster spread over the targets and keep them.
  */
-import { createHash } from "node:crypto";
 import type { Cluster } from "../model/cluster.ts";
 import type { TablesView } from "../tables/tables-view.ts";
 
@@ -26,19 +25,52 @@ export interface ProbedCluster extends Cluster {
   readonly targets: ReadonlyMap<TargetKey, Target>;
 }
 
-/** Every other cluster, by name; at most `most` targets in all. Clusters beyond that number have none. */
-export function chooseTargets(view: TablesView, node: string, most: number): readonly ProbedCluster[] {
-  const others = [...view.clusters()].filter(({ id }) => id !== view.own.id);
-  const offered = backendsByCluster(view);
-  const probed = others.filter(({ id }) => offered.has(id));
-  const each = Math.min(MOST_PER_CLUSTER, Math.max(1, Math.floor(most / Math.max(1, probed.length))));
-  const chosen = new Set([...probed].sort(byRank(node, ({ name }) => name)).slice(0, Math.floor(most / each)));
-  const clusters = others.map((cluster): ProbedCluster => {
-    const candidates = chosen.has(cluster) ? [...(offered.get(cluster.id) ?? [])] : [];
-    const targets = candidates.sort(byRank(node, ([key]) => key)).slice(0, each);
-    return { ...cluster, targets: new Map(targets) };
-  });
-  return clusters.sort((left, right) => (left.name < right.name ? -1 : 1));
+export class TargetChoice {
+  readonly #view: TablesView;
+  readonly #node: string;
+  readonly #most: number;
+  /** By cluster id, targets that were tried and never answered: others are tried before them. */
+  readonly #passedOver = new Map<number, ReadonlySet<TargetKey>>();
+
+  /** @param most targets in all. */
+  constructor(view: TablesView, node: string, most: number) {
+    this.#view = view;
+    this.#node = node;
+    this.#most = most;
+  }
+
+  /**
+   * Every other cluster, by name; clusters beyond the number of targets have none.
+   * @param isProved whether a target answered once: it is kept as long as it is offered, or what its silence says would be lost.
+   */
+  choose(isProved: (cluster: string, key: TargetKey) => boolean): readonly ProbedCluster[] {
+    const others = [...this.#view.clusters()].filter(({ id }) => id !== this.#view.own.id);
+    const offered = backendsByCluster(this.#view);
+    const probed = others.filter(({ id }) => offered.has(id));
+    const each = Math.min(MOST_PER_CLUSTER, Math.max(1, Math.floor(this.#most / Math.max(1, probed.length))));
+    const chosen = new Set(firstByRank(this.#node, probed, ({ name }) => name, Math.floor(this.#most / each)));
+    const clusters = others.map((cluster): ProbedCluster => {
+      const candidates = chosen.has(cluster) ? this.#candidates(cluster.id, offered.get(cluster.id) ?? new Map()) : [];
+      const ranked = firstByRank(this.#node, candidates, ([key]) => key, candidates.length);
+      const { proved = [], others: rest = [] } = Object.groupBy(ranked, ([key]) => {
+        return isProved(cluster.name, key) ? "proved" : "others";
+      });
+      return { ...cluster, targets: new Map([...proved, ...rest].slice(0, each)) };
+    });
+    return clusters.sort((left, right) => (left.name < right.name ? -1 : 1));
+  }
+
+  /** They were tried and never answered. */
+  passOver({ id }: Cluster, keys: Iterable<TargetKey>): void {
+    this.#passedOver.set(id, (this.#passedOver.get(id) ?? new Set()).union(new Set(keys)));
+  }
+
+  /** Without those that never answered, unless there are no others: then all begin anew. */
+  #candidates(id: number, offered: ReadonlyMap<TargetKey, Target>): readonly (readonly [TargetKey, Target])[] {
+    const passed = new Set([...(this.#passedOver.get(id) ?? [])].filter((key) => offered.has(key)));
+    this.#passedOver.set(id, passed.size < offered.size ? passed : new Set());
+    return passed.size < offered.size ? [...offered].filter(([key]) => !passed.has(key)) : [...offered];
+  }
 }
 
 function backendsByCluster(view: TablesView): ReadonlyMap<number, ReadonlyMap<TargetKey, Target>> {
@@ -59,14 +91,18 @@ function backendsByCluster(view: TablesView): ReadonlyMap<number, ReadonlyMap<Ta
   return found;
 }
 
-/** Highest hash first. */
-function byRank<T>(node: string, keyOf: (item: T) => string): (left: T, right: T) => number {
-  const ranks = new Map<string, string>();
-  const rank = (item: T): string => {
-    const key = keyOf(item);
-    const known = ranks.get(key) ?? createHash("sha256").update(`${node}\u0000${key}`).digest("hex");
-    ranks.set(key, known);
-    return known;
-  };
-  return (left, right) => (rank(left) > rank(right) ? -1 : 1);
+/** The `most` items whose hashes with the node's name are the highest. */
+function firstByRank<T>(node: string, items: readonly T[], keyOf: (item: T) => string, most: number): readonly T[] {
+  const ranked = items.map((item) => ({ item, rank: rankOf(`${node}\u0000${keyOf(item)}`) }));
+  ranked.sort((left, right) => right.rank - left.rank);
+  return ranked.slice(0, most).map(({ item }) => item);
+}
+
+/** FNV-1a, its bits mixed once more (murmur3): there may be many backends, and nobody gains by a collision. */
+function rankOf(text: string): number {
+  let hash = 0x811c9dc5;
+  for (let index = 0; index < text.length; index++) hash = Math.imul(hash ^ text.charCodeAt(index), 0x01000193);
+  hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b);
+  hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35);
+  return (hash ^ (hash >>> 16)) >>> 0;
 }

@@ -19,14 +19,14 @@ const http: readonly ServicePort[] = [{ name: "http", protocol: "TCP", port: 80 
 const TOKYO = { name: "tokyo", id: 7 };
 const ROUND_MS = 5_000;
 
-function stage(remotes: readonly (typeof OSAKA)[] = [OSAKA, VIRGINIA, TOKYO]) {
+function stage(remotes: readonly (typeof OSAKA)[] = [OSAKA, VIRGINIA, TOKYO], count = 2) {
   const clock = new VirtualClock();
   const random = seededRandom(5);
   const tables = new AgentTables(OWN);
   const named = { namespace: "shop", name: "web", frontends: new Map([["10.9.0.1", http]]), shared: true };
   tables.putLocalService({ ...named, backends: new Map([["10.2.0.1", http]]), global: true, affinity: "none" });
   for (const cluster of remotes) {
-    const backends = new Map([1, 2].map((host) => [`10.${cluster.id}.1.${host}`, http]));
+    const backends = new Map(Array.from({ length: count }, (_, host) => [`10.${cluster.id}.1.${host + 1}`, http]));
     const more = { cluster: cluster.name, clusterId: cluster.id, labels: new Map(), selector: new Map() };
     tables.putClusterService(cluster, { ...named, ...more, backends });
   }
@@ -142,6 +142,17 @@ test("a remote with nothing that answers stays unknown and normal; without any b
   assert.deepEqual(world.decisions(), ["osaka normal"]);
   assert.equal(world.probes.status(world.peers()).remotes[0]?.dataPath, "unknown");
   assert.equal(world.used(), "1 2");
+  await world.stop();
+});
+
+test("where most backends never answer, one that does is found, and then missed", async () => {
+  const world = stage([OSAKA], 40);
+  world.paths.set("10.1.1.33:80", "connected");
+  await world.clock.advance(200_000);
+  assert.equal(world.probes.status(world.peers()).remotes[0]?.dataPath, "alive");
+  world.paths.set("10.1.1.33:80", "silent");
+  await world.clock.advance(40_000);
+  assert.deepEqual(world.decisions(), ["osaka demote"]);
   await world.stop();
 });
 
