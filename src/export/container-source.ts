@@ -8,10 +8,12 @@ import type { Judged } from "../model/resource.ts";
 import { Backoff, type BackoffSettings } from "../runtime/backoff.ts";
 import { type Clock, sleep } from "../runtime/clock.ts";
 import type { Logger } from "../runtime/log.ts";
+import type { Metrics } from "../runtime/metrics.ts";
 import type { Random } from "../runtime/random.ts";
 import { messageOf } from "../runtime/user-error.ts";
 import { type Container, judgeContainers } from "../wire/container.ts";
-import { type ContainerPlace, containerManifests } from "../wire/container-manifests.ts";
+import { type ContainerPlace, containerManifests, type GivenAddresses } from "../wire/container-manifests.ts";
+import type { ServiceAddresses } from "../wire/service-addresses.ts";
 import type { SourceState } from "./sources.ts";
 
 export interface ContainerSourceOptions {
@@ -22,6 +24,7 @@ export interface ContainerSourceOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Logger;
+  readonly metrics: Metrics;
   readonly signal: AbortSignal;
   /** Time between two lists when no event was heard. */
   readonly intervalMs: number;
@@ -34,11 +37,16 @@ export interface ContainerSourceOptions {
 
 /** Rest between two lists: a container that starts makes three events. */
 const SETTLE_MS = 20;
+/** Services that are gone and whose addresses are remembered. */
+const MAX_AWAY = 1_000;
 
 export class ContainerSource {
   readonly #options: ContainerSourceOptions;
   #fault: string | undefined;
   #told: Uint8Array | undefined;
+  /** Of services that are gone too: one that is made anew has its address again. */
+  #addresses: GivenAddresses = new Map();
+  #moved: ReadonlySet<string> = new Set();
   #dirty = true;
   #rest = new AbortController();
 
@@ -132,7 +140,22 @@ export class ContainerSource {
     const { place, report } = this.#options;
     const containers = judged.flatMap((one) => (one.ok ? [one.value] : []));
     const refused = judged.flatMap((one) => (one.ok ? [] : [`docker:${one.rejection.key}: ${one.rejection.detail}`]));
-    const { objects, problems } = containerManifests(containers, place);
+    const { objects, problems, addresses } = containerManifests(containers, place, this.#addresses);
+    this.#note(addresses);
     await report({ objects: [objects], read: true, complete: true, problems: [...refused, ...problems] });
+  }
+
+  #note({ given, moved, refused }: ServiceAddresses): void {
+    const { metrics, log } = this.#options;
+    const held = new Set(given.values());
+    const away = [...this.#addresses].filter(([service, address]) => !given.has(service) && !held.has(address));
+    this.#addresses = new Map([...away.slice(-MAX_AWAY), ...given]);
+    for (const line of moved) if (!this.#moved.has(line)) log.info({ line }, "two names of services, one address");
+    this.#moved = new Set(moved);
+    const help = "Services of containers that ask for no address, by what they were given.";
+    const count = metrics.gauge("bulkhead_export_container_services", help, ["address"]);
+    count.set(given.size - moved.length, { address: "of-name" });
+    count.set(moved.length, { address: "moved" });
+    count.set(refused.length, { address: "refused" });
   }
 }

@@ -2,8 +2,7 @@
  * Containers as the Kubernetes objects that they stand for: each is a pod, and those that name ports are behind a service. The objects are
  * put together as documents and read by the parsers of documents, so that labels of containers are judged as manifests are.
  */
-import { createHash } from "node:crypto";
-import { type Cidr, formatAddress, isV4 } from "../model/address.ts";
+import { type Cidr, formatCidr } from "../model/address.ts";
 import type { Container } from "./container.ts";
 import { Fields } from "./fields.ts";
 import type { Tree } from "./json.ts";
@@ -11,6 +10,7 @@ import type { Manifest, PodManifest, ServiceManifest } from "./manifest.ts";
 import { parsePod } from "./parse-pod.ts";
 import { parseService } from "./parse-service.ts";
 import { judging, quote, Refusal } from "./refusal.ts";
+import { giveAddresses, type ServiceAddresses } from "./service-addresses.ts";
 
 /** Labels that speak to Bulkhead. */
 const OWN = "bulkhead.";
@@ -48,10 +48,22 @@ export interface ContainerManifests {
   readonly objects: readonly Manifest[];
   /** One line each. */
   readonly problems: readonly string[];
+  /** What services that ask for no address were given. */
+  readonly addresses: ServiceAddresses;
 }
 
-/** Objects of all containers. Of two that disagree on one object, one that runs goes before one that does not, then the older. */
-export function containerManifests(containers: readonly Container[], place: ContainerPlace): ContainerManifests {
+/** Service -> address. */
+export type GivenAddresses = ServiceAddresses["given"];
+
+/**
+ * Objects of all containers. Of two that disagree on one object, one that runs goes before one that does not, then the older; so do their
+ * services, where two would have one address and neither had it `before`.
+ */
+export function containerManifests(
+  containers: readonly Container[],
+  place: ContainerPlace,
+  before: GivenAddresses = new Map(),
+): ContainerManifests {
   const pods: PodManifest[] = [];
   const services = new Map<string, ServiceManifest>();
   const problems: string[] = [];
@@ -70,7 +82,31 @@ export function containerManifests(containers: readonly Container[], place: Cont
     if (first === undefined) services.set(key, service);
     else if (!sameService(first, service)) problems.push(differsLine(key, first, service));
   }
-  return { objects: [...pods, ...services.values()], problems };
+  const addresses = addressesOf(services, place.serviceCidr, before);
+  const addressed = [...services].map(([key, service]) => {
+    const address = addresses.given.get(key);
+    return address === undefined ? service : { ...service, clusterIps: [address] };
+  });
+  const full = addresses.refused.map((key) => fullLine(key, services.get(key)?.source, place.serviceCidr));
+  return { objects: [...pods, ...addressed], problems: [...problems, ...full], addresses };
+}
+
+function addressesOf(
+  services: ReadonlyMap<string, ServiceManifest>,
+  cidr: Cidr | undefined,
+  before: GivenAddresses,
+): ServiceAddresses {
+  if (cidr === undefined) return { given: new Map(), moved: [], refused: [] };
+  const asked = new Map<string, string>();
+  for (const [key, { clusterIps }] of services) for (const address of clusterIps) asked.set(address, key);
+  const wanting = [...services].flatMap(([key, { clusterIps }]) => (clusterIps.length === 0 ? [key] : []));
+  return giveAddresses({ services: wanting, cidr, asked, before });
+}
+
+function fullLine(key: string, source: string | undefined, cidr: Cidr | undefined): string {
+  const range = cidr === undefined ? "" : ` ${formatCidr(cidr)}`;
+  const mend = `make --docker-service-cidr${range} larger, or give the service a label ${ADDRESS}`;
+  return `${source}: Service ${key} has no address: all are given; ${mend}`;
 }
 
 const MEND = "it is no endpoint until it was made again with other labels";
@@ -117,7 +153,7 @@ function readContainer(container: Container, source: string, place: ContainerPla
   const spec = objectTree({
     selector: objectTree({ [SERVICE]: name }),
     ports: readPorts(ports),
-    clusterIP: labels.get(ADDRESS) ?? addressOf(`${pod.namespace}/${name}`, place.serviceCidr),
+    clusterIP: labels.get(ADDRESS) ?? "",
   });
   const document = objectTree({ metadata: objectTree({ name, namespace, annotations }), spec });
   return { pod, service: parseService(new Fields(document), source) };
@@ -160,17 +196,4 @@ function readPorts(text: string): readonly Tree[] {
     const numbers = { port: Number(port), targetPort: Number(target) };
     return objectTree({ name, ...numbers, protocol: protocol.toUpperCase() });
   });
-}
-
-/** The address of a service's name in `cidr`: the same in every process; neither the first nor the last one. "" without a CIDR. */
-export function addressOf(service: string, cidr: Cidr | undefined): string {
-  if (cidr === undefined) return "";
-  const hostBits = BigInt((isV4(cidr.address) ? 32 : 128) - cidr.bits);
-  const hash = BigInt(`0x${createHash("sha256").update(service).digest("hex")}`);
-  const host = 1n + (hash % ((1n << hostBits) - 2n));
-  const address = cidr.address.slice();
-  for (let index = address.length - 1, rest = host; rest > 0n; index--, rest >>= 8n) {
-    address[index] = (address[index] ?? 0) | Number(rest & 0xffn);
-  }
-  return formatAddress(address);
 }

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { type DockerFaults, faultyDocker } from "../../src/docker/faulty.ts";
 import type { MemoryContainer } from "../../src/docker/memory.ts";
+import { parseCidr } from "../../src/model/address.ts";
 import { BILLING, Scene } from "./scene.ts";
 
 const IP = "cilium/state/ip/v1/default/";
@@ -193,5 +194,37 @@ test("no container can say where it runs, or take another's address", async () =
   for (const { value } of identities) {
     assert.match(new TextDecoder().decode(value), /k8s:io\.cilium\.k8s\.policy\.cluster=osaka;/);
   }
+  await scene.end();
+});
+
+test("two names of services, one address: told apart and counted; one that is made anew has its address again", async () => {
+  const scene = new Scene(BILLING);
+  const serving = (name: string) => cart(name, undefined, { "com.docker.compose.service": name });
+  // Three services, two addresses.
+  for (const name of ["a", "b", "c"]) scene.docker.put(serving(name));
+  const { containers } = scene.containers();
+  assert.ok(containers);
+  const place = { ...containers.place, serviceCidr: parseCidr("10.140.0.4/30") };
+  const { exporter } = await scene.synced({ containers: { ...containers, place } });
+  const addressOf = async (name: string) => {
+    const text = await scene.text(`bulkhead/v1/services/billing/${name}`);
+    return /"(10\.140\.0\.\d+)"/.exec(text ?? "")?.[1];
+  };
+  const [a, b, c] = [await addressOf("a"), await addressOf("b"), await addressOf("c")];
+  assert.deepEqual([a, b].sort(), ["10.140.0.5", "10.140.0.6"]);
+  assert.equal(c, undefined);
+  assert.match(exporter.status().problems.join("\n"), /Service billing\/c has no address: all are given/);
+  const counted = await scene.metrics.text();
+  const [, moved] = /bulkhead_export_container_services\{address="moved"\} (\d)/.exec(counted) ?? [];
+  assert.match(counted, new RegExp(`container_services\\{address="of-name"\\} ${2 - Number(moved)}`));
+  assert.match(counted, /container_services\{address="refused"\} 1/);
+  scene.docker.remove("c");
+  scene.docker.remove("a");
+  await scene.clock.advance(500);
+  assert.equal(await addressOf("a"), undefined);
+  scene.docker.put(serving("a"));
+  await scene.clock.advance(500);
+  assert.deepEqual([await addressOf("a"), await addressOf("b")], [a, b]);
+  assert.deepEqual(exporter.status().problems, []);
   await scene.end();
 });

@@ -53,6 +53,7 @@ export class Scene {
   readonly disk: MemoryDisk;
   readonly docker = new MemoryDocker();
   readonly diskFaults = new Map<string, DiskErrorCode>();
+  readonly metrics = new Metrics();
   readonly #running = new Set<Running>();
 
   constructor(files: Readonly<Record<string, string>> = {}) {
@@ -69,7 +70,7 @@ export class Scene {
       clock: this.clock,
       random: seededRandom(7),
       log: silentLogger,
-      metrics: new Metrics(),
+      metrics: this.metrics,
       signal: stop.signal,
       pid: 1,
     });

@@ -3,7 +3,8 @@ import { describe, test } from "node:test";
 import fc from "fast-check";
 import { parseCidr } from "../../src/model/address.ts";
 import { type Container, judgeContainers } from "../../src/wire/container.ts";
-import { addressOf, containerManifests } from "../../src/wire/container-manifests.ts";
+import { containerManifests } from "../../src/wire/container-manifests.ts";
+import { addressOfName } from "../../src/wire/service-addresses.ts";
 
 const bytes = (value: unknown): Uint8Array => new TextEncoder().encode(JSON.stringify(value));
 const ID = "1f37e75a26b8f3396f0e9b1b0987a800cff5afbd6a7f4fdf75c1f43ee600dd24";
@@ -36,7 +37,8 @@ function container(changes: Partial<Container> = {}, labels: Readonly<Record<str
   return { ...base, labels: new Map(Object.entries(labels)), ...changes };
 }
 
-const PLACE = { node: "osk-w1", serviceCidr: parseCidr("10.140.0.0/16") };
+const RANGE = parseCidr("10.140.0.0/16") ?? assert.fail();
+const PLACE = { node: "osk-w1", serviceCidr: RANGE };
 
 function refusal(labels: Readonly<Record<string, string>>, changes: Partial<Container> = {}): string {
   const { objects, problems } = containerManifests([container(changes, labels)], PLACE);
@@ -158,7 +160,7 @@ describe("containers behind services", () => {
     ]);
     assert.deepEqual([...service.annotations], [["service.cilium.io/global", "true"]]);
     assert.deepEqual(Object.fromEntries(service.selector), { "bulkhead.service": "cart" });
-    assert.deepEqual(service.clusterIps, [addressOf("shop/cart", PLACE.serviceCidr)]);
+    assert.deepEqual(service.clusterIps, [addressOfName("shop/cart", RANGE)]);
     const asked = { ...labels, "bulkhead.address": "10.9.9.9" };
     const [, placed] = containerManifests([container({}, asked)], PLACE).objects;
     assert.ok(placed?.kind === "Service");
@@ -222,19 +224,39 @@ describe("refused with a reason", () => {
   });
 });
 
-describe("addresses of services", () => {
-  test("lie inside, and are neither the first nor the last", () => {
-    const cidr = parseCidr("10.140.0.4/30");
-    const found = new Set(Array.from({ length: 50 }, (_, index) => addressOf(`shop/s${index}`, cidr)));
-    assert.deepEqual([...found].sort(), ["10.140.0.5", "10.140.0.6"]);
+describe("services of containers that ask for no address", () => {
+  const serving = (name: string, index: number, labels: Readonly<Record<string, string>> = {}) => {
+    const own = { "bulkhead.service": name, "bulkhead.ports": "80", ...labels };
+    return container({ id: `${index}`.padStart(12, "0"), name, createdSeconds: index }, own);
+  };
+  const TINY = { node: "osk-w1", serviceCidr: parseCidr("10.140.0.4/30") };
+
+  test("who comes when the range is full has none, is told so and still stands for its containers", () => {
+    const two = containerManifests([serving("b", 1), serving("c", 2)], TINY);
+    assert.deepEqual([...two.addresses.given.values()].sort(), ["10.140.0.5", "10.140.0.6"]);
+    assert.deepEqual(two.problems, []);
+    const three = containerManifests([serving("a", 0), serving("b", 1), serving("c", 2)], TINY, two.addresses.given);
+    assert.deepEqual(three.addresses.given, two.addresses.given, "the others keep theirs, though it is older");
+    assert.deepEqual(three.problems, [
+      "docker:000000000000: Service default/a has no address: all are given; make --docker-service-cidr 10.140.0.4/30 larger, or give the service a label bulkhead.address",
+    ]);
+    const refused = three.objects.find((object) => object.kind === "Service" && object.name === "a");
+    assert.ok(refused?.kind === "Service");
+    assert.deepEqual(refused.clusterIps, []);
+    const { problems } = containerManifests(
+      [serving("a", 0, { "bulkhead.address": "10.9.9.9" }), serving("b", 1)],
+      TINY,
+    );
+    assert.deepEqual(problems, [], "one that asks needs no room");
   });
 
-  test("are the same every time, in IPv6 too", () => {
-    assert.equal(
-      addressOf("shop/cart", parseCidr("10.140.0.0/16")),
-      addressOf("shop/cart", parseCidr("10.140.0.0/16")),
-    );
-    assert.match(addressOf("shop/cart", parseCidr("fd00:96::/112")), /^fd00:96::[0-9a-f]{1,4}$/);
-    assert.equal(addressOf("shop/cart", undefined), "");
+  test("an address that a label asks for is given to nobody else", () => {
+    const { given } = containerManifests([serving("a", 1)], PLACE).addresses;
+    const [address = ""] = given.values();
+    const asking = serving("z", 2, { "bulkhead.address": address });
+    const { addresses, problems } = containerManifests([serving("a", 1), asking], PLACE, given);
+    assert.equal(problems.length, 0);
+    assert.notEqual(addresses.given.get("default/a"), address);
+    assert.match(addresses.moved.join(), /default\/a has .* the address of its name, is default\/z's/);
   });
 });
