@@ -11,10 +11,10 @@ const COMPOSE_TIMEOUT_MS = 3 * 60_000;
 const WITHIN_MS = 90_000;
 
 export const CLUSTERS = ["amsterdam", "osaka", "virginia"] as const;
-type Cluster = (typeof CLUSTERS)[number];
+export type Cluster = (typeof CLUSTERS)[number];
 
-const PROJECT = "bulkhead-e2e";
-const ENV = {
+export const PROJECT = "bulkhead-e2e";
+export const ENV = {
   COMPOSE_PROJECT_NAME: PROJECT,
   BULKHEAD_IMAGE: "bulkhead-e2e",
   // Compose mounts the socket of the engine that it talks to.
@@ -61,7 +61,7 @@ export async function up(): Promise<void> {
 
 /** Containers, networks and volumes, those of a run that was broken off too. */
 export async function down(): Promise<void> {
-  await compose("down", "--volumes", "--timeout", "3");
+  await compose("down", "--volumes", "--remove-orphans", "--timeout", "3");
 }
 
 export async function containerOf(service: string): Promise<string> {
@@ -88,8 +88,11 @@ export function bulkhead(cluster: Cluster, ...words: readonly string[]): Promise
 }
 
 async function statusesOf(own: Cluster): Promise<readonly ProgramStatus[]> {
-  const said = JSON.parse(await bulkhead(own, "status", "--json")) as { readonly statuses: readonly ProgramStatus[] };
-  return said.statuses.filter(({ cluster }) => cluster === own);
+  return readStatuses(await bulkhead(own, "status", "--json")).filter(({ cluster }) => cluster === own);
+}
+
+export function readStatuses(json: string): readonly ProgramStatus[] {
+  return (JSON.parse(json) as { readonly statuses: readonly ProgramStatus[] }).statuses;
 }
 
 /** What any program of the mesh complains of, a line each: a right that an etcd does not give it, among others. */
@@ -128,19 +131,22 @@ export interface Report {
   readonly failed: string;
 }
 
-const LINE = /^(\d+) calls of hello\.demo {3}(.*?) {3}(?:0 failed|failed: (.*?)) {3}p50/;
+/** The two services that every client calls: one of all clusters, and one of its own. */
+export type Called = "hello.demo" | "ledger.demo";
 
-function readReport(line: string): Report | undefined {
+const LINE = /^\d+ calls of (\S+) {3}(.*?) {3}(?:0 failed|failed: (.*?)) {3}p50/;
+
+function readReport(line: string, service: Called): Report | undefined {
   const found = LINE.exec(line);
-  if (found === null) return undefined;
+  if (found === null || found[1] !== service) return undefined;
   const counts = [...(found[2] ?? "").matchAll(/(\w+) (\d+)/g)].map(([, name = "", count]) => [name, Number(count)]);
   return { answers: Object.fromEntries(counts), failed: found[3] ?? "" };
 }
 
 /** All that a cluster's client has said so far. */
-export async function reports(cluster: Cluster): Promise<readonly Report[]> {
+export async function reports(cluster: Cluster, service: Called = "hello.demo"): Promise<readonly Report[]> {
   const said = await docker("logs", await containerOf(`${cluster}-client`));
-  return said.split("\n").flatMap((line) => readReport(line) ?? []);
+  return said.split("\n").flatMap((line) => readReport(line, service) ?? []);
 }
 
 /** The next `count` reports of every client, by cluster. */
