@@ -61,9 +61,10 @@ async function read(disk: Disk, path: string): Promise<Uint8Array> {
 export async function readSide(disk: Disk, folder: string): Promise<Side> {
   const name = nameOf(folder);
   const at = (file: string): string => join(folder, file);
-  const [etcd, ca, cert, key] = await Promise.all(
-    [ETCD_FILE, BUNDLE, "remote.crt", "remote.key"].map((file) => read(disk, at(file))),
-  );
+  // One after the other: of several that are missing it is always the same one that is named.
+  const files: Uint8Array[] = [];
+  for (const file of [ETCD_FILE, BUNDLE, "remote.crt", "remote.key"]) files.push(await read(disk, at(file)));
+  const [etcd, ca, cert, key] = files;
   if (!etcd || !ca || !cert || !key) throw new UserError(`${folder} is not complete`);
   readPem(at(BUNDLE), ca);
   checkPair(at("remote.crt"), readPem(at("remote.crt"), cert)[0], key);

@@ -3,6 +3,7 @@
  * Nothing is made up: what is not known is absent, and the page says so.
  */
 import type { MeshEvent } from "../model/event.ts";
+import type { DataPath } from "../model/health.ts";
 import type {
   AgentStatus,
   ExporterStatus,
@@ -105,8 +106,15 @@ export interface PagePair {
   readonly mirror?: PageMirrorWord;
   /** What the nodes of `from` heard of its mirror. */
   readonly nodes: readonly PageNodeWord[];
-  /** Whether traffic from one gets to the other. No program measures it yet. */
-  readonly dataPath: { readonly state: "not probed" };
+  /** Whether traffic from one gets to the other. */
+  readonly dataPath: PageDataPath;
+}
+
+export interface PageDataPath {
+  /** The worst that a node of `from` finds. `not probed`: no node says anything. */
+  readonly state: DataPath | "not probed";
+  /** Nodes that make something of it: `demote at amsterdam-1`. */
+  readonly decisions: readonly string[];
 }
 
 export interface PageHold extends HoldStatus {
@@ -232,6 +240,19 @@ function nodeWords(agents: readonly AgentStatus[], to: string): readonly PageNod
   return words.sort((left, right) => (left.node < right.node ? -1 : 1));
 }
 
+const WORST_FIRST = ["dead", "alive", "unknown"] as const;
+
+function dataPathOf(agents: readonly AgentStatus[], to: string): PageDataPath {
+  const found = agents.flatMap(({ node, health }) =>
+    health.remotes
+      .filter(({ cluster }) => cluster === to)
+      .map(({ dataPath, decision }) => ({ node, dataPath, decision })),
+  );
+  const state = WORST_FIRST.find((word) => found.some(({ dataPath }) => dataPath === word)) ?? "not probed";
+  const unusual = found.filter(({ decision }) => decision !== "normal");
+  return { state, decisions: unusual.map(({ node, decision }) => `${decision} at ${node}`).sort() };
+}
+
 function pairsOf(from: string, statuses: readonly ProgramStatus[]): readonly PagePair[] {
   const own = statuses.filter(({ cluster }) => cluster === from);
   const agents = own.filter(isAgent);
@@ -242,7 +263,7 @@ function pairsOf(from: string, statuses: readonly ProgramStatus[]): readonly Pag
   return names.map((to) => {
     const remote = remotes.find(({ name }) => name === to);
     return {
-      ...{ from, to, nodes: nodeWords(agents, to), dataPath: { state: "not probed" } },
+      ...{ from, to, nodes: nodeWords(agents, to), dataPath: dataPathOf(agents, to) },
       ...(remote && { mirror: mirrorWord(remote) }),
     };
   });

@@ -17,7 +17,17 @@ function seen(more: Partial<PageInput>) {
   return pageState({ cluster: "amsterdam", wallMs: 7, events, ...nobody, ...more });
 }
 
-test("a pair is what the mirror says of the remote and what its nodes heard; the data path is not probed", () => {
+test("the data path of a pair is the worst that a node finds, with what each makes of it", () => {
+  const well = agent("amsterdam-1");
+  const [remote] = well.health.remotes;
+  assert(remote);
+  const dead = { ...remote, dataPath: "dead", decision: "demote" } as const;
+  const cutOff = { ...agent("amsterdam-2"), health: { suspectsItself: false, remotes: [dead] } };
+  const [osaka] = seen({ statuses: [mirror([followed]), well, cutOff] }).pairs;
+  assert.deepEqual(osaka?.dataPath, { state: "dead", decisions: ["demote at amsterdam-2"] });
+});
+
+test("a pair is what the mirror says of the remote and what its nodes heard and found", () => {
   const held = {
     ...followed,
     holds: [{ kind: "ip", state: "held", keys: 9, withdrawals: 9, ageMs: 1, example: "k" }],
@@ -37,7 +47,8 @@ test("a pair is what the mirror says of the remote and what its nodes heard; the
   assert.deepEqual(virginia?.nodes, [], "that node heard nothing of it");
   assert.deepEqual([virginia?.mirror?.grade, virginia?.mirror?.breaker], ["suspect", "open"]);
   assert.equal(virginia?.mirror?.lastError, lost.lastError);
-  for (const { dataPath } of pairs) assert.deepEqual(dataPath, { state: "not probed" });
+  assert.deepEqual(osaka?.dataPath, { state: "alive", decisions: [] });
+  assert.deepEqual(virginia?.dataPath, { state: "not probed", decisions: [] });
   const [amsterdam, ...others] = clusters;
   assert.deepEqual([amsterdam?.lagMs, amsterdam?.queued, amsterdam?.elsewhere], [250, 3, false]);
   assert.deepEqual(

@@ -82,6 +82,8 @@ const TONES: Readonly<Record<string, Tone>> = {
   idle: "unknown",
   behind: "warning",
   silent: "bad",
+  alive: "good",
+  dead: "bad",
   info: "good",
   warning: "warning",
   error: "bad",

@@ -25,7 +25,7 @@ function row(pair: PagePair): readonly (Child | readonly Child[])[] {
     [badge(toneOf(controlWord(pair)), controlWord(pair)), element("small", {}, phase)],
     [mirror?.ageMs === undefined ? "never proven" : duration(mirror.ageMs), keys],
     mirror === undefined ? badge("unknown", "unknown") : badge(toneOf(mirror.breaker), mirror.breaker),
-    badge(toneOf(dataPath.state), dataPath.state),
+    [badge(toneOf(dataPath.state), dataPath.state), ...dataPath.decisions.map((line) => element("small", {}, line))],
     heard(pair),
   ];
 }
