@@ -9,6 +9,15 @@ import { localCanaries } from "../sim-cluster.ts";
 import { type Mutant, mutant, shownBy } from "./mutant.ts";
 import { added } from "./remote.ts";
 
+/** Each time later: as if the writers of canaries had just compared everything. */
+class LaterTimes {
+  #year = 2030;
+
+  next(): Uint8Array {
+    return encodeTime(Date.parse(`${this.#year++}-01-01T00:00:00Z`));
+  }
+}
+
 /** L11: whatever the local etcd lists is taken for all. */
 function agentBelieves(client: KvClient): KvClient {
   const clusters = ["amsterdam", "osaka", "virginia"];
@@ -16,11 +25,23 @@ function agentBelieves(client: KvClient): KvClient {
     ...RESOURCES.flatMap((kind) => [canaryKey(cluster, kind.cacheCanary), canaryKey(cluster, kind.stateCanary)]),
     ...localCanaries(cluster),
   ]);
+  return trustingCanaries(client, (kvs) => added(kvs, canaries));
+}
+
+/** L11b: every canary that is listed seems to have been written just now, a backup's too. */
+function agentTrustsBackups(client: KvClient): KvClient {
+  return trustingCanaries(client, (kvs) => kvs);
+}
+
+function trustingCanaries(client: KvClient, listed: (kvs: readonly KeyValue[]) => readonly KeyValue[]): KvClient {
+  const times = new LaterTimes();
   return {
     ...passing(client),
     async range(request, options) {
       const answer = await client.range(request, options);
-      return request.key === SYNCED_PREFIX ? { ...answer, kvs: added(answer.kvs, canaries) } : answer;
+      if (request.key !== SYNCED_PREFIX) return answer;
+      const value = times.next();
+      return { ...answer, kvs: listed(answer.kvs).map((kv) => ({ ...kv, value })) };
     },
   };
 }
@@ -57,20 +78,6 @@ function agentNeverDoubts(client: KvClient): KvClient {
         );
       };
       return client.watch(request, { ...sink, created, events });
-    },
-  };
-}
-
-/** L11b: every canary that is listed seems to have been written just now, a backup's too. */
-function agentTrustsBackups(client: KvClient): KvClient {
-  let year = 2030;
-  return {
-    ...passing(client),
-    async range(request, options) {
-      const answer = await client.range(request, options);
-      if (request.key !== SYNCED_PREFIX) return answer;
-      const value = encodeTime(Date.parse(`${year++}-01-01T00:00:00Z`));
-      return { ...answer, kvs: answer.kvs.map((kv) => ({ ...kv, value })) };
     },
   };
 }
