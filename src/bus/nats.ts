@@ -81,13 +81,27 @@ class NatsBus implements BusClient {
 
   async *read(request: ReadRequest, signal: AbortSignal): AsyncGenerator<StoredMessage> {
     const connection = await this.#call(async (made) => made);
+    const last = request.follow ? undefined : await this.#last(connection, request);
+    if (!request.follow && last === undefined) return;
     const consumer = await this.#call(() => this.#consumer(connection, request));
     try {
-      yield* this.#messages(connection, consumer, request.follow, signal);
+      yield* this.#messages(connection, consumer, last, signal);
     } finally {
       // In vain when the connection is gone; then the server forgets the reader by itself.
       consumer.delete().catch(() => undefined);
     }
+  }
+
+  /** Sequence of the last message that the request is about; undefined: there is none. */
+  async #last(connection: NatsConnection, { stream, subject, from }: ReadRequest): Promise<number | undefined> {
+    const found = await this.#call(async () => {
+      const { streams } = await jetstreamManager(connection, { timeout: this.#options.timeoutMs });
+      return streams.getMessage(stream, { last_by_subj: subject });
+    });
+    if (found === null) return undefined;
+    if (from === undefined) return found.seq;
+    const isLater = "sequence" in from ? found.seq >= from.sequence : found.time.getTime() >= from.wallMs;
+    return isLater ? found.seq : undefined;
   }
 
   #consumer(connection: NatsConnection, request: ReadRequest): Promise<Consumer> {
@@ -95,14 +109,13 @@ class NatsBus implements BusClient {
     return jetstream(connection, { timeout: this.#options.timeoutMs }).consumers.get(request.stream, options);
   }
 
+  /** Up to `last`; undefined: on and on. */
   async *#messages(
     connection: NatsConnection,
     consumer: Consumer,
-    follow: boolean,
+    last: number | undefined,
     signal: AbortSignal,
   ): AsyncGenerator<StoredMessage> {
-    const { num_pending: there } = await this.#call(() => consumer.info(true));
-    if (!follow && there === 0) return;
     const messages = await this.#call(() => consumer.consume({ abort_on_missing_resource: true }));
     const stop = (): void => messages.stop();
     signal.addEventListener("abort", stop, { once: true });
@@ -110,7 +123,8 @@ class NatsBus implements BusClient {
     try {
       for await (const message of messages) {
         yield { subject: message.subject, data: message.data, sequence: message.seq };
-        if (!follow && message.info.pending === 0) return;
+        // By sequence: a reader that went by the count of those still to come was once seen to wait on after the last (nats-server 2.9.10).
+        if (last !== undefined && (message.seq >= last || message.info.pending === 0)) return;
       }
     } catch (error) {
       throw busError(error);
