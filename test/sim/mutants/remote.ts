@@ -196,11 +196,14 @@ export const REMOTE_MUTANTS: readonly Mutant[] = [
     79,
     atRemotes(() => compactedIsEmpty),
   ),
-  mutant(
-    "events are new whatever their revision",
-    "I3",
-    10,
-    atRemotes(() => ageless),
+  shownBy(
+    "W07,W08",
+    mutant(
+      "events are new whatever their revision",
+      "I3",
+      1,
+      atRemotes(() => ageless),
+    ),
   ),
   mutant(
     "half a response taken for the whole",
