@@ -4,6 +4,7 @@ import { loadavg } from "node:os";
 import { after, before, type TestContext, test } from "node:test";
 import { waitFor } from "../deploy/lab/lab.ts";
 import { systemClock } from "../src/runtime/clock.ts";
+import { firstState } from "../test/support/first-state.ts";
 import {
   agentOf,
   build,
@@ -13,6 +14,7 @@ import {
   complaints,
   compose,
   down,
+  ENV,
   eventually,
   imageSize,
   inside,
@@ -157,8 +159,32 @@ inContainers("one image of at most 400 MB; nobody is privileged, and only who mu
   const agent = { ...root, capabilities: ["NET_ADMIN", "NET_BROADCAST", "SYS_ADMIN", "DAC_OVERRIDE"] };
   for (const [service, runs] of await howTheyRun()) {
     const job = service.replace(/^(amsterdam|osaka|virginia)-/, "");
-    const expected = job === "agent" ? agent : ["exporter", "dev-ca"].includes(job) ? root : ordinary;
-    assert.deepEqual(runs, expected, service);
+    const expected = new Map([
+      ["agent", agent],
+      ["exporter", root],
+      ["dev-ca", root],
+      ["page", { ...root, capabilities: ["DAC_OVERRIDE"] }],
+    ]).get(job);
+    assert.deepEqual(runs, expected ?? ordinary, service);
+  }
+});
+
+inContainers("the status page is on this machine's loopback, and everything answers it", async () => {
+  const page = `http://${ENV.BULKHEAD_PAGE}`;
+  assert.match(await (await fetch(`${page}/`)).text(), /<title>Bulkhead<\/title>/);
+  const open = await fetch(`${page}/v1/page`);
+  const { pairs, silent, clusters } = await firstState(open.body ?? assert.fail());
+  assert.deepEqual(silent, []);
+  assert.deepEqual(
+    pairs.map(({ mirror }) => mirror?.grade),
+    Array.from({ length: 6 }, () => "fresh"),
+  );
+  for (const { name, programs } of clusters) {
+    assert.deepEqual(
+      programs.map((program) => program.name.replace(/ .*/, "")).sort(),
+      ["agent", "exporter", "kvstoremesh"],
+      name,
+    );
   }
 });
 

@@ -17,6 +17,8 @@ export const PROJECT = "bulkhead-e2e";
 export const ENV = {
   COMPOSE_PROJECT_NAME: PROJECT,
   BULKHEAD_IMAGE: "bulkhead-e2e",
+  // Not where a lab of this machine has its own.
+  BULKHEAD_PAGE: "127.0.0.1:19889",
   // Compose mounts the socket of the engine that it talks to.
   ...(process.env["DOCKER_HOST"]?.startsWith("unix://") && { DOCKER_SOCKET: process.env["DOCKER_HOST"].slice(7) }),
 };

@@ -5,6 +5,9 @@ import type { Gauge, Metrics } from "../runtime/metrics.ts";
 import type { FeedEvent } from "../serve/routes.ts";
 import type { CollectorOptions, PageFrame } from "./collector.ts";
 
+/** Where a page is told what it shows. */
+export const PAGE_PATH = "/v1/page";
+
 /** Of the collecting thread: what a thousand services of many nodes need is a fraction of it. */
 const MOST_HEAP_MB = 512;
 

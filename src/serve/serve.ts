@@ -85,15 +85,11 @@ class Doors {
   }
 
   #server(door: Door): FastifyInstance {
-    const server = fastify({ logger: false, forceCloseConnections: true, bodyLimit: MAX_BODY_BYTES });
-    server.removeContentTypeParser("text/plain");
+    const server = newServer();
     server.addHook("onRoute", ({ method, url: path }) => {
       if (method === "GET" || method === "POST") this.#routes.push({ door, method: method as Route["method"], path });
     });
-    if (door === "api") {
-      seal(server);
-      admitLoopbackNames(server);
-    }
+    if (door === "api") forThisMachine(server);
     this.#servers.push(server);
     if (door !== "api") addProbes(server, this.#options);
     if (door !== "probes") this.#addCommon(server);
@@ -108,11 +104,9 @@ class Doors {
     addAnswer(server, "/v1/openapi.json", () => openApi(title, this.#routes, this.#docs));
   }
 
-  #api({ answers, files, feeds }: ApiOptions): FastifyInstance {
+  #api(api: ApiOptions): FastifyInstance {
     const server = this.#server("api");
-    for (const [path, answer] of answers) addAnswer(server, path, answer);
-    for (const [path, file] of files ?? []) addFile(server, path, file);
-    for (const [path, feed] of feeds ?? []) addFeed(server, path, feed);
+    addApi(server, api);
     return server;
   }
 
@@ -124,6 +118,23 @@ class Doors {
     for (const [path, action] of actions ?? []) addAction(server, path, action, this.#docs.get(`POST ${path}`)?.body);
     return server;
   }
+}
+
+function newServer(): FastifyInstance {
+  const server = fastify({ logger: false, forceCloseConnections: true, bodyLimit: MAX_BODY_BYTES });
+  server.removeContentTypeParser("text/plain");
+  return server;
+}
+
+function forThisMachine(server: FastifyInstance): void {
+  seal(server);
+  admitLoopbackNames(server);
+}
+
+function addApi(server: FastifyInstance, { answers, files, feeds }: ApiOptions): void {
+  for (const [path, answer] of answers) addAnswer(server, path, answer);
+  for (const [path, file] of files ?? []) addFile(server, path, file);
+  for (const [path, feed] of feeds ?? []) addFeed(server, path, feed);
 }
 
 function addProbes(server: FastifyInstance, { ready, metrics }: ServeOptions): void {
@@ -181,4 +192,13 @@ export async function serve(options: ServeOptions): Promise<Served> {
     throw error;
   }
   return { close: () => doors.close() };
+}
+
+/** The loopback's door alone, of a verb that is no program. Throws a UserError that names `--listen` when it cannot be had. */
+export async function serveLoopback(api: ApiOptions): Promise<Served> {
+  const server = newServer();
+  forThisMachine(server);
+  addApi(server, api);
+  await listenOnAddress(server, "--listen", api.listen);
+  return { close: () => server.close() };
 }

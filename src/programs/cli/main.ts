@@ -16,6 +16,7 @@ import { flows } from "./flows.ts";
 import { holds, rejected, release } from "./holds.ts";
 import { mapsVerb } from "./maps.ts";
 import { printStatuses, type ReadOptions, reader } from "./output.ts";
+import { pageVerb } from "./page.ts";
 import { pkiVerb } from "./pki.ts";
 import { remotesVerb } from "./remotes.ts";
 import { troubleshootVerb } from "./troubleshoot.ts";
@@ -91,6 +92,7 @@ function program(): Command {
     .addCommand(release())
     .addCommand(drillVerb())
     .addCommand(troubleshootVerb())
+    .addCommand(pageVerb())
     .addCommand(pkiVerb())
     .addCommand(etcdVerb())
     .addCommand(connectVerb())

@@ -4,6 +4,7 @@ import type { Mirror } from "../../mirror/mirror.ts";
 import type { EventsStatus } from "../../model/event.ts";
 import type { ClusterConfig } from "../../model/resource.ts";
 import type { CertificateStatus, HoldStatus, MirrorStatus, RemoteStatus } from "../../model/status.ts";
+import { PAGE_PATH } from "../../page/feed.ts";
 import {
   type RemoteCluster,
   type RemoteClusterConfig,
@@ -28,7 +29,6 @@ import type { RouteDoc, RouteDocs } from "../../serve/openapi.ts";
 import type { Answer, StaticFile } from "../../serve/routes.ts";
 
 const CLUSTER_PATH = "/v1/cluster";
-export const PAGE_PATH = "/v1/page";
 
 const clusterConfig: Schema<ClusterConfig> = record({
   id: whole,

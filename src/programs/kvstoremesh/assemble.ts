@@ -15,7 +15,7 @@ import { CILIUM_PREFIX } from "../../mirror/gauges.ts";
 import { Mirror } from "../../mirror/mirror.ts";
 import type { NewBreaker } from "../../mirror/remote.ts";
 import type { Readiness } from "../../model/status.ts";
-import { collectInThread, PageFeed } from "../../page/feed.ts";
+import { collectInThread, PAGE_PATH, PageFeed } from "../../page/feed.ts";
 import { pageFiles } from "../../page/files.ts";
 import type { BackoffSettings } from "../../runtime/backoff.ts";
 import { Breaker } from "../../runtime/breaker.ts";
@@ -27,7 +27,7 @@ import type { Random } from "../../runtime/random.ts";
 import { messageOf, UserError } from "../../runtime/user-error.ts";
 import { type ServeOptions, serve } from "../../serve/serve.ts";
 import { ADMIN_DOCS, adminActions, adminAnswers } from "./admin.ts";
-import { API_DOCS, apiAnswers, PAGE_PATH, pageDocs } from "./api.ts";
+import { API_DOCS, apiAnswers, pageDocs } from "./api.ts";
 import { type MirrorSettings, NO_API } from "./settings.ts";
 
 export interface Doors {

@@ -1,19 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { PageState } from "../../../src/report/page.ts";
+import { firstState } from "../../support/first-state.ts";
 import { freePort } from "../../support/free-port.ts";
 import { MirrorStage } from "./stage.ts";
-
-/** The first state that an open page is told. */
-async function firstState(body: ReadableStream<Uint8Array>): Promise<PageState> {
-  let text = "";
-  for await (const bytes of body.values({ preventCancel: true })) {
-    text += Buffer.from(bytes).toString("utf8");
-    const [, state] = /^event: state\ndata: (.*)\n\n/m.exec(text) ?? [];
-    if (state !== undefined) return JSON.parse(state) as PageState;
-  }
-  return assert.fail(`no state in ${text}`);
-}
 
 test("kvstoremesh serves the page of what it knows itself, and ends while it is open", async (t) => {
   const stage = new MirrorStage(20);
