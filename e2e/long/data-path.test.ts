@@ -2,16 +2,16 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { isDeepStrictEqual } from "node:util";
-import { command, inNetns } from "../deploy/lab/command.ts";
-import { mirrorOf } from "../deploy/lab/etcd.ts";
-import { Lab, waitFor } from "../deploy/lab/lab.ts";
-import type { ClusterPlan, LabPlan } from "../deploy/lab/plan.ts";
-import { agentStatus, etcdId, meshEvents } from "../deploy/lab/programs.ts";
-import { expectNoFailure, expectShares, expectUnchanged } from "../deploy/lab/tour/expect.ts";
-import { burst, newTour, serviceTarget, type Tour } from "../deploy/lab/tour/tour.ts";
-import { byCluster } from "../deploy/lab/workload/jobs.ts";
-import type { HealthDecision } from "../src/model/health.ts";
-import { BULKHEAD, mesh, plan, run, traces } from "./mesh.ts";
+import { command, inNetns } from "../../deploy/lab/command.ts";
+import { mirrorOf } from "../../deploy/lab/etcd.ts";
+import { Lab, waitFor } from "../../deploy/lab/lab.ts";
+import type { ClusterPlan, LabPlan } from "../../deploy/lab/plan.ts";
+import { agentStatus, etcdId, meshEvents } from "../../deploy/lab/programs.ts";
+import { expectNoFailure, expectShares, expectUnchanged } from "../../deploy/lab/tour/expect.ts";
+import { burst, newTour, serviceTarget, type Tour } from "../../deploy/lab/tour/tour.ts";
+import { byCluster } from "../../deploy/lab/workload/jobs.ts";
+import type { HealthDecision } from "../../src/model/health.ts";
+import { BULKHEAD, mesh, plan, run, traces } from "../mesh.ts";
 
 const NAME = "e2e-paths";
 const WITHIN_MS = 60_000;
