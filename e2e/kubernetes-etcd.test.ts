@@ -5,14 +5,11 @@ import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
-import { BULKHEAD, ROOT } from "./mesh.ts";
+import { ROOT } from "./mesh.ts";
 
 const SCRIPT = join(ROOT, "deploy/kubernetes/base/etcd.sh");
-const { stdout: help } = spawnSync(process.execPath, [BULKHEAD, "etcd", "init", "--help"], { encoding: "utf8" });
 
-test("users and roles are made once, on the loopback; what an earlier start left half-made is made anew", {
-  skip: help.includes("--peer") ? false : "not run: there is no `bulkhead etcd init`",
-}, (t) => {
+test("users and roles are made once, on the loopback; what an earlier start left half-made is made anew", (t) => {
   const data = mkdtempSync(join(tmpdir(), "bulkhead-e2e-etcd-"));
   t.after(() => rmSync(data, { recursive: true }));
   const init = () =>

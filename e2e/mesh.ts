@@ -1,8 +1,10 @@
 /** Driving the lab as a person does: by its command, from outside. Every lab of the tests has a name of its own. */
+import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { after, before } from "node:test";
 import { fileURLToPath } from "node:url";
 import { type LabPlan, planLab } from "../deploy/lab/plan.ts";
 import { cgroup2Mount } from "../src/kernel/cgroup.ts";
@@ -72,6 +74,20 @@ export function plan(name: string): LabPlan {
   const root = cgroup2Mount(readFileSync("/proc/self/mounts", "utf8"));
   if (root === undefined) throw new Error("no cgroup2 on this machine");
   return planLab(name, root);
+}
+
+/** A mesh that is up for the tests of a file, and leaves no trace after them. `begun` is told what `up` printed. */
+export function standing(name: string, begun: (out: string) => void | Promise<void> = () => {}): void {
+  before(async () => {
+    const { code, out, err } = await mesh(name, ["up"]);
+    assert.equal(code, 0, `${out}${err}`);
+    await begun(out);
+  });
+  after(async () => {
+    const { code, out, err } = await mesh(name, ["down"]);
+    assert.equal(code, 0, `${out}${err}`);
+    assert.deepEqual(traces(name), []);
+  });
 }
 
 /** Whatever of a lab is on this machine: files, cgroups, namespaces, mounts, processes. Empty after `down`. */

@@ -1,6 +1,6 @@
 /** The status page in a real browser, on a whole mesh whose parts are killed. */
 import assert from "node:assert/strict";
-import { after, before } from "node:test";
+import { after } from "node:test";
 import { command, inNetns } from "../deploy/lab/command.ts";
 import { etcdctl, etcdNode } from "../deploy/lab/etcd.ts";
 import { Lab } from "../deploy/lab/lab.ts";
@@ -8,7 +8,7 @@ import { clusterPlan, type LabPlan } from "../deploy/lab/plan.ts";
 import { etcdId, mirrorId, startProgram } from "../deploy/lab/programs.ts";
 import { HOSTILE } from "../test/page/stage.ts";
 import { Chromium, type Page } from "./chromium.ts";
-import { mesh, plan, traces } from "./mesh.ts";
+import { plan, standing } from "./mesh.ts";
 import { assertHarmless, inBrowser, pairRow, photograph, reason, textOf } from "./page-looks.ts";
 
 const NAME = "e2e-page";
@@ -18,23 +18,16 @@ let browser: Chromium;
 let page: Page;
 let printed = "";
 
-before(async () => {
-  if (reason !== undefined) return;
-  const { code, out, err } = await mesh(NAME, ["up"]);
-  assert.equal(code, 0, `${out}${err}`);
-  lab = plan(NAME);
-  printed = /the status page +(http:\/\/127\.0\.0\.1:\d+\/)/.exec(out)?.[1] ?? "";
-  // In a namespace that has no way out: whatever a browser does by itself stays there.
-  browser = Chromium.start(etcdNode(clusterPlan(lab, "amsterdam")).netns);
-  page = await browser.open("http://127.0.0.1:9889/", { width: 1280, theme: "light" });
-});
-
-after(async () => {
-  if (reason !== undefined) return;
-  await browser?.end();
-  assert.equal((await mesh(NAME, ["down"])).code, 0);
-  assert.deepEqual(traces(NAME), []);
-});
+if (reason === undefined) {
+  after(() => browser?.end());
+  standing(NAME, async (out) => {
+    lab = plan(NAME);
+    printed = /the status page +(http:\/\/127\.0\.0\.1:\d+\/)/.exec(out)?.[1] ?? "";
+    // In a namespace that has no way out: whatever a browser does by itself stays there.
+    browser = Chromium.start(etcdNode(clusterPlan(lab, "amsterdam")).netns);
+    page = await browser.open("http://127.0.0.1:9889/", { width: 1280, theme: "light" });
+  });
+}
 
 inBrowser("the address that `npm run mesh -- up` prints is the page, from the machine's own network", async () => {
   assert.match(await (await fetch(printed)).text(), /<title>Bulkhead<\/title>/);

@@ -1,11 +1,11 @@
 /** Policy on real packets: the lab's cases, each proved by an answer or by the drop that the kernel reports, and what happens when things change. */
 import assert from "node:assert/strict";
-import { after, before, describe, test } from "node:test";
+import { describe, test } from "node:test";
 import { waitFor } from "../deploy/lab/lab.ts";
 import { casesOf } from "../test/policy/cases/case.ts";
 import { LAB } from "../test/policy/cases/lab.ts";
 import { LAB_NAME, labMesh } from "../test/policy/cases/lab-world.ts";
-import { mesh, plan, traces } from "./mesh.ts";
+import { plan, standing } from "./mesh.ts";
 import { policyChanges } from "./policy-changes.ts";
 import { PolicyLab, WITHIN_MS } from "./policy-lab.ts";
 import { answerFaults, proveScenario } from "./policy-proof.ts";
@@ -13,16 +13,8 @@ import { answerFaults, proveScenario } from "./policy-proof.ts";
 const FEWEST_CASES = 40;
 let scene: PolicyLab;
 
-before(async () => {
-  const { code, out, err } = await mesh(LAB_NAME, ["up"]);
-  assert.equal(code, 0, `${out}${err}`);
+standing(LAB_NAME, async () => {
   scene = await PolicyLab.extend(plan(LAB_NAME));
-});
-
-after(async () => {
-  const { code } = await mesh(LAB_NAME, ["down"]);
-  assert.equal(code, 0);
-  assert.deepEqual(traces(LAB_NAME), []);
 });
 
 test("the pods are where the cases say", () => {

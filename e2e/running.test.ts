@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { after, before, test } from "node:test";
+import { test } from "node:test";
 import { command, inNetns } from "../deploy/lab/command.ts";
 import { restartDrills } from "../deploy/lab/drills.ts";
 import { etcdctl, keysBelow, mirrorOf } from "../deploy/lab/etcd.ts";
@@ -27,24 +27,16 @@ import { FAULTS_PATH, MARKER_KEY } from "../src/model/drill.ts";
 import type { RemoteStatus } from "../src/model/status.ts";
 import { tellSocket } from "../src/serve/ask.ts";
 import { drill, drillReport, writeDrill } from "./drill.ts";
-import { mesh, plan, traces } from "./mesh.ts";
+import { mesh, plan, standing } from "./mesh.ts";
 
 const NAME = "e2e-running";
 const WITHIN_MS = 30_000;
 let lab: LabPlan;
 let tour: Tour;
 
-before(async () => {
-  const { code, out, err } = await mesh(NAME, ["up"]);
-  assert.equal(code, 0, `${out}${err}`);
+standing(NAME, () => {
   lab = plan(NAME);
   tour = newTour(Lab.open(lab, "up"));
-});
-
-after(async () => {
-  const { code } = await mesh(NAME, ["down"]);
-  assert.equal(code, 0);
-  assert.deepEqual(traces(NAME), []);
 });
 
 async function everyoneAnswers(): Promise<void> {

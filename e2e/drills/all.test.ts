@@ -1,28 +1,19 @@
 /** Every drill that is shipped, on one lab, one after another: a line each. */
 import assert from "node:assert/strict";
 import { readdirSync } from "node:fs";
-import { after, before, test } from "node:test";
+import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { drillReportText } from "../../src/report/drills.ts";
 import { duration } from "../../src/report/text.ts";
 import { drillReport } from "../drill.ts";
-import { mesh, plan, traces } from "../mesh.ts";
+import { plan, standing } from "../mesh.ts";
 
 const NAME = "e2e-drills";
 const DRILLS = readdirSync(fileURLToPath(new URL("../../deploy/drills/", import.meta.url)))
   .map((file) => file.replace(/\.yaml$/, ""))
   .sort();
 
-before(async () => {
-  const { code, out, err } = await mesh(NAME, ["up"]);
-  assert.equal(code, 0, `${out}${err}`);
-});
-
-after(async () => {
-  const { code } = await mesh(NAME, ["down"]);
-  assert.equal(code, 0);
-  assert.deepEqual(traces(NAME), []);
-});
+standing(NAME);
 
 for (const name of DRILLS) {
   test(`drill ${name}`, async () => {

@@ -1,6 +1,6 @@
 /** Two signals, each taken away alone and both together: who serves meanwhile, and that all come back. */
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
+import { test } from "node:test";
 import { isDeepStrictEqual } from "node:util";
 import { command, inNetns } from "../../deploy/lab/command.ts";
 import { mirrorOf } from "../../deploy/lab/etcd.ts";
@@ -11,24 +11,16 @@ import { expectNoFailure, expectShares, expectUnchanged } from "../../deploy/lab
 import { burst, newTour, serviceTarget, type Tour } from "../../deploy/lab/tour/tour.ts";
 import { byCluster } from "../../deploy/lab/workload/jobs.ts";
 import type { HealthDecision } from "../../src/model/health.ts";
-import { BULKHEAD, mesh, plan, run, traces } from "../mesh.ts";
+import { BULKHEAD, plan, run, standing } from "../mesh.ts";
 
 const NAME = "e2e-paths";
 const WITHIN_MS = 60_000;
 let lab: LabPlan;
 let tour: Tour;
 
-before(async () => {
-  const { code, out, err } = await mesh(NAME, ["up"]);
-  assert.equal(code, 0, `${out}${err}`);
+standing(NAME, () => {
   lab = plan(NAME);
   tour = newTour(Lab.open(lab, "up"));
-});
-
-after(async () => {
-  const { code } = await mesh(NAME, ["down"]);
-  assert.equal(code, 0);
-  assert.deepEqual(traces(NAME), []);
 });
 
 /** A device whose other end takes nothing: what is sent there is addressed to nobody. */

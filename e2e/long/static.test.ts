@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { after, before, test } from "node:test";
+import { test } from "node:test";
 import { Lab, waitFor } from "../../deploy/lab/lab.ts";
 import { kernelBackends, removeBackend } from "../../deploy/lab/maps.ts";
 import type { LabPlan } from "../../deploy/lab/plan.ts";
@@ -10,7 +10,7 @@ import { agentId, agentStatus, etcdId, startProgram } from "../../deploy/lab/pro
 import { expectNoFailure, expectShares } from "../../deploy/lab/tour/expect.ts";
 import { calls, newTour, serviceTarget, type Tour } from "../../deploy/lab/tour/tour.ts";
 import { type JobResult, totalOf } from "../../deploy/lab/workload/jobs.ts";
-import { BULKHEAD, mesh, plan, run, traces } from "../mesh.ts";
+import { BULKHEAD, plan, run, standing } from "../mesh.ts";
 
 const NAME = "e2e-static";
 const WITHIN_MS = 60_000;
@@ -18,17 +18,9 @@ const ALL = ["amsterdam", "osaka", "virginia"];
 let lab: LabPlan;
 let tour: Tour;
 
-before(async () => {
-  const { code, out, err } = await mesh(NAME, ["up"]);
-  assert.equal(code, 0, `${out}${err}`);
+standing(NAME, () => {
   lab = plan(NAME);
   tour = newTour(Lab.open(lab, "up"));
-});
-
-after(async () => {
-  const { code } = await mesh(NAME, ["down"]);
-  assert.equal(code, 0);
-  assert.deepEqual(traces(NAME), []);
 });
 
 /** Connections without a pause, from before the action until after it; those to every cluster among them. */

@@ -8,7 +8,7 @@ import type { NatsSettings } from "./nats.ts";
 import { readPem } from "./pem.ts";
 
 /** Files in PEM. */
-export interface CertificateFiles {
+interface CertificateFiles {
   /** The first certificate counts. */
   readonly leaves: readonly string[];
   /** One that holds is enough: while authorities are exchanged the old one may end. */
@@ -27,31 +27,37 @@ const WARN_AHEAD_MS = 30 * DAY_MS;
 /** One that lives for a day is renewed every few hours, and nobody is told. */
 const WARN_SHARE = 3;
 
-export const NO_FILES: CertificateFiles = { leaves: [], bundles: [] };
+const NO_FILES: CertificateFiles = { leaves: [], bundles: [] };
 
 const presentOf = (...files: readonly (string | undefined)[]): readonly string[] =>
   files.filter((file) => file !== undefined);
 
 /** Those that an etcd config file names; none where it cannot be read: whoever connects says so. */
-export async function filesOfEtcd(disk: Disk, path: string): Promise<CertificateFiles> {
+async function filesOfEtcd(disk: Disk, path: string): Promise<CertificateFiles> {
   const text = await disk.readText(path).catch(() => "");
   const judged = parseEtcdConfig(path, text);
   if (!judged.ok) return NO_FILES;
   return { leaves: presentOf(judged.value.certFile), bundles: presentOf(judged.value.caFile) };
 }
 
-export function filesOfNats({ natsCertFile, natsCaFile }: NatsSettings): CertificateFiles {
+function filesOfNats({ natsCertFile, natsCaFile }: ExpirySettings): CertificateFiles {
   return { leaves: presentOf(natsCertFile), bundles: presentOf(natsCaFile) };
+}
+
+/** Of every program: what names its certificates, and how often they are looked at. */
+export interface ExpirySettings extends Pick<NatsSettings, "natsCertFile" | "natsCaFile"> {
+  readonly etcdConfig: string;
+  readonly certificatesIntervalMs: number;
 }
 
 export interface ExpiryOptions {
   readonly disk: Disk;
   readonly clock: Clock;
   readonly metrics: Metrics;
-  readonly intervalMs: number;
   readonly signal: AbortSignal;
-  /** What the program uses at present. */
-  readonly files: () => Promise<readonly CertificateFiles[]>;
+  readonly settings: ExpirySettings;
+  /** Paths of the config files of other etcds that the program uses at present. */
+  readonly otherEtcds?: () => Promise<readonly string[]>;
 }
 
 export class Expiry {
@@ -64,7 +70,7 @@ export class Expiry {
 
   /** Looks once before it resolves, then at every interval until the signal aborts. Does not reject. */
   static async start(options: ExpiryOptions): Promise<Expiry> {
-    const { clock, metrics, intervalMs, signal } = options;
+    const { clock, metrics, settings, signal } = options;
     const expiry = new Expiry(options);
     const gauge = metrics.gauge(
       "bulkhead_certificate_first_expiry_timestamp_seconds",
@@ -75,14 +81,13 @@ export class Expiry {
       gauge.set((expiry.#first()?.untilMs ?? 0) / 1_000);
     };
     await look();
-    every(clock, intervalMs, signal, () => void look());
+    every(clock, settings.certificatesIntervalMs, signal, () => void look());
     return expiry;
   }
 
   async #look(): Promise<void> {
-    const all = await this.#options.files().catch(() => []);
     const endings: Ending[] = [];
-    for (const { leaves, bundles } of all) {
+    for (const { leaves, bundles } of await this.#files()) {
       for (const file of leaves) endings.push(...(await this.#endingsOf(file)).slice(0, 1));
       for (const file of bundles) {
         const last = (await this.#endingsOf(file)).toSorted((left, right) => right.untilMs - left.untilMs);
@@ -91,6 +96,13 @@ export class Expiry {
     }
     const byFile = new Map(endings.map((ending) => [ending.file, ending]));
     this.#endings = [...byFile.values()].sort((left, right) => left.untilMs - right.untilMs);
+  }
+
+  async #files(): Promise<readonly CertificateFiles[]> {
+    const { disk, settings, otherEtcds = async () => [] } = this.#options;
+    const others = await otherEtcds().catch(() => []);
+    const etcds = await Promise.all([settings.etcdConfig, ...others].map((path) => filesOfEtcd(disk, path)));
+    return [...etcds, filesOfNats(settings)];
   }
 
   /** None where the file cannot be read: whoever connects by it says so. */

@@ -4,7 +4,7 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { Expiry, filesOfEtcd } from "../../src/access/expiry.ts";
+import { Expiry, type ExpiryOptions } from "../../src/access/expiry.ts";
 import { FollowedEtcd } from "../../src/access/followed-etcd.ts";
 import { type MemoryDisk, memoryDisk } from "../../src/disk/memory.ts";
 import type { ConnectOptions, KvClient } from "../../src/kv/client.ts";
@@ -94,13 +94,13 @@ test("half of a replacement is no certificate: told, and taken once it is whole"
   stop.abort();
 });
 
-async function expiryOf(disk: MemoryDisk, clock: VirtualClock) {
+async function expiryOf(disk: MemoryDisk, clock: VirtualClock, more: Pick<ExpiryOptions, "otherEtcds"> = {}) {
   const metrics = new Metrics();
-  const files = async () => [await filesOfEtcd(disk, "/c/etcd")];
+  const settings = { etcdConfig: "/c/etcd", certificatesIntervalMs: INTERVAL_MS };
   const wall = { ...clock, nowMs: () => clock.nowMs(), wallMs: () => Date.now() };
   const { signal } = new AbortController();
   const after = clock.after.bind(clock);
-  const options = { disk, metrics, intervalMs: INTERVAL_MS, signal, files };
+  const options = { disk, metrics, signal, settings, ...more };
   const expiry = await Expiry.start({ ...options, clock: { ...wall, after, breathe: () => clock.breathe() } });
   return { expiry, metrics };
 }
@@ -140,4 +140,12 @@ test("of a bundle the last one counts: the old authority may end while the new o
   disk.put("/c/ca", readFileSync(old.ca));
   await clock.advance(INTERVAL_MS);
   assert.match(expiry.in(QUIET).problems[0] ?? "", /^certificate \/c\/ca ends on/);
+});
+
+test("a folder of remotes that cannot be read hides nothing of the own etcd", async () => {
+  const { disk, clock } = stage();
+  replace(disk, ["cert", "key"], { fromDays: -100, toDays: 10 });
+  const otherEtcds = (): Promise<readonly string[]> => Promise.reject(new Error("EACCES"));
+  const { expiry } = await expiryOf(disk, clock, { otherEtcds });
+  assert.equal(expiry.in(QUIET).certificate?.file, "/c/cert");
 });

@@ -4,9 +4,8 @@ import { test } from "node:test";
 import { encodeDrain } from "../../src/wire/drain.ts";
 import { cachedDrainCanary, cachedDrainKey, drainKey } from "../../src/wire/keys.ts";
 import { OSAKA, OWN } from "../tables/world.ts";
-import { LocalEtcd, stage } from "./stage.ts";
+import { LocalEtcd, SETTLE_MS, stage } from "./stage.ts";
 
-const settleMs = 300;
 const now = new TextEncoder().encode("2026-01-01T00:00:00Z");
 
 const at = (weight: number) =>
@@ -19,7 +18,7 @@ async function full() {
   local.put(cachedDrainCanary("osaka"), now);
   local.put(cachedDrainKey("osaka"), at(40));
   const running = stage(local, OWN);
-  await local.clock.advance(settleMs);
+  await local.clock.advance(SETTLE_MS);
   return { local, weight: (cluster: string) => running.tables.weight(cluster, "shop/web"), ...running };
 }
 
@@ -29,11 +28,11 @@ test("markers are listed and followed, the own cluster's too; without one it is 
   tables.takeChanges();
   local.put(cachedDrainKey("osaka"), at(30));
   local.put(drainKey("amsterdam"), at(70));
-  await local.clock.advance(settleMs);
+  await local.clock.advance(SETTLE_MS);
   assert.deepEqual([weight("osaka"), weight("amsterdam")], [30, 70]);
   assert.deepEqual([...tables.takeChanges().services], ["shop/web"]);
   local.delete(cachedDrainKey("osaka"));
-  await local.clock.advance(settleMs);
+  await local.clock.advance(SETTLE_MS);
   assert.equal(weight("osaka"), 100);
   await stop();
 });
@@ -42,7 +41,7 @@ test("a marker that is refused leaves the last good one, and is a problem; nobod
   const { local, weight, ingest, stop } = await full();
   local.put(cachedDrainKey("osaka"), new TextEncoder().encode('{"version":1,"all":{"weight":400}}'));
   local.put(cachedDrainKey("amsterdam"), at(0));
-  await local.clock.advance(settleMs);
+  await local.clock.advance(SETTLE_MS);
   assert.deepEqual([weight("osaka"), weight("amsterdam")], [40, 100]);
   assert.match(ingest.status().problems.join("\n"), /osaka\/drain: refused: all\.weight/);
   await stop();

@@ -5,9 +5,7 @@ import type { AgentTables } from "../../src/tables/agent-tables.ts";
 import { clusterConfigKey } from "../../src/wire/keys.ts";
 import { cacheKey } from "../../src/wire/resources.ts";
 import { OSAKA, OWN, VIRGINIA } from "../tables/world.ts";
-import { LocalEtcd, stage } from "./stage.ts";
-
-const settleMs = 300;
+import { followed, LocalEtcd, SETTLE_MS, stage } from "./stage.ts";
 
 /** What the tables hold: services with the backends of each cluster, and the claimed one of each address. */
 function held(tables: AgentTables) {
@@ -26,15 +24,10 @@ const everything = {
 };
 
 async function full() {
-  const local = new LocalEtcd(OWN);
-  local.cluster(OWN, "10.2.0");
-  local.cluster(OSAKA, "10.1.0");
-  local.cluster(VIRGINIA, "10.3.0");
-  const running = stage(local, OWN);
-  await local.clock.advance(settleMs);
+  const running = await followed();
   assert.deepEqual(held(running.tables), everything);
   assert.equal(running.ingest.status().synced, true);
-  return { local, ...running };
+  return running;
 }
 
 const syncedOf = ({ tables }: { readonly tables: AgentTables }, cluster: Cluster) =>
@@ -44,7 +37,7 @@ test("lists, then follows changes", async () => {
   const { local, tables, ingest, stop } = await full();
   local.service(OSAKA, "web", "10.1.0.9");
   local.delete(cacheKey("ip", OSAKA.name, "10.1.0.1"));
-  await local.clock.advance(settleMs);
+  await local.clock.advance(SETTLE_MS);
   assert.deepEqual(held(tables).remote, ["osaka 10.1.0.9", "virginia 10.3.0.1"]);
   assert.deepEqual(held(tables).addresses, ["10.2.0.1", "10.3.0.1"]);
   assert((ingest.status().ageMs ?? 1e9) <= 150);
@@ -127,7 +120,7 @@ test("a cluster whose config goes keeps its rows until their keys are deleted", 
   assert.deepEqual(held(tables), everything);
   local.delete(local.serviceKey(OSAKA, "web"));
   local.delete(cacheKey("ip", OSAKA.name, "10.1.0.1"));
-  await local.clock.advance(settleMs);
+  await local.clock.advance(SETTLE_MS);
   assert.deepEqual(held(tables), {
     local: ["shop/web"],
     remote: ["virginia 10.3.0.1"],
@@ -140,11 +133,11 @@ test("a source is complete only at a joint revision that includes its canary", a
   const local = new LocalEtcd(OWN);
   local.cluster(OWN, "10.2.0");
   const running = stage(local, OWN);
-  await local.clock.advance(settleMs);
+  await local.clock.advance(SETTLE_MS);
   local.cluster(OSAKA, "10.1.0");
   await local.clock.advance(5);
   assert.deepEqual(syncedOf(running, OSAKA), [false, false], "events alone prove nothing");
-  await local.clock.advance(settleMs);
+  await local.clock.advance(SETTLE_MS);
   assert.deepEqual(syncedOf(running, OSAKA), [true, true]);
   await running.stop();
 });
@@ -155,11 +148,11 @@ test("values that come before their cluster's config wait for it", async () => {
   local.cluster(OWN, "10.2.0");
   local.service(OSAKA, "web", "10.1.0.1");
   local.ip(OSAKA, "10.1.0.1");
-  await local.clock.advance(settleMs);
+  await local.clock.advance(SETTLE_MS);
   assert.deepEqual(held(running.tables).remote, []);
   assert.match(running.ingest.status().problems.join(), /cluster osaka: 2 values wait/);
   local.config(OSAKA);
-  await local.clock.advance(settleMs);
+  await local.clock.advance(SETTLE_MS);
   assert.deepEqual(held(running.tables).remote, ["osaka 10.1.0.1"]);
   assert.deepEqual(held(running.tables).addresses, ["10.1.0.1", "10.2.0.1"]);
   await running.stop();
@@ -169,13 +162,13 @@ test("more values than may wait: the config brings a new listing, which brings t
   const local = new LocalEtcd(OWN);
   local.cluster(OWN, "10.2.0");
   const running = stage(local, OWN, 1);
-  await local.clock.advance(settleMs);
+  await local.clock.advance(SETTLE_MS);
   const addresses = ["10.1.0.1", "10.1.0.2", "10.1.0.3"];
   for (const address of addresses) local.ip(OSAKA, address);
   local.canaries(OSAKA);
-  await local.clock.advance(settleMs);
+  await local.clock.advance(SETTLE_MS);
   local.config(OSAKA);
-  for (let elapsedMs = 0; elapsedMs < settleMs; elapsedMs++) {
+  for (let elapsedMs = 0; elapsedMs < SETTLE_MS; elapsedMs++) {
     await local.clock.advance(1);
     const known = addresses.filter((address) => running.tables.ipClaims(address).length > 0);
     if (syncedOf(running, OSAKA)[1]) assert.deepEqual(known, addresses, "complete means complete");
@@ -187,14 +180,14 @@ test("more values than may wait: the config brings a new listing, which brings t
 test("a refused value leaves the last good one, also over a listing, and is named", async () => {
   const { local, tables, ingest, stop } = await full();
   local.put(local.serviceKey(OSAKA, "web"), new TextEncoder().encode("{"));
-  await local.clock.advance(settleMs);
+  await local.clock.advance(SETTLE_MS);
   assert.deepEqual(held(tables), everything);
   assert.match(ingest.status().problems.join(), /services\/v1\/osaka\/shop\/web: refused/);
   local.etcd.cut();
   await local.clock.advance(5_000);
   assert.deepEqual(held(tables), everything);
   local.service(OSAKA, "web", "10.1.0.5");
-  await local.clock.advance(settleMs);
+  await local.clock.advance(SETTLE_MS);
   assert.deepEqual(held(tables).remote, ["osaka 10.1.0.5", "virginia 10.3.0.1"]);
   assert.deepEqual(ingest.status().problems, []);
   await stop();
@@ -208,7 +201,7 @@ test("I5: a cluster cannot speak for another, nor take an id that is in use", as
   local.config(thief);
   local.service(thief, "web", "10.6.6.6");
   local.config({ name: "twin", id: OWN.id });
-  await local.clock.advance(settleMs);
+  await local.clock.advance(SETTLE_MS);
   assert.deepEqual(held(tables), everything);
   assert.deepEqual(
     tables.ipClaims("10.3.0.1").map(({ clusterId }) => clusterId),
@@ -225,12 +218,12 @@ test("an id becomes free when its cluster is gone, config and rows", async () =>
   const heir = { name: "kyoto", id: OSAKA.id };
   local.config(heir);
   local.service(heir, "web", "10.1.0.77");
-  await local.clock.advance(settleMs);
+  await local.clock.advance(SETTLE_MS);
   assert.deepEqual(held(tables).remote, everything.remote);
   local.delete(clusterConfigKey(OSAKA.name));
   local.delete(local.serviceKey(OSAKA, "web"));
   local.delete(cacheKey("ip", OSAKA.name, "10.1.0.1"));
-  await local.clock.advance(settleMs);
+  await local.clock.advance(SETTLE_MS);
   assert.deepEqual(held(tables).remote, ["kyoto 10.1.0.77", "virginia 10.3.0.1"]);
   await stop();
 });
@@ -249,7 +242,7 @@ test("S02: a cluster that changes its id: values that came before the new config
   const renumbered = { name: OSAKA.name, id: 9 };
   local.service(renumbered, "web", "10.1.0.1");
   local.ip(renumbered, "10.1.0.1");
-  await local.clock.advance(settleMs);
+  await local.clock.advance(SETTLE_MS);
   assert.deepEqual(held(tables), everything, "refused by the old id: the last good values stay");
   local.config(renumbered);
   await local.clock.advance(5_000);
@@ -262,7 +255,7 @@ test("S02: a cluster that changes its id: values that came before the new config
 test("S02: until its values follow, a renumbered cluster's rows keep the id they were judged by", async () => {
   const { local, tables, stop } = await full();
   local.ip(OSAKA, "10.1.0.2");
-  await local.clock.advance(settleMs);
+  await local.clock.advance(SETTLE_MS);
   const renumbered = { name: OSAKA.name, id: 9 };
   local.config(renumbered);
   local.ip(renumbered, "10.1.0.1");
@@ -275,7 +268,7 @@ test("S02: until its values follow, a renumbered cluster's rows keep the id they
 test("S02: the id that a cluster gave up is nobody else's while a row of its carries it", async () => {
   const { local, tables, ingest, stop } = await full();
   local.ip(OSAKA, "10.1.0.2");
-  await local.clock.advance(settleMs);
+  await local.clock.advance(SETTLE_MS);
   const [renumbered, heir] = [
     { name: OSAKA.name, id: 9 },
     { name: "kyoto", id: OSAKA.id },

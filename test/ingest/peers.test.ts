@@ -6,11 +6,10 @@ import type { Grade, PeerGrade } from "../../src/model/status.ts";
 import { PEER_GRADES_KEY, peerDetailKey } from "../../src/wire/keys.ts";
 import { encodeGrades, encodePeerDetail } from "../../src/wire/peers.ts";
 import { PEER_DETAIL } from "../golden/values.ts";
-import { OSAKA, OWN, VIRGINIA } from "../tables/world.ts";
-import { LocalEtcd, stage } from "./stage.ts";
+import { OSAKA, OWN } from "../tables/world.ts";
+import { followed, LocalEtcd, SETTLE_MS } from "./stage.ts";
 
 const INTERVAL_MS = 1_000;
-const settleMs = 300;
 
 function say(
   local: LocalEtcd,
@@ -24,18 +23,14 @@ function say(
 const FRESH = { osaka: "fresh", virginia: "fresh" } as const;
 
 async function full(sequence: number | undefined = 7) {
-  const local = new LocalEtcd(OWN);
-  local.cluster(OWN, "10.2.0");
-  local.cluster(OSAKA, "10.1.0");
-  local.cluster(VIRGINIA, "10.3.0");
-  if (sequence !== undefined) say(local, sequence, FRESH);
-  const running = stage(local, OWN);
-  await local.clock.advance(settleMs);
+  const running = await followed((local) => {
+    if (sequence !== undefined) say(local, sequence, FRESH);
+  });
   const told = (): readonly [string, Readonly<Record<string, PeerGrade>>] => {
     const { controlPlane, remotes } = running.ingest.peers();
     return [controlPlane, Object.fromEntries(remotes.map(({ cluster, grade }) => [cluster, grade]))];
   };
-  return { local, told, ...running };
+  return { told, ...running };
 }
 
 /** An event is on its way for a little while. */
@@ -50,9 +45,9 @@ test("a record that was only listed proves nothing; once it was seen to change i
   await local.clock.advance(60_000);
   assert.deepEqual(told(), ["unproven", UNKNOWN]);
   say(local, 8, { osaka: "fresh", virginia: "stale" });
-  await local.clock.advance(settleMs);
+  await local.clock.advance(SETTLE_MS);
   assert.deepEqual(told(), ["talking", { osaka: "fresh", virginia: "stale" }]);
-  assert(near(ingest.peers().ageMs, settleMs));
+  assert(near(ingest.peers().ageMs, SETTLE_MS));
   await stop();
 });
 
@@ -60,10 +55,10 @@ test("no record at all, or a remote that it does not name: unknown", async () =>
   const { local, told, stop } = await full(undefined);
   assert.deepEqual(told(), ["unproven", UNKNOWN]);
   say(local, 1, { osaka: "suspect", kyoto: "unproven" });
-  await local.clock.advance(settleMs);
+  await local.clock.advance(SETTLE_MS);
   assert.deepEqual(told(), ["talking", { kyoto: "unproven", osaka: "suspect", virginia: "unknown" }]);
   local.delete(PEER_GRADES_KEY);
-  await local.clock.advance(settleMs);
+  await local.clock.advance(SETTLE_MS);
   assert.deepEqual(told(), ["unproven", UNKNOWN]);
   await stop();
 });
@@ -79,7 +74,7 @@ test("three intervals of the record without a change are silence, whatever else 
   assert.deepEqual(told(), ["silent", UNKNOWN], "written again without a change");
   assert(near(ingest.peers().ageMs, 3 * INTERVAL_MS));
   say(local, 9, FRESH, 10 * INTERVAL_MS);
-  await local.clock.advance(settleMs);
+  await local.clock.advance(SETTLE_MS);
   assert.deepEqual(told(), ["talking", FRESH]);
   await local.clock.advance(29 * INTERVAL_MS);
   assert.equal(told()[0], "talking", "the interval is the record's own");
@@ -91,7 +86,7 @@ test("three intervals of the record without a change are silence, whatever else 
 test("an etcd that is down is silence too, and a listing after it proves nothing", async () => {
   const { local, told, stop } = await full();
   say(local, 8, FRESH);
-  await local.clock.advance(settleMs);
+  await local.clock.advance(SETTLE_MS);
   local.etcd.stop();
   await local.clock.advance(INTERVAL_MS);
   assert.deepEqual(told(), ["talking", FRESH], "heard a second ago");
@@ -106,7 +101,7 @@ test("an etcd that is down is silence too, and a listing after it proves nothing
   await local.clock.advance(2_000);
   assert.deepEqual(told(), ["unproven", UNKNOWN], "changed while nobody looked: who knows when");
   say(local, 10, FRESH);
-  await local.clock.advance(settleMs);
+  await local.clock.advance(SETTLE_MS);
   assert.deepEqual(told(), ["talking", FRESH]);
   await stop();
 });
@@ -114,7 +109,7 @@ test("an etcd that is down is silence too, and a listing after it proves nothing
 test("a copy of the etcd that reached the same number with other grades proves nothing", async () => {
   const { local, told, stop } = await full();
   say(local, 8, { osaka: "suspect", virginia: "fresh" });
-  await local.clock.advance(settleMs);
+  await local.clock.advance(SETTLE_MS);
   assert.deepEqual(told(), ["talking", { osaka: "suspect", virginia: "fresh" }]);
   local.etcd.stop();
   say(local, 8, FRESH);
@@ -138,15 +133,15 @@ test("another listing of the same record neither proves it again nor forgets whe
 test("a record that is refused leaves the last good one, which ages; a person is told", async () => {
   const { local, told, ingest, stop } = await full();
   say(local, 8, FRESH);
-  await local.clock.advance(settleMs);
+  await local.clock.advance(SETTLE_MS);
   local.put(PEER_GRADES_KEY, new TextEncoder().encode('{"sequence":9}'));
-  await local.clock.advance(settleMs);
+  await local.clock.advance(SETTLE_MS);
   assert.deepEqual(told(), ["talking", FRESH]);
   assert.match(ingest.status().problems.join("\n"), /^bulkhead\/v1\/peers\/grades: grades: is missing$/m);
   await local.clock.advance(3 * INTERVAL_MS);
   assert.deepEqual(told(), ["silent", UNKNOWN]);
   say(local, 10, FRESH);
-  await local.clock.advance(settleMs);
+  await local.clock.advance(SETTLE_MS);
   assert.deepEqual([told(), ingest.status().problems], [["talking", FRESH], []]);
   await stop();
 });
@@ -156,12 +151,12 @@ test("no grade moves the tables: nothing is told to have changed, however bad it
   const before = [tables.revision, changes()];
   for (const [index, grade] of (["fresh", "suspect", "stale", "unproven"] as const).entries()) {
     say(local, 8 + index, { osaka: grade, virginia: grade });
-    await local.clock.advance(settleMs);
+    await local.clock.advance(SETTLE_MS);
     assert.equal(ingest.peers().remotes[0]?.grade, grade);
   }
   await local.clock.advance(10 * INTERVAL_MS);
   say(local, 20, {});
-  await local.clock.advance(settleMs);
+  await local.clock.advance(SETTLE_MS);
   assert.deepEqual([tables.revision, changes()], before);
   assert.equal(tables.ipClaims("10.1.0.1").length, 1);
   await stop();

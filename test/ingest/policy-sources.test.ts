@@ -11,9 +11,8 @@ import {
 } from "../../src/wire/keys.ts";
 import { encodeLocalEndpoint } from "../../src/wire/local-endpoint.ts";
 import { internal, nodeOf, OSAKA, OWN, VIRGINIA } from "../tables/world.ts";
-import { identityValue, ipValue, LocalEtcd, stage } from "./stage.ts";
+import { identityValue, ipValue, LocalEtcd, SETTLE_MS, stage } from "./stage.ts";
 
-const settleMs = 300;
 const HTTP = { name: "http", port: 8080, protocol: "TCP" } as const;
 const OWN_ID = OWN.id * 65536 + 300;
 const OSAKA_ID = OSAKA.id * 65536 + 300;
@@ -30,7 +29,7 @@ async function full() {
   local.put(`${LOCAL_IPS_PREFIX}10.2.0.9`, ipValue(OWN, "10.2.0.9", [HTTP]));
   local.put(`${ENDPOINTS_PREFIX}shop/web`, encodeLocalEndpoint({ namespace: "shop", name: "web", audit: true }));
   const running = stage(local, OWN);
-  await local.clock.advance(settleMs);
+  await local.clock.advance(SETTLE_MS);
   return { local, ...running };
 }
 
@@ -71,7 +70,7 @@ test("everything that policy needs reaches the tables, and leaves them when it i
   local.delete(`${ENDPOINTS_PREFIX}shop/web`);
   local.delete(local.keyOf(OSAKA, "nodes", "n1"));
   local.delete(local.keyOf(OSAKA, "identities", String(OSAKA_ID)));
-  await local.clock.advance(settleMs);
+  await local.clock.advance(SETTLE_MS);
   assert.deepEqual(held(running), {
     policies: ["api"],
     nodes: ["amsterdam/n1"],
@@ -109,7 +108,7 @@ test("an exporter that does not know policies yet: services and addresses are co
     local.delete(localCanary(OWN.name, prefix));
   }
   const { tables, ingest, stop } = stage(local, OWN);
-  await local.clock.advance(settleMs);
+  await local.clock.advance(SETTLE_MS);
   const synced = (["services", "ip", "identities", "nodes", "policies", "local-ip"] as const).filter((kind) =>
     tables.isSynced(kind, OWN.id),
   );
@@ -121,7 +120,7 @@ test("a refused policy keeps its last good version in force, also over a listing
   const running = await full();
   const { local, ingest, stop } = running;
   local.policy("web", { podSelector: {}, ingres: [] });
-  await local.clock.advance(settleMs);
+  await local.clock.advance(SETTLE_MS);
   local.etcd.cut();
   await local.clock.advance(5_000);
   assert.deepEqual(held(running), everything);
@@ -133,7 +132,7 @@ test("two sources that contradict each other about one identity: what everybody 
   const running = await full();
   const { local, ingest, stop } = running;
   local.identity(OWN, OWN_ID, "loud");
-  await local.clock.advance(settleMs);
+  await local.clock.advance(SETTLE_MS);
   assert.equal(appOf(running, OWN_ID), "loud");
   assert.match(ingest.status().problems.join("\n"), /identity 131372: .* say different labels; the first counts/);
   await stop();
@@ -146,7 +145,7 @@ test("I5: another cluster's identity outside its range, and labels of another cl
   local.put(local.keyOf(VIRGINIA, "identities", String(VIRGINIA.id * 65536 + 300)), identityValue(OSAKA, "thief"));
   local.put(LOCAL_IDENTITIES_PREFIX + OSAKA_ID, identityValue(OWN, "thief"));
   local.cluster(VIRGINIA, "10.3.0");
-  await local.clock.advance(settleMs);
+  await local.clock.advance(SETTLE_MS);
   assert.equal(appOf(running, OSAKA_ID), "web");
   assert.equal(running.tables.identity(VIRGINIA.id * 65536 + 300), undefined);
   assert.equal(ingest.status().problems.length, 3);

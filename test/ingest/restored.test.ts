@@ -3,27 +3,20 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { cacheKey } from "../../src/wire/resources.ts";
 import { OSAKA, OWN, VIRGINIA } from "../tables/world.ts";
-import { LocalEtcd, stage } from "./stage.ts";
+import { followed, SETTLE_MS } from "./stage.ts";
 
-const settleMs = 300;
 const LATER_MS = Date.parse("2026-01-01T01:00:00Z");
 /** stage.ts */
 const CONFIRM_MS = 60_000;
 
 /** A backup is made; then osaka's service moves from .1 to .9, and virginia gets an address more. */
 async function aged() {
-  const local = new LocalEtcd(OWN);
-  local.cluster(OWN, "10.2.0");
-  local.cluster(OSAKA, "10.1.0");
-  local.cluster(VIRGINIA, "10.3.0");
-  const running = stage(local, OWN);
-  await local.clock.advance(settleMs);
+  const { local, tables, ...running } = await followed();
   const backup = local.etcd.snapshot();
   local.service(OSAKA, "web", "10.1.0.9");
   local.ip(VIRGINIA, "10.3.0.2");
   local.delete(cacheKey("ip", OSAKA.name, "10.1.0.1"));
-  await local.clock.advance(settleMs);
-  const { tables } = running;
+  await local.clock.advance(SETTLE_MS);
   const held = () => [
     ...tables.clusterServices("shop/web").map(({ cluster, backends }) => `${cluster} ${[...backends.keys()]}`),
     ...["10.1.0.1", "10.3.0.2"].filter((address) => tables.ipClaims(address).length > 0),
@@ -43,7 +36,7 @@ test("what a restored etcd lacks, and what it says differently, stays; a person 
   assert.equal(ingest.status().synced, false);
   assert.match(ingest.status().problems.join("\n"), /local etcd: it was restored, or is another one; \d+ sources stay/);
   local.service(VIRGINIA, "web", "10.3.0.7");
-  await local.clock.advance(settleMs);
+  await local.clock.advance(SETTLE_MS);
   assert.deepEqual(held(), ["osaka 10.1.0.9", "virginia 10.3.0.7", "10.3.0.2"]);
   await stop();
 });
@@ -92,7 +85,7 @@ test("a backup from before a deletion alone is found out too", async () => {
   const { local, held, stop } = await aged();
   const backup = local.etcd.snapshot();
   local.delete(cacheKey("ip", VIRGINIA.name, "10.3.0.2"));
-  await local.clock.advance(settleMs);
+  await local.clock.advance(SETTLE_MS);
   local.etcd.restore(backup);
   // Its revision passes the one that was seen before anybody looks.
   for (let write = 0; write < 5; write++) local.put("somebody/else", new Uint8Array([write]));

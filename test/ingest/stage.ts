@@ -28,6 +28,7 @@ import { encodeNode } from "../../src/wire/node.ts";
 import { cacheKey, type ResourceKind, resource, stateKey } from "../../src/wire/resources.ts";
 import { encodeService } from "../../src/wire/service.ts";
 import { VirtualClock } from "../support/virtual-clock.ts";
+import { OSAKA, OWN, VIRGINIA } from "../tables/world.ts";
 
 const http = [{ name: "http", protocol: "TCP" as const, port: 80 }];
 const LOCAL_PREFIXES = [
@@ -37,6 +38,8 @@ const LOCAL_PREFIXES = [
   LOCAL_IDENTITIES_PREFIX,
   ENDPOINTS_PREFIX,
 ];
+/** What a change takes to get into the tables. */
+export const SETTLE_MS = 300;
 const FIRST_WRITTEN_MS = Date.parse("2026-01-01T00:00:00Z");
 
 export function ipValue({ id }: Cluster, address: string, namedPorts: readonly NamedPort[] = []): Uint8Array {
@@ -143,6 +146,18 @@ export interface Stage {
   /** How often the tables were said to have changed. */
   readonly changes: () => number;
   stop(): Promise<void>;
+}
+
+/** A local etcd with a service and an address of each of three clusters, and an ingest that has listed it. */
+export async function followed(prepare: (local: LocalEtcd) => void = () => undefined) {
+  const local = new LocalEtcd(OWN);
+  local.cluster(OWN, "10.2.0");
+  local.cluster(OSAKA, "10.1.0");
+  local.cluster(VIRGINIA, "10.3.0");
+  prepare(local);
+  const running = stage(local, OWN);
+  await local.clock.advance(SETTLE_MS);
+  return { local, ...running };
 }
 
 export function stage(local: LocalEtcd, own: Cluster, maxParked = 100, kv: KvClient = local.etcd.client()): Stage {

@@ -1,6 +1,6 @@
 /** The agent over its real doors: libbpf, the local etcd, an admin socket, probes. */
 import { join } from "node:path";
-import { Expiry, filesOfEtcd, filesOfNats } from "../../access/expiry.ts";
+import { Expiry } from "../../access/expiry.ts";
 import { FollowedEtcd } from "../../access/followed-etcd.ts";
 import { openNats } from "../../access/nats.ts";
 import { connectNats } from "../../bus/nats.ts";
@@ -34,7 +34,8 @@ export async function runAgent(given: AgentSettings, signal: AbortSignal): Promi
   });
   const { kv, ...doors } = await openDoors(settings, signal);
   const telling = await openTelling(settings, { ...doors, kv });
-  const expiry = await startExpiry(settings, doors, signal);
+  const { clock, metrics, disk } = doors;
+  const expiry = await Expiry.start({ disk, clock, metrics, signal, settings });
   let agent: Agent | undefined;
   const served = await serve({
     status: () => ({ ...expiry.in(kv.in(started(agent).status())), ...telling.status() }),
@@ -73,19 +74,6 @@ async function openTelling(settings: AgentSettings, doors: AgentDoors): Promise<
   const emitter = { cluster: settings.cluster, program: "agent", instance: settings.node };
   const bus = await openNats({ disk: systemDisk, connect: connectNats }, settings, emitter);
   return new Telling({ ...doors, bus, emitter, settings });
-}
-
-function startExpiry(settings: AgentSettings, { metrics }: Pick<AgentDoors, "metrics">, signal: AbortSignal) {
-  const disk = systemDisk;
-  const files = async () => [await filesOfEtcd(disk, settings.etcdConfig), filesOfNats(settings)];
-  return Expiry.start({
-    disk,
-    clock: systemClock,
-    metrics,
-    intervalMs: settings.certificatesIntervalMs,
-    signal,
-    files,
-  });
 }
 
 interface OpenDoors extends AgentDoors {

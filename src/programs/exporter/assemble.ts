@@ -1,7 +1,7 @@
 /** The exporter over its doors: manifests on disk, the local etcd, an admin socket, probes. */
 import { hostname } from "node:os";
 import { join } from "node:path";
-import { Expiry, filesOfEtcd, filesOfNats } from "../../access/expiry.ts";
+import { Expiry } from "../../access/expiry.ts";
 import { FollowedEtcd } from "../../access/followed-etcd.ts";
 import { openNats } from "../../access/nats.ts";
 import type { ConnectBus } from "../../bus/client.ts";
@@ -50,15 +50,7 @@ export async function runExporter(
   const bus = await openNats({ disk, connect: doors.connectBus }, settings, emitter);
   const kv = await FollowedEtcd.open({ disk, connect, clock }, settings, signal);
   const metrics = new Metrics();
-  const files = async () => [await filesOfEtcd(disk, settings.etcdConfig), filesOfNats(settings)];
-  const expiry = await Expiry.start({
-    disk,
-    clock,
-    metrics,
-    intervalMs: settings.certificatesIntervalMs,
-    signal,
-    files,
-  });
+  const expiry = await Expiry.start({ disk, clock, metrics, signal, settings });
   const log = createLogger({ program: "exporter", cluster: settings.cluster, level: settings.logLevel });
   const cluster = { name: settings.cluster, id: settings.clusterId };
   const backoff = { baseMs: settings.backoffBaseMs, capMs: settings.backoffCapMs };

@@ -1,7 +1,7 @@
 /** Puts the mirror together: doors in, a running program out. */
 import { hostname } from "node:os";
 import { timeoutsOf } from "../../access/etcd.ts";
-import { type CertificateFiles, Expiry, filesOfEtcd, filesOfNats } from "../../access/expiry.ts";
+import { Expiry } from "../../access/expiry.ts";
 import { FollowedEtcd } from "../../access/followed-etcd.ts";
 import { openNats } from "../../access/nats.ts";
 import type { ConnectBus } from "../../bus/client.ts";
@@ -50,15 +50,8 @@ export async function assemble(settings: MirrorSettings, doors: Doors, signal: A
   const observe = callObserver(metrics);
   const own = await FollowedEtcd.open(doors, settings, signal);
   const local = new MeasuredKv(own, clock, observe);
-  const files = (): Promise<readonly CertificateFiles[]> => certificateFiles(settings, disk);
-  const expiry = await Expiry.start({
-    disk,
-    clock,
-    metrics,
-    intervalMs: settings.certificatesIntervalMs,
-    signal,
-    files,
-  });
+  const otherEtcds = (): Promise<readonly string[]> => remoteFiles(settings, disk);
+  const expiry = await Expiry.start({ disk, clock, metrics, signal, settings, otherEtcds });
   const backoff = { baseMs: settings.backoffBaseMs, capMs: settings.retryCapMs };
   const mirror = new Mirror({
     own: { name: settings.cluster, id: settings.clusterId },
@@ -99,11 +92,9 @@ export async function assemble(settings: MirrorSettings, doors: Doors, signal: A
   await served.close();
 }
 
-/** Of the own etcd, of every remote's and of NATS. */
-async function certificateFiles(settings: MirrorSettings, disk: Disk): Promise<readonly CertificateFiles[]> {
-  const { files } = await disk.list(settings.configDir);
-  const paths = [settings.etcdConfig, ...files.map(({ name }) => `${settings.configDir}/${name}`)];
-  return [filesOfNats(settings), ...(await Promise.all(paths.map((path) => filesOfEtcd(disk, path))))];
+async function remoteFiles({ configDir }: MirrorSettings, disk: Disk): Promise<readonly string[]> {
+  const { files } = await disk.list(configDir);
+  return files.map(({ name }) => `${configDir}/${name}`);
 }
 
 /** The API and the page, unless neither is wanted, and what is said of all routes. */
