@@ -2,10 +2,11 @@
  * How far the cache is known to follow a remote, and how to tell the remote's etcd from one that took its place: a wiped etcd keeps its
  * cluster id, and a restored one every key that was in the backup, but neither has the newest keys just so at the revision that we saw them at.
  */
+
+import type { Facts } from "../follow/facts.ts";
 import { confirms, type Witness } from "../follow/list.ts";
 import { type KvClient, KvError } from "../kv/client.ts";
 import type { ResourceKind } from "../wire/resources.ts";
-import type { Facts } from "./facts.ts";
 
 export interface Checkpoint {
   /** Of the remote's etcd. */

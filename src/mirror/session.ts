@@ -2,6 +2,7 @@
  * One remote between a listing (or the point where a watch goes on) and the end of the watch that follows: brings the local cache there, then
  * keeps it. Order: config, then each kind (owners before what they own), each kind's canary after its data is acknowledged.
  */
+import { Facts } from "../follow/facts.ts";
 import { absence, type Witness, witness, witnessOf } from "../follow/list.ts";
 import { type FollowSink, watch } from "../follow/watch.ts";
 import { eventKey, type KeyValue, type KvClient, revisionOf, type WatchEvent } from "../kv/client.ts";
@@ -20,7 +21,6 @@ import { cachedDrainCanary, cachedDrainKey, canaryKey, clusterConfigKey } from "
 import { RESOURCES, type Resource, type ResourceKind } from "../wire/resources.ts";
 import { Auditor } from "./auditor.ts";
 import type { ResumePoint } from "./checkpoint.ts";
-import { Facts } from "./facts.ts";
 import type { Guard } from "./guard.ts";
 import {
   CANARY_RANGE,
@@ -34,6 +34,9 @@ import {
 } from "./reach.ts";
 import type { RemoteRecord } from "./record.ts";
 import type { RemoteCache } from "./remote-cache.ts";
+
+/** Beside the heartbeat. Each is one read when the connection is made anew. */
+const MAX_FACTS = 4;
 
 export interface SessionOptions {
   readonly record: RemoteRecord;
@@ -126,7 +129,7 @@ export class Session implements FollowSink {
       this.#complete = new Set(completeKinds(this.#name, remote.config, this.#canaries));
       this.#marker = listing.ranges[DRAIN_RANGE]?.[0]?.value;
       this.#listed = { kinds: listing.ranges.slice(FIRST_KIND_RANGE), atMs: listedAtMs };
-      this.#facts = new Facts(remote.ranges[HEARTBEAT_RANGE]?.key ?? "");
+      this.#facts = new Facts(MAX_FACTS, remote.ranges[HEARTBEAT_RANGE]?.key);
       this.#facts.listed(listing.ranges, remote.known);
       for (const { modRevision } of listing.ranges[HEARTBEAT_RANGE] ?? []) record.heartbeat(modRevision, clock.nowMs());
     } else {
