@@ -3,7 +3,7 @@ import { existsSync, readdirSync, readFileSync, rmdirSync, rmSync } from "node:f
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { unescapeMount } from "../../src/kernel/cgroup.ts";
-import { removeCgroup } from "./cgroups.ts";
+import { cgroupPids, removeCgroup } from "./cgroups.ts";
 import { command } from "./command.ts";
 import type { LabPlan } from "./plan.ts";
 import { endProcess, isAlive } from "./processes.ts";
@@ -51,6 +51,16 @@ export async function takeDown(plan: LabPlan): Promise<boolean> {
   for (const folder of folders) if (folder !== undefined) rmSync(folder, { recursive: true, force: true });
   removeIfEmpty(dirname(plan.runDirectory));
   return found;
+}
+
+/**
+ * Removes a lab none of whose processes lives, as after a reboot or when everything was killed at once, and says whether there was one.
+ * One that has a driver or a process still is left for `down`, which a person must ask for.
+ */
+export async function sweepRemnant(plan: LabPlan): Promise<boolean> {
+  const state = readState(plan);
+  if (state === undefined || (state.driver !== undefined && isAlive(state.driver))) return false;
+  return cgroupPids(plan.cgroup).length === 0 && (await takeDown(plan));
 }
 
 function removeIfEmpty(folder: string): void {

@@ -5,7 +5,7 @@ import { sleep, systemClock } from "../../src/runtime/clock.ts";
 import { UserError } from "../../src/runtime/user-error.ts";
 import type { LabArguments } from "./arguments.ts";
 import { checkMachine, requireCgroup2, requireRoot } from "./checks.ts";
-import { takeDown } from "./down.ts";
+import { sweepRemnant, takeDown } from "./down.ts";
 import { startDrills } from "./drills.ts";
 import { sayGuide } from "./guide.ts";
 import { Lab } from "./lab.ts";
@@ -34,15 +34,16 @@ export async function runVerb(asked: LabArguments): Promise<number> {
     case "tour":
       return await runTour(Lab.open(plan, "tour"), asked.repeat);
     case "up":
-      return await runUp(claim(plan));
+      return await runUp(await claim(plan));
     default:
-      return await runAll(claim(plan), asked.repeat);
+      return await runAll(await claim(plan), asked.repeat);
   }
 }
 
 /** Takes the lab's name after all checks. From here on whatever happens must remove the lab, and before it must not touch one. */
-function claim(plan: LabPlan): Lab {
+async function claim(plan: LabPlan): Promise<Lab> {
   const { dataRoot } = checkMachine(OBJECTS);
+  if (await sweepRemnant(plan)) say(`Removed what a lab ${plan.name} that was killed had left.`);
   return Lab.claim(plan, dataRoot);
 }
 
