@@ -46,6 +46,15 @@ interface Withdrawals {
 
 type Said = Pick<KeyValue, "value" | "modRevision">;
 
+/** Of a listing of a kind. */
+export interface ListedHow {
+  /** What is missing from it is known to be withdrawn. */
+  readonly complete: boolean;
+  readonly listedAtMs: number;
+  /** When it is too old to say so: what came back meanwhile is not in it either. */
+  readonly agedMs: number;
+}
+
 /** How to find out what the cache holds below a prefix, where it differs from `desired`, leaving `keep` alone. */
 export type CompareCache = (
   prefix: string,
@@ -227,16 +236,15 @@ export class RemoteCache {
   }
 
   /**
-   * Brings a kind to a listing of the remote, which was read at `listedAtMs`. `complete`: what is missing from it is known to be withdrawn. Resolves when
-   * all is queued.
+   * Brings a kind to a listing of the remote. Resolves when all is queued; `doubted`: keys that it lacks, and was too old to be believed about.
    * Rejects as `compareCache` does; then it has to be done again.
    */
   async relist(
     kind: ResourceKind,
     listed: Iterable<readonly [suffix: string, KeyValue]>,
-    { complete, listedAtMs }: { readonly complete: boolean; readonly listedAtMs: number },
+    how: ListedHow,
     compareCache: CompareCache,
-  ): Promise<{ readonly written: number; readonly removed: number }> {
+  ): Promise<{ readonly written: number; readonly removed: number; readonly doubted: number }> {
     const slices = new Slices(this.#options.clock);
     const wanted = new Map<string, Known>();
     const desired = new Map<string, Uint8Array>();
@@ -268,13 +276,13 @@ export class RemoteCache {
       );
       await slices.rest();
     }
-    const withdrawals = await this.#withdrawals(kind, wanted, desired, difference, {
-      listedAtMs,
-      complete,
-    });
+    const { listedAtMs } = how;
+    const isOld = this.#options.clock.nowMs() > how.agedMs;
+    const complete = how.complete && !isOld;
+    const withdrawals = await this.#withdrawals(kind, wanted, desired, difference, { listedAtMs, complete });
     const settled = await this.#settle(kind, wanted, desired, difference, withdrawals);
     if (complete && kind === "nodes") this.#onlyCached(kind);
-    return settled;
+    return { ...settled, doubted: how.complete && isOld ? withdrawals.lacking.size : 0 };
   }
 
   /** What neither is said nor stands counts no more, wherever it was known from. */

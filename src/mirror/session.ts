@@ -33,8 +33,10 @@ import {
   remoteCanary,
 } from "./reach.ts";
 import type { RemoteRecord } from "./record.ts";
-import type { RemoteCache } from "./remote-cache.ts";
+import type { ListedHow, RemoteCache } from "./remote-cache.ts";
 
+/** A listing is believed about what is gone for as long as a silent watch would be, and for that many times what it took to read: to compare takes as long. */
+const COMPARED_IN_LISTINGS = 3;
 /** Beside the heartbeat. Each is one read when the connection is made anew. */
 const MAX_FACTS = 4;
 
@@ -73,6 +75,8 @@ export interface SessionOptions {
 interface Listed {
   readonly kinds: readonly (readonly KeyValue[])[];
   readonly atMs: number;
+  /** As of `ListedHow`. */
+  readonly agedMs: number;
 }
 
 /** Key at the remote -> what happened to it last. */
@@ -97,6 +101,8 @@ export class Session implements FollowSink {
   #endedBy: string | undefined;
   /** A canary that the listing lacked came since: list again, now with the right to prune. */
   #canaryCame = false;
+  /** A listing that had to wait lacked something: list again. */
+  #aged = false;
   #proving = false;
   /** Its drain marker, as it was listed; undefined: none. */
   #marker: Uint8Array | undefined;
@@ -128,7 +134,9 @@ export class Session implements FollowSink {
       this.#canaries = new Map(listing.ranges[CANARY_RANGE]?.map(({ key, value }) => [key, value]));
       this.#complete = new Set(completeKinds(this.#name, remote.config, this.#canaries));
       this.#marker = listing.ranges[DRAIN_RANGE]?.[0]?.value;
-      this.#listed = { kinds: listing.ranges.slice(FIRST_KIND_RANGE), atMs: listedAtMs };
+      const nowMs = clock.nowMs();
+      const agedMs = nowMs + options.progressTimeoutMs + COMPARED_IN_LISTINGS * (nowMs - listedAtMs);
+      this.#listed = { kinds: listing.ranges.slice(FIRST_KIND_RANGE), atMs: listedAtMs, agedMs };
       this.#facts = new Facts(MAX_FACTS, remote.ranges[HEARTBEAT_RANGE]?.key);
       this.#facts.listed(listing.ranges, remote.known);
       for (const { modRevision } of listing.ranges[HEARTBEAT_RANGE] ?? []) record.heartbeat(modRevision, clock.nowMs());
@@ -200,7 +208,7 @@ export class Session implements FollowSink {
       await this.#reconcileKind(
         kind,
         listed.kinds[this.#remote.kinds.indexOf(kind)] ?? [],
-        { complete, listedAtMs: listed.atMs },
+        { complete, listedAtMs: listed.atMs, agedMs: listed.agedMs },
         signal,
       );
       await publisher.drained();
@@ -224,15 +232,10 @@ export class Session implements FollowSink {
     record.lastError = record.synced ? undefined : `its exporter has not written everything yet: ${missing.join(", ")}`;
   }
 
-  async #reconcileKind(
-    kind: Resource,
-    kvs: readonly KeyValue[],
-    how: { readonly complete: boolean; readonly listedAtMs: number },
-    signal: AbortSignal,
-  ): Promise<void> {
+  async #reconcileKind(kind: Resource, kvs: readonly KeyValue[], how: ListedHow, signal: AbortSignal): Promise<void> {
     const { cache, publisher, local, clock, pageSize, log } = this.#options;
     const prefix = this.#remotePrefix(kind);
-    const { written, removed } = await cache.relist(
+    const { written, removed, doubted } = await cache.relist(
       kind.kind,
       bySuffix(kvs, prefix),
       how,
@@ -241,7 +244,10 @@ export class Session implements FollowSink {
           compare(publisher, local, cachePrefix, desired, { keep, pageSize, clock, signal }),
         ),
     );
-    if (written + removed > 0) log.info({ remote: this.#name, kind: kind.kind, written, removed }, "cache reconciled");
+    this.#aged ||= doubted > 0;
+    const counts = { written, removed, doubted };
+    if (written + removed + doubted > 0)
+      log.info({ remote: this.#name, kind: kind.kind, ...counts }, "cache reconciled");
   }
 
   /** Puts what is not in the local etcd just so (same bytes, no lease), and waits until it is. */
@@ -408,6 +414,7 @@ export class Session implements FollowSink {
     cache.joint(this.#complete);
     judged();
     if (this.#canaryCame) this.restart("it has written more");
+    else if (this.#aged) this.restart("its listing was too old to say what is gone when it was written down");
     else if (guard.due) this.restart("it is listed again to confirm what is held");
     else if (record.synced) this.#prove(revision);
     if (this.#applied <= revision) void this.#auditor.joint(revision).then((line) => line && this.restart(line));

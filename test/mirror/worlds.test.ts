@@ -1,7 +1,7 @@
 /** Etcds that are not the ones they were, remote and own, and remotes that are not who they were. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { KvError } from "../../src/kv/client.ts";
+import { eventKey, KvError } from "../../src/kv/client.ts";
 import type { VirtualClock } from "../support/virtual-clock.ts";
 import type { FakeCluster } from "./fake-cluster.ts";
 import { DIRECTORY, eachInItsOwnWorld, LEASE_TTL_SECONDS, LIMITS, type World } from "./world.ts";
@@ -16,19 +16,19 @@ eachInItsOwnWorld((newWorld, newClock) => {
 const LEASE_MS = LEASE_TTL_SECONDS * 1_000;
 const CONFIRMED_MS = LIMITS.holdConfirmMs + 10_000;
 
-/** Keys of the cache that were put since, one for each put. */
-function watchCache(): string[] {
-  const puts: string[] = [];
+/** Keys of the cache that were put or deleted since, one for each event. */
+function watchCache(type: "put" | "delete" = "put"): string[] {
+  const seen: string[] = [];
   world.local.client({ timeoutMs: 1_000 }).watch(
     { key: "cilium/cache/", rangeEnd: "cilium/cache0" },
     {
       created() {},
-      events: (events) => puts.push(...events.flatMap((event) => (event.type === "put" ? event.kv.key : []))),
+      events: (events) => seen.push(...events.filter((event) => event.type === type).map(eventKey)),
       progress() {},
       ended() {},
     },
   );
-  return puts;
+  return seen;
 }
 
 function relabel(remote: FakeCluster, labels: string): void {
@@ -74,6 +74,28 @@ test("what came and went while the connection was cut never shows in the cache",
   world.assertMirrored("osaka");
   assert.deepEqual(puts, ["cilium/cache/ip/v1/osaka/10.2.0.2"]);
 });
+
+for (const back of [true, false]) {
+  test(`L03: a listing that waited for room in the own etcd is no word on what is gone: what ${back ? "came back" : "stayed away"}`, async () => {
+    const osaka = world.addRemote("osaka", 2);
+    await clock.advance(5_000);
+    const deleted = watchCache("delete");
+    world.local.setNoSpace(true);
+    osaka.etcd.stop();
+    osaka.remove(osaka.ipKey(1));
+    for (let pod = 300; pod < 330; pod++) osaka.putIp(pod);
+    osaka.etcd.start();
+    await clock.advance(5_000);
+    assert.equal(world.status("osaka").phase, "reconciling");
+    if (back) osaka.putIp(1);
+    await clock.advance(LIMITS.progressTimeoutMs);
+    assert.ok(!deleted.some((key) => key.includes("/ip/")), "the listing waits");
+    world.local.setNoSpace(false);
+    await clock.advance(60_000);
+    world.assertMirrored("osaka");
+    assert.equal(deleted.includes("cilium/cache/ip/v1/osaka/10.2.0.1"), !back);
+  });
+}
 
 test("W09: answers from the past are asked for again, and believed when nothing else comes for a while", async () => {
   const osaka = world.addRemote("osaka", 2);
