@@ -182,6 +182,7 @@ export class Session implements FollowSink {
     record.phase = "reconciling";
     if (this.#listed) await this.#reconcile(signal, this.#listed);
     else this.#judgeSynced();
+    if (this.#endedBy !== undefined) return this.#endedBy;
     record.phase = "watching";
     this.#watchedFromMs = clock.nowMs();
     const end = await watch(this.#remote.kv, this.#remote.ranges, this.#fromRevision + 1, this, {
@@ -212,11 +213,12 @@ export class Session implements FollowSink {
         signal,
       );
       await publisher.drained();
-      if (complete) this.#vouch(kind);
+      if (complete && !this.#aged) this.#vouch(kind);
     }
     await publisher.drained();
     this.#listed = undefined;
     this.#options.judged();
+    if (this.#aged) return this.restart("its listing was too old to say what is gone when it was written down");
     record.audited = true;
     this.#judgeSynced();
     if (record.synced) record.prove(listed.atMs);
@@ -414,7 +416,6 @@ export class Session implements FollowSink {
     cache.joint(this.#complete);
     judged();
     if (this.#canaryCame) this.restart("it has written more");
-    else if (this.#aged) this.restart("its listing was too old to say what is gone when it was written down");
     else if (guard.due) this.restart("it is listed again to confirm what is held");
     else if (record.synced) this.#prove(revision);
     if (this.#applied <= revision) void this.#auditor.joint(revision).then((line) => line && this.restart(line));
