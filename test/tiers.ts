@@ -42,5 +42,6 @@ export const TIERS: readonly Tier[] = [
   { name: "policy", script: "test/policy/random/main.ts", args: ["--seed", "1"] },
   { name: "long", files: "e2e/long/**/*.test.ts", concurrency: 1, timeoutMs: 10 * MINUTE_MS, live: true },
   { name: "drills", files: "e2e/drills/**/*.test.ts", concurrency: 1, timeoutMs: 12 * MINUTE_MS, live: true },
+  { name: "etcd-3.5", script: "test/second-etcd.ts", args: [] },
   { name: "tour", script: "deploy/lab/main.ts", args: ["--name", "full", "--repeat", "5"] },
 ];

@@ -14,6 +14,8 @@ interface Answer {
   readonly header?: { readonly member_id?: string };
   readonly kvs?: readonly unknown[];
   readonly error?: string;
+  /** Instead of `error`, from 3.5 on. */
+  readonly message?: string;
 }
 
 export class HttpGateway implements EtcdGateway {
@@ -44,7 +46,7 @@ export class HttpGateway implements EtcdGateway {
       const request = { method: "POST", body: JSON.stringify(body), signal: late.signal };
       const response = await fetch(`${endpoint}/v3/${path}`, request);
       const answer = (await response.json()) as Answer;
-      if (!response.ok) throw new Error(answer.error ?? `HTTP ${response.status}`);
+      if (!response.ok) throw new Error(answer.error ?? answer.message ?? `HTTP ${response.status}`);
       return answer;
     } catch (error) {
       throw new Error(`etcd at ${endpoint}: ${messageOf(error)}`);

@@ -161,6 +161,8 @@ export class WatchStream {
     const compactRevision = toNumber(response.compact_revision);
     const detail =
       response.cancel_reason || (compactRevision ? "the start revision was compacted" : "canceled by the server");
+    // A server from 3.5.8 on answers no progress request of the stream while it remembers a watch that compaction ended.
+    if (compactRevision) this.#write({ cancel_request: { watch_id: id } });
     watch.sink.ended(compactRevision ? { cause: "compacted", detail, compactRevision } : { cause: "canceled", detail });
     if (this.#watches.size === 0) this.break("no watch is left");
   }

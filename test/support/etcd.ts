@@ -155,8 +155,8 @@ export class TestEtcd {
   /** Any call, by the server's JSON gateway. Rejects with the server's message. */
   async post(path: string, body: unknown): Promise<unknown> {
     const response = await fetch(`${this.endpoint}/v3/${path}`, { method: "POST", body: JSON.stringify(body) });
-    const answer = (await response.json()) as { readonly error?: string };
-    if (!response.ok) throw new Error(answer.error ?? `HTTP ${response.status}`);
+    const answer = (await response.json()) as { readonly error?: string; readonly message?: string };
+    if (!response.ok) throw new Error(answer.error ?? answer.message ?? `HTTP ${response.status}`);
     return answer;
   }
 
