@@ -1,9 +1,10 @@
 /** Drives the desired state to a whole, resting in between so that leases are renewed in time. */
 import type { Slices } from "../runtime/clock.ts";
 import { type AddressOwners, assignAddresses } from "./addresses.ts";
-import type { DesiredInput, Part } from "./desired.ts";
-import { desiredState, PARTS } from "./desired.ts";
+import { desiredState } from "./desired.ts";
 import { drive } from "./drive.ts";
+import type { DesiredInput, Part } from "./parts.ts";
+import { PARTS } from "./parts.ts";
 
 /** Whole key -> value. */
 export type Entries = ReadonlyMap<string, Uint8Array>;

@@ -2,106 +2,37 @@
  * What this cluster's etcd should hold: objects in, state keys and values out, in Cilium's format. Pure, and a generator, so that whoever
  * drives it may rest between two entries.
  */
-import type { Cluster } from "../model/cluster.ts";
 import { policyName } from "../model/policy.ts";
-import type { AddressPorts, Judged, ServicePort } from "../model/resource.ts";
+import type { AddressPorts, ServicePort } from "../model/resource.ts";
 import { encodeIdentity, labelFault, labelString } from "../wire/identity.ts";
 import { encodeIp } from "../wire/ip.ts";
-import {
-  ENDPOINTS_PREFIX,
-  LOCAL_IDENTITIES_PREFIX,
-  LOCAL_IPS_PREFIX,
-  LOCAL_SERVICES_PREFIX,
-  POLICIES_PREFIX,
-} from "../wire/keys.ts";
-import { encodeLocalEndpoint, judgeLocalEndpoint } from "../wire/local-endpoint.ts";
-import { encodeLocalService, judgeLocalService } from "../wire/local-service.ts";
+import { encodeLocalEndpoint } from "../wire/local-endpoint.ts";
+import { encodeLocalService } from "../wire/local-service.ts";
 import type { IdentityManifest, NodeManifest, PodManifest, PolicyManifest, ServiceManifest } from "../wire/manifest.ts";
-import { isGlobalNamespace, serviceExport } from "../wire/manifest.ts";
+import { serviceExport } from "../wire/manifest.ts";
 import { encodeNode } from "../wire/node.ts";
 import { HEADLESS } from "../wire/parse-service.ts";
-import { encodePolicy, judgePolicy } from "../wire/policy.ts";
-import { judging } from "../wire/refusal.ts";
-import type { ResourceKind } from "../wire/resources.ts";
-import { judge, resource } from "../wire/resources.ts";
+import { encodePolicy } from "../wire/policy.ts";
 import { encodeService } from "../wire/service.ts";
-import type { AddressOwners } from "./addresses.ts";
 import { hostAddress } from "./addresses.ts";
 import { backendsOf, PodIndex, sliceBackends } from "./backends.ts";
-import type { IdentityBook, Scope } from "./identities.ts";
+import type { Scope } from "./identities.ts";
 import { identityLabels } from "./labels.ts";
-import type { Memo } from "./memo.ts";
+import {
+  type Desired,
+  type DesiredInput,
+  IDENTITY_PART,
+  IP_PART,
+  isShared,
+  type Part,
+  prefixOf,
+  vetted,
+} from "./parts.ts";
 import { podAudit, policyProblems } from "./policies.ts";
 import { heldServices, refusedKeys } from "./refused.ts";
+import { serviceExportEntry } from "./service-exports.ts";
 import type { World } from "./world.ts";
 import { namespacedName } from "./world.ts";
-
-/** The prefixes an exporter owns. */
-export type Part = ResourceKind | LocalPart;
-/** Read by the agents of this cluster only. */
-type LocalPart = "local-identities" | "local-ip" | "local-services" | "endpoints" | "policies";
-
-/** In the order in which they are written: owners before what they own, and a policy after all that it may select. */
-export const PARTS: readonly Part[] = [
-  "nodes",
-  "identities",
-  "local-identities",
-  "local-ip",
-  "ip",
-  "services",
-  "local-services",
-  "endpoints",
-  "policies",
-];
-
-/** Identities are on the side of the pods that have them, or had them: a number is never taken back. */
-const IDENTITY_PART: Readonly<Record<Scope, Part>> = { shared: "identities", local: "local-identities" };
-const IP_PART: Readonly<Record<Scope, Part>> = { shared: "ip", local: "local-ip" };
-
-/** Numbers of our own are for ever: their keys only come. Those that somebody else gives go when he says so. */
-export function isLasting(part: Part, book: IdentityBook | undefined): boolean {
-  return book !== undefined && (part === "identities" || part === "local-identities");
-}
-
-interface LocalRow {
-  readonly prefix: string;
-  readonly judge: (suffix: string, value: Uint8Array, cluster: Cluster) => Judged<unknown>;
-}
-
-const LOCAL: Readonly<Record<LocalPart, LocalRow>> = {
-  "local-identities": {
-    prefix: LOCAL_IDENTITIES_PREFIX,
-    judge: (suffix, value, cluster) => judge("identities", cluster, suffix, value),
-  },
-  "local-ip": { prefix: LOCAL_IPS_PREFIX, judge: (suffix, value, cluster) => judge("ip", cluster, suffix, value) },
-  "local-services": { prefix: LOCAL_SERVICES_PREFIX, judge: judgeLocalService },
-  endpoints: { prefix: ENDPOINTS_PREFIX, judge: judgeLocalEndpoint },
-  policies: { prefix: POLICIES_PREFIX, judge: judgePolicy },
-};
-
-function isLocal(part: Part): part is LocalPart {
-  return Object.hasOwn(LOCAL, part);
-}
-
-export function partPrefix(part: Part, cluster: string): string {
-  return isLocal(part) ? LOCAL[part].prefix : resource(part).statePrefix(cluster);
-}
-
-export type Desired =
-  | { readonly part: Part; readonly key: string; readonly value: Uint8Array }
-  /** Cannot be published as it stands: whatever is there for it stays. */
-  | { readonly part: Part; readonly key: string; readonly refused: true }
-  | { readonly problem: string };
-
-export interface DesiredInput {
-  readonly cluster: Cluster;
-  readonly world: World;
-  readonly owners: AddressOwners;
-  /** Gives a number to every label set that has none; absent: the world says all numbers. */
-  readonly book: IdentityBook | undefined;
-  /** Of one cluster; absent: all is made anew. */
-  readonly memo?: Memo;
-}
 
 /** Every key and value, and one problem line for everything that cannot be published. */
 export function* desiredState(input: DesiredInput): Generator<Desired> {
@@ -122,36 +53,12 @@ export function* desiredState(input: DesiredInput): Generator<Desired> {
   for (const service of input.world.services.values()) {
     if (!held.has(namespacedName(service))) yield* serviceEntries(input, service, pods);
   }
+  for (const wanted of input.world.exports.values()) yield* serviceExportEntry(input, wanted);
   for (const policy of input.world.policies.values()) yield* policyEntry(input, policy);
   for (const refused of input.world.refused) {
     for (const [part, suffix] of refusedKeys(refused))
       yield { part, key: prefixOf(input, part) + suffix, refused: true };
   }
-}
-
-function prefixOf({ cluster }: DesiredInput, part: Part): string {
-  return partPrefix(part, cluster.name);
-}
-
-/** What peers would refuse is refused here, where somebody can mend it. `where` opens the problem line. */
-function* vetted(
-  input: DesiredInput,
-  part: Part,
-  suffix: string,
-  where: string,
-  encode: () => Uint8Array,
-): Generator<Desired> {
-  const key = prefixOf(input, part) + suffix;
-  const encoded = judging(key, encode);
-  const judged: Judged<unknown> = encoded.ok ? judgedAs(input, part, suffix, encoded.value) : encoded;
-  if (encoded.ok && judged.ok) return yield { part, key, value: encoded.value };
-  yield { part, key, refused: true };
-  if (!judged.ok) yield { problem: `${where}: ${judged.rejection.detail}; it is not published as it stands` };
-}
-
-function judgedAs(input: DesiredInput, part: Part, suffix: string, value: Uint8Array): Judged<unknown> {
-  const { cluster } = input;
-  return isLocal(part) ? LOCAL[part].judge(suffix, value, cluster) : judge(part, cluster, suffix, value);
 }
 
 function* nodeEntry(input: DesiredInput, manifest: NodeManifest): Generator<Desired> {
@@ -165,12 +72,6 @@ function* nodeEntry(input: DesiredInput, manifest: NodeManifest): Generator<Desi
 function givenIdentity(input: DesiredInput, { id, given, namespace, source }: IdentityManifest): Generator<Desired> {
   const part = IDENTITY_PART[isShared(input.world, namespace) ? "shared" : "local"];
   return vetted(input, part, String(id), `${source}: identity ${id}`, () => encodeIdentity(given));
-}
-
-/** Pods of a namespace that is not global stay unknown to other clusters, as with Cilium. */
-function isShared(world: World, namespace: string): boolean {
-  const manifest = world.namespaces.get(namespace);
-  return manifest !== undefined && isGlobalNamespace(manifest);
 }
 
 function* missingNamespaces(world: World): Generator<Desired> {
@@ -286,6 +187,7 @@ function unenforced(service: ServiceManifest): readonly string[] {
 }
 
 function* serviceEntries(input: DesiredInput, manifest: ServiceManifest, pods: PodIndex): Generator<Desired> {
+  if (manifest.unserved) return;
   const { cluster, world } = input;
   const suffix = namespacedName(manifest);
   const where = `${manifest.source}: Service ${suffix}`;

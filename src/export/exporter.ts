@@ -173,6 +173,7 @@ export class Exporter {
       beat({ ...heartbeat, kv, clock, random, log, signal, fence: () => fence, renewFence }),
       publishTerm({
         ...{ kv, publisher, cluster, book, owners: stored.owners, clock, random, backoff, signal, pageSize },
+        serviceExports: settings.kubernetes?.kinds.some(({ kind }) => kind === "ServiceExport") ?? false,
         snapshots: this.#sources.snapshots,
         auditIntervalMs: settings.auditIntervalMs,
         onCompiled: (compiled) => this.#noteCompiled(compiled),

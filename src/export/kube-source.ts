@@ -13,6 +13,7 @@ import type { Random } from "../runtime/random.ts";
 import type { KubeKind } from "../wire/kube-kinds.ts";
 import { type Manifest, serviceExport } from "../wire/manifest.ts";
 import type { SourceState } from "./sources.ts";
+import { namespacedName } from "./world.ts";
 
 export interface KubeSettings {
   readonly api: KubeApi;
@@ -37,6 +38,12 @@ export interface KubeSourceOptions extends KubeSettings {
   readonly backoff: BackoffSettings;
   /** Told what the API server says, when that changed; the next report waits for it. */
   readonly report: (state: SourceState) => Promise<void>;
+}
+
+/** Keys of what came before, in the order of the kinds. */
+interface Seen {
+  readonly namespaces: ReadonlySet<string>;
+  readonly exports: ReadonlySet<string>;
 }
 
 export class KubeSource {
@@ -101,7 +108,7 @@ export class KubeSource {
   async #tell(): Promise<void> {
     const { clock, report } = this.#options;
     const slices = new Slices(clock);
-    const namespaces = new Set<string>();
+    const seen = { namespaces: new Set<string>(), exports: new Set<string>() };
     const groups: Manifest[][] = [];
     const problems: string[] = [];
     let complete = true;
@@ -109,11 +116,11 @@ export class KubeSource {
       const group: Manifest[] = [];
       for (const object of reflector.objects.values()) {
         if (object.refusal !== undefined) problems.push(object.refusal);
-        if (object.manifest?.kind === "Namespace") namespaces.add(object.key);
+        if (object.manifest?.kind === "Namespace") seen.namespaces.add(object.key);
+        if (object.manifest?.kind === "ServiceExport") seen.exports.add(object.key);
         // Of a namespace that cannot be read nobody knows what is to be shared.
         if (object.manifest?.kind === "Refused" && object.manifest.what === "Namespace") complete = false;
-        const { manifest } = object;
-        if (manifest !== undefined && this.#counts(manifest, namespaces)) group.push(manifest);
+        if (object.manifest !== undefined) group.push(...this.#counted(object.manifest, seen));
         await slices.rest();
       }
       groups.push(group);
@@ -122,10 +129,12 @@ export class KubeSource {
     await report({ objects: groups, read: true, complete, problems });
   }
 
-  #counts(manifest: Manifest, namespaces: ReadonlySet<string>): boolean {
+  #counted(manifest: Manifest, seen: Seen): readonly Manifest[] {
+    const { kind } = manifest;
     // A pod may be heard of before its namespace: it waits, for the namespace's labels are part of its identity.
-    if (manifest.kind === "Pod") return namespaces.has(manifest.namespace);
-    return manifest.kind !== "Service" || this.#options.services === "all" || serviceExport(manifest).global;
+    if (kind === "Pod" || kind === "Pods") return seen.namespaces.has(manifest.namespace) ? [manifest] : [];
+    if (kind !== "Service" || this.#options.services === "all" || serviceExport(manifest).global) return [manifest];
+    return seen.exports.has(namespacedName(manifest)) ? [{ ...manifest, unserved: true }] : [];
   }
 
   #count(): void {

@@ -1,5 +1,5 @@
 /** What was made of objects that are still the same: at 50,000 pods a change makes the entries of one anew, not of all. Pure. */
-import type { Desired } from "./desired.ts";
+import type { Desired } from "./parts.ts";
 
 interface Made {
   /** What else it was made of. */

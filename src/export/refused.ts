@@ -1,7 +1,7 @@
 /** Which keys stand for an object that is there and cannot be read: whatever an earlier process wrote there stays. Pure. */
 import { policyName } from "../model/policy.ts";
 import type { RefusedManifest } from "../wire/manifest.ts";
-import type { Part } from "./desired.ts";
+import type { Part } from "./parts.ts";
 import type { World } from "./world.ts";
 
 /** Parts, and what follows their prefix. */
@@ -26,17 +26,23 @@ export function refusedKeys({ what, ...refused }: RefusedManifest): readonly (re
         ["identities", name],
         ["local-identities", name],
       ];
+    case "ServiceExport":
+      return [["serviceexports", `${namespace}/${name}`]];
+    case "CiliumEndpointSlice":
+      return addressKeys(addresses);
     case "Pod":
-    case "CiliumEndpoint": {
-      const keys: [Part, string][] = addresses.flatMap((address): [Part, string][] => [
-        ["ip", address],
-        ["local-ip", address],
-      ]);
-      return [...keys, ["endpoints", `${namespace}/${name}`]];
-    }
+    case "CiliumEndpoint":
+      return [...addressKeys(addresses), ["endpoints", `${namespace}/${name}`]];
     default:
       return [["policies", policyName({ kind: what, namespace, name })]];
   }
+}
+
+function addressKeys(addresses: readonly string[]): readonly (readonly [Part, string])[] {
+  return addresses.flatMap((address): [Part, string][] => [
+    ["ip", address],
+    ["local-ip", address],
+  ]);
 }
 
 /** Services, as `namespace/name`, some of whose backends are not known: they stay as they are. */

@@ -16,15 +16,17 @@ import type { AddressOwners } from "./addresses.ts";
 import { canaryKeys, clusterConfig } from "./announcements.ts";
 import type { Compiled, Entries } from "./compile.ts";
 import { changes, compile } from "./compile.ts";
-import { isLasting, PARTS, type Part, partPrefix } from "./desired.ts";
 import type { IdentityBook } from "./identities.ts";
 import { Memo } from "./memo.ts";
+import { isLasting, PARTS, type Part, partPrefix } from "./parts.ts";
 import type { Snapshot, Snapshots } from "./snapshot.ts";
 
 export interface TermOptions {
   readonly kv: KvClient;
   readonly publisher: Publisher;
   readonly cluster: Cluster;
+  /** Whether sources say which services are exported by the MCS-API. */
+  readonly serviceExports: boolean;
   readonly snapshots: Snapshots;
   /** Absent: the sources say all numbers. */
   readonly book: IdentityBook | undefined;
@@ -105,9 +107,9 @@ async function audit(
 const NO_ENTRIES: Entries = new Map();
 
 async function announceConfig(options: TermOptions): Promise<void> {
-  const { kv, publisher, cluster } = options;
+  const { kv, publisher, cluster, serviceExports } = options;
   const key = clusterConfigKey(cluster.name);
-  const value = clusterConfig(cluster);
+  const value = clusterConfig(cluster, serviceExports);
   const { kvs } = await retry(options, () => kv.range({ key }));
   const [found] = kvs;
   if (found?.leaseId === 0n && Buffer.compare(found.value, value) === 0) return;

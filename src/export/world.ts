@@ -1,11 +1,13 @@
 /** The objects of all manifest files put together: what this cluster is told to run. Pure. */
 import { policyName } from "../model/policy.ts";
 import type {
+  ExportManifest,
   IdentityManifest,
   Manifest,
   NamespaceManifest,
   NodeManifest,
   PodManifest,
+  PodsManifest,
   PolicyManifest,
   RefusedManifest,
   ServiceManifest,
@@ -20,6 +22,7 @@ export interface World {
   readonly services: ReadonlyMap<string, ServiceManifest>;
   /** By the `namespace/name` of their service. */
   readonly slices: ReadonlyMap<string, readonly SliceManifest[]>;
+  readonly exports: ReadonlyMap<string, ExportManifest>;
   readonly pods: ReadonlyMap<string, PodManifest>;
   /** By `policyName()`. */
   readonly policies: ReadonlyMap<string, PolicyManifest>;
@@ -47,6 +50,7 @@ export function* joinManifests(
     nodes: new Map<string, NodeManifest>(),
     services: new Map<string, ServiceManifest>(),
     slices: new Map<string, SliceManifest[]>(),
+    exports: new Map<string, ExportManifest>(),
     pods: new Map<string, PodManifest>(),
     policies: new Map<string, PolicyManifest>(),
     identities: new Map<string, IdentityManifest>(),
@@ -73,6 +77,8 @@ export function* joinManifests(
       else if (manifest.kind === "Node") add(world.nodes, before?.nodes, manifest.name, manifest);
       else if (manifest.kind === "Service") add(world.services, before?.services, namespacedName(manifest), manifest);
       else if (manifest.kind === "Pod") add(world.pods, before?.pods, namespacedName(manifest), manifest);
+      else if (manifest.kind === "Pods") addBatch(world.pods, manifest);
+      else if (manifest.kind === "ServiceExport") world.exports.set(namespacedName(manifest), manifest);
       else if (manifest.kind === "EndpointSlice") addSlice(world.slices, manifest);
       else if (manifest.kind === "Identity") add(world.identities, before?.identities, manifest.name, manifest);
       else if (manifest.kind === "Refused") world.refused.push(manifest);
@@ -81,6 +87,14 @@ export function* joinManifests(
     }
   }
   return world;
+}
+
+/** While Cilium moves an endpoint from one batch to another it is in both: the batch of the lower name counts. */
+function addBatch(into: Map<string, PodManifest>, { pods }: PodsManifest): void {
+  for (const pod of pods) {
+    const known = into.get(namespacedName(pod));
+    if (known === undefined || pod.source < known.source) into.set(namespacedName(pod), pod);
+  }
 }
 
 function addSlice(into: Map<string, SliceManifest[]>, slice: SliceManifest): void {

@@ -40,13 +40,16 @@ const GOES_ON: ReadonlySet<KubeErrorCode> = new Set(["unreachable", "cut-off", "
 export class Reflector {
   readonly #options: ReflectorOptions;
   readonly #reader: KubeReader;
-  readonly #path: string;
+  /** The newest first. */
+  readonly #paths: readonly string[];
   readonly #backoff: Backoff;
   #objects = new Map<string, KubeObject>();
   #listed = false;
   #fault: string | undefined;
   /** Up to where everything is known; absent: list. */
   #version: string | undefined;
+  /** Which of the paths the server has. */
+  #pathIndex = 0;
   #pageSize: number;
   #heardMs: number;
   #lists = 0;
@@ -54,7 +57,8 @@ export class Reflector {
   constructor(options: ReflectorOptions) {
     this.#options = options;
     this.#reader = new KubeReader(options.kind);
-    this.#path = pathOf(options.kind);
+    const { kind } = options;
+    this.#paths = [kind.apiVersion, kind.olderVersion].flatMap((version) => (version ? [pathOf(kind, version)] : []));
     this.#backoff = new Backoff(options.random, options.backoff);
     this.#pageSize = options.pageSize;
     this.#heardMs = options.clock.nowMs();
@@ -115,6 +119,7 @@ export class Reflector {
     // Pages that were too many to be read in time.
     if (code === "expired" && listing) this.#pageSize = Math.min(MAX_PAGE_SIZE, this.#pageSize * 2);
     if (code === "too-large") this.#pageSize = Math.max(1, Math.floor(this.#pageSize / 2));
+    if (code === "absent" && this.#triesOlder()) return 0;
     if (code === "absent" && kind.optional && this.#objects.size === 0) {
       this.#settle(new Map());
       return ABSENT_RETRY_MS;
@@ -122,6 +127,16 @@ export class Reflector {
     // Versions expire in the ordinary course of things.
     if (code !== "expired") this.#note(`${kind.plural}: ${messageOf(error)}; what is known stays`);
     return this.#backoff.nextMs();
+  }
+
+  /** Whether there is an older version that was not tried since the newest one was. */
+  #triesOlder(): boolean {
+    this.#pathIndex = (this.#pathIndex + 1) % this.#paths.length;
+    return this.#pathIndex > 0;
+  }
+
+  get #path(): string {
+    return this.#paths[this.#pathIndex] ?? "";
   }
 
   #note(fault: string | undefined): void {

@@ -1,11 +1,19 @@
 /** The kinds that are read from an API server: where they are, which of their fields are kept, and what they are to us. */
 import type { Fields } from "./fields.ts";
-import type { Manifest, NamespaceManifest, PodManifest, RefusedManifest, TextMap } from "./manifest.ts";
-import { parseCiliumEndpoint, parseCiliumIdentity, parseCiliumNode } from "./parse-cilium.ts";
+import type {
+  Manifest,
+  NamespaceManifest,
+  PodManifest,
+  RefusedManifest,
+  ServiceManifest,
+  TextMap,
+} from "./manifest.ts";
+import { parseCiliumEndpoint, parseCiliumEndpointSlice, parseCiliumIdentity, parseCiliumNode } from "./parse-cilium.ts";
 import { parseNamespace, parseNode } from "./parse-node.ts";
 import { parsePod } from "./parse-pod.ts";
 import { parsePolicyManifest } from "./parse-policy.ts";
 import { HEADLESS, parseService } from "./parse-service.ts";
+import { parseServiceExport, readExportedSpec } from "./parse-service-export.ts";
 import { parseSlice } from "./parse-slice.ts";
 
 /** Fields that are kept of an object: all of one, or some. Lists are looked into. */
@@ -14,6 +22,8 @@ export type Kept = true | { readonly [field: string]: Kept };
 export interface KubeKind {
   readonly kind: RefusedManifest["what"];
   readonly apiVersion: string;
+  /** Where a server does not have the first one. */
+  readonly olderVersion?: string;
   readonly plural: string;
   /** A cluster may not have this kind: then there are no such objects. */
   readonly optional: boolean;
@@ -65,7 +75,7 @@ function readPod(root: Fields, source: string): PodManifest | undefined {
 
 const HEADLESS_LABEL = "service.kubernetes.io/headless";
 
-function readService(root: Fields, source: string): Manifest | undefined {
+function readService(root: Fields, source: string): ServiceManifest | undefined {
   if (root.fields("spec").text("type") === "ExternalName") return undefined;
   const service = parseService(root, source);
   const clusterIps = service.labels.has(HEADLESS_LABEL) ? [HEADLESS] : service.clusterIps;
@@ -134,14 +144,53 @@ function readEndpoint(root: Fields, source: string): PodManifest | undefined {
   return endpoint && { ...endpoint, annotations: meaningful(endpoint.annotations) };
 }
 
+/** A Service that others may import by the MCS-API, too. */
+const EXPORTED_SERVICE = {
+  ...SERVICE,
+  spec: {
+    ...SERVICE.spec,
+    sessionAffinityConfig: true,
+    ipFamilies: true,
+    internalTrafficPolicy: true,
+    trafficDistribution: true,
+  },
+} as const;
+
+function readExportedService(root: Fields, source: string): ServiceManifest | undefined {
+  const service = readService(root, source);
+  return service && { ...service, exported: readExportedSpec(root.fields("spec")) };
+}
+
+const SERVICE_EXPORT: KubeKind = {
+  kind: "ServiceExport",
+  apiVersion: "multicluster.x-k8s.io/v1beta1",
+  olderVersion: "multicluster.x-k8s.io/v1alpha1",
+  plural: "serviceexports",
+  optional: true,
+  kept: { metadata: { name: true, namespace: true, creationTimestamp: true }, spec: true },
+  parse: parseServiceExport,
+};
+
 function ofCore(kind: KubeKind["kind"]): readonly KubeKind[] {
   return NATIVE_KINDS.filter((one) => one.kind === kind);
 }
 
 const CILIUM = { apiVersion: "cilium.io/v2", optional: false } as const;
 
+const ENDPOINTS: KubeKind = {
+  ...{ ...CILIUM, kind: "CiliumEndpoint", plural: "ciliumendpoints" },
+  kept: CILIUM_ENDPOINT,
+  parse: readEndpoint,
+};
+
+const ENDPOINT_SLICES: KubeKind = {
+  ...{ kind: "CiliumEndpointSlice", apiVersion: "cilium.io/v2alpha1", plural: "ciliumendpointslices", optional: false },
+  kept: { metadata: METADATA, namespace: true, endpoints: true },
+  parse: parseCiliumEndpointSlice,
+};
+
 /** What is read of a cluster that runs Cilium: nodes, identities and addresses as Cilium has them. Policies are its agents' own affair. */
-export const CILIUM_KINDS: readonly KubeKind[] = [
+const kindsOfCilium = (endpoints: KubeKind): readonly KubeKind[] => [
   ...ofCore("Namespace"),
   { ...CILIUM, kind: "CiliumNode", plural: "ciliumnodes", kept: CILIUM_NODE, parse: parseCiliumNode },
   {
@@ -149,12 +198,18 @@ export const CILIUM_KINDS: readonly KubeKind[] = [
     kept: { metadata: METADATA, "security-labels": true },
     parse: parseCiliumIdentity,
   },
-  { ...CILIUM, kind: "CiliumEndpoint", plural: "ciliumendpoints", kept: CILIUM_ENDPOINT, parse: readEndpoint },
-  ...ofCore("Service"),
+  endpoints,
+  // Before services: of those that no agent of ours serves, only the exported ones are looked at.
+  SERVICE_EXPORT,
+  ...ofCore("Service").map((kind) => ({ ...kind, kept: EXPORTED_SERVICE, parse: readExportedService })),
   ...ofCore("EndpointSlice"),
 ];
 
+export const CILIUM_KINDS = kindsOfCilium(ENDPOINTS);
+/** Where Cilium's operator batches endpoints. */
+export const CILIUM_SLICED_KINDS = kindsOfCilium(ENDPOINT_SLICES);
+
 /** Where all objects of a kind are: `/api/v1/pods`, `/apis/cilium.io/v2/ciliumnetworkpolicies`. */
-export function pathOf({ apiVersion, plural }: KubeKind): string {
+export function pathOf({ plural, ...kind }: KubeKind, apiVersion = kind.apiVersion): string {
   return `/${apiVersion.includes("/") ? "apis" : "api"}/${apiVersion}/${plural}`;
 }

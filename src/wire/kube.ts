@@ -4,7 +4,7 @@ import type { Judged } from "../model/resource.ts";
 import { Fields } from "./fields.ts";
 import { decodeText, JsonNumber, MAX_DEPTH, type Tree } from "./json.ts";
 import type { Kept, KubeKind } from "./kube-kinds.ts";
-import type { Manifest, RefusedManifest } from "./manifest.ts";
+import type { Manifest, PodManifest, RefusedManifest } from "./manifest.ts";
 import { SLICE_SERVICE_LABEL } from "./parse-slice.ts";
 import { judging, oneLine, quote, Refusal } from "./refusal.ts";
 
@@ -172,10 +172,12 @@ function treeOf(value: unknown, kept: Kept, depth: number): Tree {
 /** As much of an object that was refused as tells what it stands for. */
 function refused(what: RefusedManifest["what"], { key, body }: KubeItem, source: string): RefusedManifest {
   const cut = key.indexOf("/");
-  const { metadata, status } = body as Json;
+  const { metadata, status, namespace = "", endpoints } = body as Json;
   const labels = ((metadata as Json)["labels"] ?? {}) as Json;
   const { podIPs, podIP, networking } = (status ?? {}) as Json;
-  const listed = [podIPs, (networking as Json | undefined)?.["addressing"]].flatMap((list) =>
+  const batched = Array.isArray(endpoints) ? endpoints.map((one: Json | null) => one?.["networking"]) : [];
+  const pairs = [networking, ...batched].map((one) => (one as Json | undefined)?.["addressing"]);
+  const listed = [podIPs, ...pairs].flatMap((list) =>
     Array.isArray(list) ? list.flatMap((one: Json | null) => [one?.["ip"], one?.["ipv4"], one?.["ipv6"]]) : [],
   );
   const addresses = [...listed, podIP].map((one) => parseAddress(text(one))).filter((one) => one !== undefined);
@@ -184,7 +186,7 @@ function refused(what: RefusedManifest["what"], { key, body }: KubeItem, source:
     what,
     source,
     name: key.slice(cut + 1),
-    namespace: cut < 0 ? "" : key.slice(0, cut),
+    namespace: cut < 0 ? text(namespace) : key.slice(0, cut),
     labels: new Map(),
     service: text(labels[SLICE_SERVICE_LABEL]),
     addresses: [...new Set(addresses.map(formatAddress))],
@@ -199,10 +201,14 @@ class Pool {
 
   /** The same object, its repeated parts shared with others. */
   shared(manifest: Manifest | undefined): Manifest | undefined {
-    if (manifest?.kind !== "Pod") return manifest;
-    const { namespace, nodeName, hostIp, serviceAccount, labels, annotations, containers } = manifest;
+    if (manifest?.kind === "Pods") return { ...manifest, pods: manifest.pods.map((pod) => this.#pod(pod)) };
+    return manifest?.kind === "Pod" ? this.#pod(manifest) : manifest;
+  }
+
+  #pod(pod: PodManifest): PodManifest {
+    const { namespace, nodeName, hostIp, serviceAccount, labels, annotations, containers } = pod;
     return {
-      ...manifest,
+      ...pod,
       namespace: this.#one(namespace, namespace),
       nodeName: this.#one(nodeName, nodeName),
       hostIp: this.#one(hostIp, hostIp),

@@ -1,6 +1,6 @@
 /** Kubernetes objects as the exporter needs them, and what their annotations say about sharing. */
 import type { Policy, PolicyKind } from "../model/policy.ts";
-import type { Affinity, Label, Protocol, ServicePort } from "../model/resource.ts";
+import type { Affinity, Label, ServiceExport as ModelExport, Protocol, ServicePort } from "../model/resource.ts";
 import type { Tree } from "./json.ts";
 import { quote } from "./refusal.ts";
 
@@ -57,6 +57,38 @@ export interface ServiceManifest extends ManifestBase {
   readonly sessionAffinity: "None" | "ClientIP";
   /** Its backends are those of its EndpointSlices; absent: the pods that `selector` selects. */
   readonly sliced?: true;
+  /** What a ServiceExport of its name says of it; absent: none is read. */
+  readonly exported?: ExportedSpec;
+  /** Nobody here serves it: it is read for its ServiceExport. */
+  readonly unserved?: true;
+}
+
+/** Of a Service, for other clusters that import it by the MCS-API. */
+export type ExportedSpec = Pick<
+  ModelExport,
+  | "ports"
+  | "type"
+  | "sessionAffinity"
+  | "timeoutSeconds"
+  | "ipFamilies"
+  | "internalTrafficPolicy"
+  | "trafficDistribution"
+>;
+
+/** Asks that the Service of its name be exported by the MCS-API, with its `labels` and `annotations`. */
+export interface ExportManifest extends ManifestBase {
+  readonly kind: "ServiceExport";
+  readonly namespace: string;
+  readonly annotations: TextMap;
+  /** RFC 3339. */
+  readonly createdAt: string;
+}
+
+/** Endpoints of one namespace that Cilium batched. */
+export interface PodsManifest extends ManifestBase {
+  readonly kind: "Pods";
+  readonly namespace: string;
+  readonly pods: readonly PodManifest[];
 }
 
 /** Some of the backends of a service. */
@@ -126,7 +158,7 @@ export interface RefusedManifest extends ManifestBase {
   readonly kind: "Refused";
   readonly what:
     | ("Namespace" | "Node" | "Service" | "EndpointSlice" | "Pod" | PolicyKind)
-    | ("CiliumNode" | "CiliumIdentity" | "CiliumEndpoint");
+    | ("CiliumNode" | "CiliumIdentity" | "CiliumEndpoint" | "CiliumEndpointSlice" | "ServiceExport");
   readonly namespace: string;
   /** Of an EndpointSlice: the name of its service. */
   readonly service: string;
@@ -138,7 +170,9 @@ export type Manifest =
   | NamespaceManifest
   | ServiceManifest
   | SliceManifest
+  | ExportManifest
   | PodManifest
+  | PodsManifest
   | NodeManifest
   | IdentityManifest
   | PolicyManifest

@@ -1,12 +1,13 @@
-/** Cilium's own objects: `CiliumNode`, `CiliumIdentity`, `CiliumEndpoint`. Numbers of identities are Cilium's, and stay what they are. */
+/** Cilium's own objects: `CiliumNode`, `CiliumIdentity`, `CiliumEndpoint`, `CiliumEndpointSlice`. Numbers of identities are Cilium's, and stay what they are. */
 import type { Label } from "../model/resource.ts";
 import { readAddress, readOptionalAddress } from "./addresses.ts";
 import { type Fields, MAX_UINT32 } from "./fields.ts";
 import { labelFault, NAMESPACE_LABEL_KEY, readIdentityKey, SERVICE_ACCOUNT_LABEL_KEY } from "./identity.ts";
-import type { ContainerPort, IdentityManifest, NodeManifest, PodManifest } from "./manifest.ts";
+import type { ContainerPort, IdentityManifest, NodeManifest, PodManifest, PodsManifest } from "./manifest.ts";
+import { isDnsLabel, isDnsSubdomain } from "./names.ts";
 import { internalFirst } from "./node.ts";
 import { readCidrs, readMetadata, readPort, readProtocol } from "./parse-metadata.ts";
-import { Refusal } from "./refusal.ts";
+import { quote, Refusal } from "./refusal.ts";
 
 const WIREGUARD = ["network.cilium.io/wg-pub-key", "io.cilium.network.wg-pub-key"];
 const MAX_RESERVED = 255;
@@ -71,7 +72,34 @@ function readNamedPort(fields: Fields): ContainerPort {
 export function parseCiliumEndpoint(root: Fields, source: string): PodManifest | undefined {
   const { name, namespace, annotations, terminating } = readMetadata(root, true);
   const status = root.fields("status");
-  const identity = status.fields("identity").whole("id", MAX_UINT32);
+  const given = status.fields("identity");
+  const serviceAccount = serviceAccountOf(given.texts("labels"));
+  const read = readEndpoint(status, given.whole("id", MAX_UINT32));
+  return read && { ...read, source, name, namespace, annotations, terminating, serviceAccount };
+}
+
+/** Of an endpoint without an identity of its own nothing is said. */
+export function parseCiliumEndpointSlice(root: Fields, source: string): PodsManifest {
+  const { name, terminating } = readMetadata(root, true);
+  const namespace = root.text("namespace");
+  if (!isDnsLabel(namespace)) throw root.refusal("namespace", `${quote(namespace)} is no namespace`);
+  const pods = root.objects("endpoints").flatMap((fields): readonly PodManifest[] => {
+    const pod = fields.text("name");
+    if (!isDnsSubdomain(pod)) throw fields.refusal("name", `${quote(pod)} is no name of a pod`);
+    const read = readEndpoint(fields, fields.whole("id", MAX_UINT32));
+    const serviceAccount = fields.text("service-account");
+    return read ? [{ ...read, source, name: pod, namespace, annotations: new Map(), terminating, serviceAccount }] : [];
+  });
+  return { kind: "Pods", source, name, namespace, labels: new Map(), pods };
+}
+
+type EndpointFacts = Omit<
+  PodManifest,
+  "source" | "name" | "namespace" | "annotations" | "terminating" | "serviceAccount"
+>;
+
+/** What a CiliumEndpoint and a slice of them say alike. */
+function readEndpoint(status: Fields, identity: number): EndpointFacts | undefined {
   if (identity <= MAX_RESERVED) return undefined;
   refuseEncryption(status);
   const networking = status.fields("networking");
@@ -81,17 +109,11 @@ export function parseCiliumEndpoint(root: Fields, source: string): PodManifest |
   const ports = status.objects("named-ports").map(readNamedPort);
   return {
     kind: "Pod",
-    source,
-    name,
-    namespace,
     labels: new Map(),
-    annotations,
-    serviceAccount: serviceAccountOf(status.fields("identity").texts("labels")),
     nodeName: "",
     podIps,
     hostIp: readOptionalAddress(networking, "node"),
     ready: true,
-    terminating,
     containers: ports.length === 0 ? [] : [{ name: "", command: [], args: [], ports }],
     identity,
   };

@@ -62,6 +62,14 @@ function readWord<const W extends string>(fields: Fields, name: string, words: r
   return words.find((word) => word === text);
 }
 
+export function readTrafficPolicy(fields: Fields): ServiceExport["internalTrafficPolicy"] {
+  return readWord(fields, "internalTrafficPolicy", ["Cluster", "Local"]);
+}
+
+export function readTrafficDistribution(fields: Fields): ServiceExport["trafficDistribution"] {
+  return readWord(fields, "trafficDistribution", ["PreferClose", "PreferSameZone", "PreferSameNode"]);
+}
+
 /** Throws a Refusal. */
 export function decodeServiceExport(cluster: Cluster, suffix: string, value: Uint8Array): ServiceExport {
   const fields = new Fields(parseJson(value), [], SHAPE);
@@ -78,8 +86,8 @@ export function decodeServiceExport(cluster: Cluster, suffix: string, value: Uin
     sessionAffinity: readWord(fields, "sessionAffinity", ["ClientIP", "None"]),
     timeoutSeconds: client.has("timeoutSeconds") ? client.whole("timeoutSeconds", MAX_INT32) : undefined,
     ipFamilies: fields.texts("ipFamilies").filter((family) => family === "IPv4" || family === "IPv6"),
-    internalTrafficPolicy: readWord(fields, "internalTrafficPolicy", ["Cluster", "Local"]),
-    trafficDistribution: readWord(fields, "trafficDistribution", ["PreferClose", "PreferSameZone", "PreferSameNode"]),
+    internalTrafficPolicy: readTrafficPolicy(fields),
+    trafficDistribution: readTrafficDistribution(fields),
   };
 }
 

@@ -17,13 +17,13 @@ import { silentLogger } from "../../src/runtime/log.ts";
 import { Metrics } from "../../src/runtime/metrics.ts";
 import { systemRandom } from "../../src/runtime/random.ts";
 import { readSettings } from "../../src/runtime/settings.ts";
-import { CILIUM_KINDS, NATIVE_KINDS } from "../../src/wire/kube-kinds.ts";
+import { CILIUM_KINDS, CILIUM_SLICED_KINDS, NATIVE_KINDS } from "../../src/wire/kube-kinds.ts";
 import { KubeServer, kubeconfig } from "../support/kube-api.ts";
 import { memoryKube } from "../support/kube-objects.ts";
 import { schemaFaults } from "../support/kube-schema.ts";
 
 const FOLDER = fileURLToPath(new URL("../../deploy/kubernetes", import.meta.url));
-const OVERLAYS = ["any-cni", "cilium"] as const;
+const OVERLAYS = ["any-cni", "cilium", "cilium-slices"] as const;
 const hasKubectl = spawnSync("kubectl", ["version", "--client"]).status === 0;
 const skip = hasKubectl ? false : "not run: no kubectl";
 
@@ -151,7 +151,7 @@ for (const overlay of OVERLAYS) {
     };
     const said = built(overlay).find(({ kind, data }) => kind === "ConfigMap" && data?.["kube-mode"] !== undefined);
     const KUBE_MODE = said?.data?.["kube-mode"] ?? "";
-    assert.equal(KUBE_MODE, overlay === "cilium" ? "cilium" : "native");
+    assert.equal(KUBE_MODE, overlay === "any-cni" ? "native" : "cilium");
     const values = { CLUSTER: "osaka", CLUSTER_ID: "7", OWN_CIDRS: "10.140.0.0/16", NODE: "osk-w1", KUBE_MODE };
     const seen: string[] = [];
     for (const { spec } of workloadsOf(built(overlay))) {
@@ -172,7 +172,7 @@ for (const overlay of OVERLAYS) {
     }
     assert.deepEqual(
       seen.sort(),
-      overlay === "cilium" ? ["exporter", "kvstoremesh"] : ["agent", "exporter", "kvstoremesh"],
+      overlay === "any-cni" ? ["agent", "exporter", "kvstoremesh"] : ["exporter", "kvstoremesh"],
     );
   });
 }
@@ -198,6 +198,7 @@ function allowedBy(rules: readonly Rule[]): readonly string[] {
 const KINDS = {
   "any-cni": { kinds: NATIVE_KINDS, identities: "own" },
   cilium: { kinds: CILIUM_KINDS, identities: "given" },
+  "cilium-slices": { kinds: CILIUM_SLICED_KINDS, identities: "given" },
 } as const;
 
 for (const overlay of OVERLAYS)

@@ -1,7 +1,7 @@
 /** What the API server of a cluster that runs Cilium has, as YAML, and which keys and values come of it: one rule of the mode `cilium` per test. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { faultyKube } from "../../src/kube/faulty.ts";
+import { faultyKube, type KubeFaults } from "../../src/kube/faulty.ts";
 import { memoryKube, pathOfKind, apply as put } from "../support/kube-objects.ts";
 import { Scene } from "./scene.ts";
 
@@ -68,13 +68,37 @@ endpoints: [{addresses: [10.77.3.81], conditions: {ready: true}}]
 ports: [{name: http, port: 8080, protocol: TCP}]
 `;
 
+const SERVICE_EXPORT = `
+apiVersion: multicluster.x-k8s.io/v1beta1
+kind: ServiceExport
+metadata: {name: ledger, namespace: billing, creationTimestamp: "2026-03-02T10:11:12Z"}
+spec: {exportedLabels: {tier: gold}, exportedAnnotations: {note: "a<b"}}
+`;
+
+const CILIUM_ENDPOINT_SLICE = `
+apiVersion: cilium.io/v2alpha1
+kind: CiliumEndpointSlice
+metadata: {name: ces-2xkzt}
+namespace: billing
+endpoints:
+  - name: ledger-5c9d
+    id: 460131
+    encryption: {}
+    networking: {addressing: [{ipv4: 10.77.3.81, ipv6: "fd00:77:3::51"}], node: 192.0.2.14}
+    named-ports: [{name: http, port: 8080, protocol: TCP}]
+    service-account: books
+  - {name: young, id: 5, networking: {addressing: [{ipv4: 10.77.3.99}], node: 192.0.2.14}}
+`;
+
+const EXPORT_KEY = "cilium/state/serviceexports/v1/osaka/billing/ledger";
+
 const ALL = [NAMESPACE, CILIUM_NODE, CILIUM_IDENTITY, CILIUM_ENDPOINT, SERVICE].join("---");
 
-async function cluster(text: string) {
+async function cluster(text: string, mode: "cilium" | "cilium-slices" = "cilium", faults: KubeFaults = {}) {
   const kube = memoryKube();
   put(kube, text);
   const scene = new Scene();
-  const { exporter } = await scene.synced(scene.kubernetes(kube, "global", "cilium"));
+  const { exporter } = await scene.synced(scene.kubernetes(faultyKube(kube, faults), "global", mode));
   const apply = async (more: string): Promise<void> => {
     put(kube, more);
     await scene.clock.advance(1_000);
@@ -121,15 +145,19 @@ test("an identity goes when Cilium collects it, over restarts too, and its numbe
   await scene.end();
 });
 
-test("of a namespace that is not global neither addresses nor identities are told, nodes are", async () => {
+test("of a namespace that is not global neither addresses, identities, services nor exports are told, nodes are", async () => {
   const home = NAMESPACE.replace(
     "name: billing",
     'name: billing, annotations: {clustermesh.cilium.io/global: "false"}',
   );
-  const { scene } = await cluster(ALL.replace(NAMESPACE, home));
-  assert.equal(await scene.text(IP), undefined);
-  assert.equal(await scene.text(IDENTITY), undefined);
+  const { scene, apply } = await cluster([ALL.replace(NAMESPACE, home), SERVICE_EXPORT].join("---"));
+  const kept = [IP, IDENTITY, "cilium/state/services/v1/osaka/billing/ledger", EXPORT_KEY];
+  for (const key of kept) assert.equal(await scene.text(key), undefined, key);
   assert.ok(await scene.text(NODE));
+  await apply(NAMESPACE);
+  for (const key of kept) assert.ok(await scene.text(key), key);
+  await apply(home);
+  for (const key of kept) assert.equal(await scene.text(key), undefined, key);
   await scene.end();
 });
 
@@ -173,5 +201,124 @@ test("Cilium's objects that are not there at all: nothing is said, nothing withd
   assert.deepEqual(await scene.revisions(), before);
   assert.equal(exporter.status().leader, false);
   assert.match(exporter.status().problems.join("\n"), /Kubernetes: ciliumnodes: absent/);
+  await scene.end();
+});
+
+test("a service that is exported by the MCS-API, byte by byte; it need not be global", async () => {
+  const service = SERVICE.replace('service.cilium.io/global: "true"', "")
+    .replace(
+      "ports: [",
+      "sessionAffinity: ClientIP, sessionAffinityConfig: {clientIP: {timeoutSeconds: 600}}, ports: [",
+    )
+    .replace("ports: [", "ipFamilies: [IPv4], internalTrafficPolicy: Cluster, trafficDistribution: Nearby, ports: [")
+    .replace("port: 80,", "port: 80, appProtocol: h2c,");
+  const { scene, exporter, apply, remove } = await cluster([ALL.replace(SERVICE, service), SERVICE_EXPORT].join("---"));
+  assert.equal(
+    await scene.text(EXPORT_KEY),
+    '{"cluster":"osaka","name":"ledger","namespace":"billing","annotations":{"note":"a\\u003cb"},"labels":{"tier":"gold"},"Labels":{"tier":"gold"},"Annotations":{"note":"a\\u003cb"},"exportCreationTimestamp":"2026-03-02T10:11:12Z","ports":[{"name":"http","protocol":"TCP","appProtocol":"h2c","port":80}],"type":"ClusterSetIP","sessionAffinity":"ClientIP","sessionAffinityConfig":{"clientIP":{"timeoutSeconds":600}},"ipFamilies":["IPv4"],"internalTrafficPolicy":"Cluster"}',
+  );
+  assert.deepEqual(exporter.status().problems, []);
+  const others = [...(await scene.keys()).keys()].filter((key) => key.includes("/services/v1/osaka/"));
+  assert.deepEqual(others, [], "that is all that is said of it");
+  await apply(service.replaceAll("10.140.9.3", "None"));
+  assert.match((await scene.text(EXPORT_KEY)) ?? "", /"type":"Headless"/);
+  await remove("ServiceExport", "billing/ledger");
+  assert.equal(await scene.text(EXPORT_KEY), undefined);
+  await scene.end();
+});
+
+test("an export of a service that is not there is told; of one that cannot be read, what was exported stays", async () => {
+  const { kube, scene, exporter: first, apply, remove } = await cluster([ALL, SERVICE_EXPORT].join("---"));
+  const before = await scene.text(EXPORT_KEY);
+  assert.ok(before);
+  await apply(SERVICE.replace("port: 80,", "port: 80000,"));
+  assert.equal(await scene.text(EXPORT_KEY), before);
+  assert.match(first.status().problems.join(), /services\/billing\/ledger: .*65535.*the last good state stays/);
+  await scene.end();
+  const { exporter } = await scene.synced(scene.kubernetes(kube, "global", "cilium"));
+  assert.equal(await scene.text(EXPORT_KEY), before, "the new process never understood it");
+  await remove("Service", "billing/ledger");
+  await scene.clock.advance(400_000);
+  assert.equal(await scene.text(EXPORT_KEY), undefined);
+  assert.deepEqual(exporter.status().problems, [
+    "kubernetes:serviceexports/billing/ledger: ServiceExport billing/ledger: there is no Service of its name that has addresses; make one, or delete the ServiceExport",
+  ]);
+  await scene.end();
+});
+
+test("the config says whether service exports are read; the canary is there in any case", async () => {
+  const { scene } = await cluster(ALL);
+  assert.match((await scene.text("cilium/cluster-config/osaka")) ?? "", /"serviceExportsEnabled":true/);
+  assert.ok(await scene.text("cilium/synced/osaka/cilium/state/serviceexports/v1"));
+  await scene.end();
+  const native = new Scene();
+  await native.synced(native.kubernetes(memoryKube()));
+  assert.match((await native.text("cilium/cluster-config/osaka")) ?? "", /"serviceExportsEnabled":false/);
+  assert.ok(await native.text("cilium/synced/osaka/cilium/state/serviceexports/v1"));
+  await native.end();
+});
+
+test("a server that has only the older version of ServiceExport, or none at all, is read all the same", async () => {
+  const asked = new Set<string>();
+  let absent = "v1beta1";
+  const fault: KubeFaults["fault"] = (_call, path) => {
+    if (path.includes("multicluster")) asked.add(path);
+    return path.includes(`multicluster.x-k8s.io/${absent}`) ? "absent" : undefined;
+  };
+  const older = await cluster(ALL, "cilium", { fault });
+  assert.deepEqual(
+    [...asked],
+    ["v1beta1", "v1alpha1"].map((version) => `/apis/multicluster.x-k8s.io/${version}/serviceexports`),
+  );
+  assert.ok(older.exporter.status().kinds?.some(({ kind, listed }) => kind === "ServiceExport" && listed));
+  assert.deepEqual(older.exporter.status().problems, []);
+  await older.scene.end();
+  absent = "";
+  const none = await cluster(ALL, "cilium", { fault });
+  assert.deepEqual(none.exporter.status().problems, []);
+  await none.scene.end();
+});
+
+const SLICED = ALL.replace(CILIUM_ENDPOINT, CILIUM_ENDPOINT_SLICE);
+
+test("endpoints that Cilium batched into slices say the same, byte by byte", async () => {
+  const single = await cluster(ALL);
+  const expected = await single.scene.text(IP);
+  await single.scene.end();
+  const { scene, exporter, remove } = await cluster(SLICED, "cilium-slices");
+  assert.equal(await scene.text(IP), expected);
+  assert.equal(await scene.text("cilium/state/ip/v1/default/10.77.3.99"), undefined, "has no identity yet");
+  assert.deepEqual(exporter.status().problems, []);
+  await remove("CiliumEndpointSlice", "ces-2xkzt");
+  assert.equal(await scene.text(IP), undefined);
+  await scene.end();
+});
+
+test("an endpoint that Cilium moves to another slice is in both for a while: nobody is told, and nothing is withdrawn", async () => {
+  const { scene, exporter, apply, remove } = await cluster(SLICED, "cilium-slices");
+  await apply(CILIUM_ENDPOINT_SLICE.replace("ces-2xkzt", "ces-9aaaa"));
+  const before = await scene.revisions();
+  assert.deepEqual(exporter.status().problems, []);
+  await remove("CiliumEndpointSlice", "ces-2xkzt");
+  assert.deepEqual(await scene.revisions(), before);
+  await scene.end();
+});
+
+test("a slice that makes no sense is refused whole, and what was said of its endpoints stays, over restarts too", async () => {
+  const { kube, scene, exporter, apply, remove } = await cluster(SLICED, "cilium-slices");
+  const before = await scene.text(IP);
+  assert.ok(before);
+  await apply(CILIUM_ENDPOINT_SLICE.replace("encryption: {}", "encryption: {key: 3}"));
+  assert.equal(await scene.text(IP), before);
+  assert.match(
+    exporter.status().problems[0] ?? "",
+    /ciliumendpointslices\/ces-2xkzt: endpoints\[0\]\.encryption: encryption/,
+  );
+  await scene.end();
+  await scene.synced(scene.kubernetes(kube, "global", "cilium-slices"));
+  assert.equal(await scene.text(IP), before, "the new process never understood it");
+  await remove("CiliumEndpointSlice", "ces-2xkzt");
+  await scene.clock.advance(400_000);
+  assert.equal(await scene.text(IP), undefined, "until it is deleted");
   await scene.end();
 });

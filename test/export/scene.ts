@@ -14,7 +14,7 @@ import { silentLogger } from "../../src/runtime/log.ts";
 import { Metrics } from "../../src/runtime/metrics.ts";
 import { seededRandom } from "../../src/runtime/random.ts";
 import { drainCanary } from "../../src/wire/keys.ts";
-import { CILIUM_KINDS, NATIVE_KINDS } from "../../src/wire/kube-kinds.ts";
+import { CILIUM_KINDS, CILIUM_SLICED_KINDS, NATIVE_KINDS } from "../../src/wire/kube-kinds.ts";
 import { VirtualClock } from "../support/virtual-clock.ts";
 
 export const OSAKA = { name: "osaka", id: 7 };
@@ -37,6 +37,7 @@ const SETTINGS: ExporterSettings = {
 const KINDS = {
   native: { kinds: NATIVE_KINDS, identities: "own" },
   cilium: { kinds: CILIUM_KINDS, identities: "given" },
+  "cilium-slices": { kinds: CILIUM_SLICED_KINDS, identities: "given" },
 } as const;
 
 export interface Running {
@@ -112,7 +113,7 @@ export class Scene {
   kubernetes(
     api: KubeApi,
     services: "global" | "all" = "all",
-    mode: "native" | "cilium" = "native",
+    mode: keyof typeof KINDS = "native",
   ): Partial<ExporterSettings> {
     const limits = { pageSize: 3, progressTimeoutMs: 180_000, watchSeconds: 300, settleMs: 200 };
     return { manifests: undefined, kubernetes: { api, ...KINDS[mode], services, ...limits } };

@@ -2,9 +2,10 @@
 import assert from "node:assert/strict";
 import { parseAllDocuments } from "yaml";
 import { type KubeObjectBody, type MemoryCollection, MemoryKube } from "../../src/kube/memory.ts";
-import { CILIUM_KINDS, type KubeKind, NATIVE_KINDS, pathOf } from "../../src/wire/kube-kinds.ts";
+import { CILIUM_KINDS, CILIUM_SLICED_KINDS, type KubeKind, NATIVE_KINDS, pathOf } from "../../src/wire/kube-kinds.ts";
 
-const ALL_KINDS = [...new Set([...NATIVE_KINDS, ...CILIUM_KINDS])];
+const NAMED = [...NATIVE_KINDS, ...CILIUM_KINDS, ...CILIUM_SLICED_KINDS].map((kind) => [kind.kind, kind] as const);
+const ALL_KINDS = [...new Map(NAMED).values()];
 
 /** An API server that knows the kinds, all of them unless told otherwise. */
 export function memoryKube(kinds: readonly KubeKind[] = ALL_KINDS): MemoryKube {

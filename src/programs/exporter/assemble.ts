@@ -22,7 +22,7 @@ import { Metrics } from "../../runtime/metrics.ts";
 import type { Random } from "../../runtime/random.ts";
 import { messageOf, UserError } from "../../runtime/user-error.ts";
 import { serve } from "../../serve/serve.ts";
-import { CILIUM_KINDS, NATIVE_KINDS } from "../../wire/kube-kinds.ts";
+import { CILIUM_KINDS, CILIUM_SLICED_KINDS, NATIVE_KINDS } from "../../wire/kube-kinds.ts";
 import { drainAction } from "./admin.ts";
 import { checkTogether, type ExporterSettings } from "./settings.ts";
 
@@ -84,6 +84,8 @@ async function checkManifests(disk: Disk, { manifests }: ExporterSettings): Prom
   });
 }
 
+const CILIUM_ENDPOINTS = { single: CILIUM_KINDS, slices: CILIUM_SLICED_KINDS } as const;
+
 async function kubernetesOf(settings: ExporterSettings, connect: ConnectKube): Promise<KubeSettings | undefined> {
   const { kubeMode, kubeConfig: config, kubeContext: context } = settings;
   if (kubeMode === undefined) return undefined;
@@ -93,7 +95,7 @@ async function kubernetesOf(settings: ExporterSettings, connect: ConnectKube): P
   });
   return {
     api,
-    kinds: kubeMode === "cilium" ? CILIUM_KINDS : NATIVE_KINDS,
+    kinds: kubeMode === "cilium" ? CILIUM_ENDPOINTS[settings.kubeCiliumEndpoints] : NATIVE_KINDS,
     identities: kubeMode === "cilium" ? "given" : "own",
     services: settings.kubeServices,
     pageSize: settings.kubePageSize,

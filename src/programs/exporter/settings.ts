@@ -59,6 +59,11 @@ export const exporterSettings = settingsSchema({
     .describe(
       "Services that agents serve: those annotated as global, the others stay with kube-proxy; or all, where nobody else serves them.",
     ),
+  kubeCiliumEndpoints: oneOf(["single", "slices"])
+    .default("single")
+    .describe(
+      "With --kube-mode cilium: CiliumEndpoints, or the CiliumEndpointSlices into which Cilium's operator batches them.",
+    ),
   kubePageSize: count.default(250).describe("Objects per page of a list that the API server sends."),
   kubeProgressTimeoutMs: durationMs
     .default(180_000)
