@@ -62,7 +62,7 @@ function portsOn(service: ServiceManifest, pod: PodManifest): readonly ServicePo
 }
 
 /** Address families of a service: those of its cluster addresses, both when it is headless. */
-function familiesOf(service: ServiceManifest): ReadonlySet<boolean> {
+export function familiesOf(service: ServiceManifest): ReadonlySet<boolean> {
   const addresses = service.clusterIps.map((text) => parseAddress(text)).filter((address) => address !== undefined);
   return new Set(addresses.length === 0 ? [true, false] : addresses.map(isV4));
 }

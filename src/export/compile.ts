@@ -3,8 +3,8 @@ import type { Slices } from "../runtime/clock.ts";
 import { type AddressOwners, assignAddresses } from "./addresses.ts";
 import { desiredState } from "./desired.ts";
 import { drive } from "./drive.ts";
-import type { DesiredInput, Part } from "./parts.ts";
-import { PARTS } from "./parts.ts";
+import type { ConflictKind, DesiredInput, Part } from "./parts.ts";
+import { CONFLICT_KINDS, PARTS } from "./parts.ts";
 
 /** Whole key -> value. */
 export type Entries = ReadonlyMap<string, Uint8Array>;
@@ -15,6 +15,8 @@ export interface Compiled {
   readonly refused: ReadonlySet<string>;
   readonly owners: AddressOwners;
   readonly problems: readonly string[];
+  /** How many of the problems are conflicts. */
+  readonly conflicts: ReadonlyMap<ConflictKind, number>;
 }
 
 /** @param input `owners` are those of the time before. */
@@ -24,12 +26,15 @@ export async function compile(input: DesiredInput, slices: Slices): Promise<Comp
   const parts = new Map(PARTS.map((part) => [part, new Map<string, Uint8Array>()]));
   const refused = new Set<string>();
   const problems = [...assigned.problems];
+  const conflicts = new Map(CONFLICT_KINDS.map((kind) => [kind, kind === "address" ? problems.length : 0]));
   await drive(desiredState({ ...input, owners }), slices, (desired) => {
-    if ("problem" in desired) problems.push(desired.problem);
-    else if ("refused" in desired) refused.add(desired.key);
+    if ("problem" in desired) {
+      problems.push(desired.problem);
+      if (desired.conflict) conflicts.set(desired.conflict, (conflicts.get(desired.conflict) ?? 0) + 1);
+    } else if ("refused" in desired) refused.add(desired.key);
     else parts.get(desired.part)?.set(desired.key, desired.value);
   });
-  return { parts, refused, owners, problems };
+  return { parts, refused, owners, problems, conflicts };
 }
 
 export interface Change {

@@ -3,7 +3,6 @@
  * drives it may rest between two entries.
  */
 import { policyName } from "../model/policy.ts";
-import type { AddressPorts, ServicePort } from "../model/resource.ts";
 import { encodeIdentity, labelFault, labelString } from "../wire/identity.ts";
 import { encodeIp } from "../wire/ip.ts";
 import { encodeLocalEndpoint } from "../wire/local-endpoint.ts";
@@ -11,11 +10,11 @@ import { encodeLocalService } from "../wire/local-service.ts";
 import type { IdentityManifest, NodeManifest, PodManifest, PolicyManifest, ServiceManifest } from "../wire/manifest.ts";
 import { serviceExport } from "../wire/manifest.ts";
 import { encodeNode } from "../wire/node.ts";
-import { HEADLESS } from "../wire/parse-service.ts";
 import { encodePolicy } from "../wire/policy.ts";
 import { encodeService } from "../wire/service.ts";
 import { hostAddress } from "./addresses.ts";
 import { backendsOf, PodIndex, sliceBackends } from "./backends.ts";
+import { clusterAddresses, doubleFrontends, externalOf, frontendsOf, type Holders } from "./frontends.ts";
 import type { Scope } from "./identities.ts";
 import { identityLabels } from "./labels.ts";
 import {
@@ -28,7 +27,9 @@ import {
   prefixOf,
   vetted,
 } from "./parts.ts";
+import { placesOf } from "./places.ts";
 import { podAudit, policyProblems } from "./policies.ts";
+import { namedPortsOf, podClashes, sliceClashes } from "./port-clashes.ts";
 import { heldServices, refusedKeys } from "./refused.ts";
 import { serviceExportEntry } from "./service-exports.ts";
 import type { World } from "./world.ts";
@@ -48,10 +49,11 @@ export function* desiredState(input: DesiredInput): Generator<Desired> {
   }
   for (const identity of input.world.identities.values()) yield* givenIdentity(input, identity);
   yield* missingNamespaces(input.world);
-  yield* doubleFrontends(input.world);
+  const holders = clusterAddresses(input.world);
+  yield* doubleFrontends(input, holders);
   const held = heldServices(input.world);
   for (const service of input.world.services.values()) {
-    if (!held.has(namespacedName(service))) yield* serviceEntries(input, service, pods);
+    if (!held.has(namespacedName(service))) yield* serviceEntries(input, service, pods, holders);
   }
   for (const wanted of input.world.exports.values()) yield* serviceExportEntry(input, wanted);
   for (const policy of input.world.policies.values()) yield* policyEntry(input, policy);
@@ -101,6 +103,7 @@ function* podEntries(input: DesiredInput, pod: PodManifest, own: readonly string
   const { world } = input;
   const where = `${pod.source}: Pod ${namespacedName(pod)}`;
   yield* endpointEntry(input, pod, where);
+  yield* podClashes(pod, where);
   if (own.length === 0) return;
   const scope = isShared(world, pod.namespace) ? "shared" : "local";
   const part = IP_PART[scope];
@@ -146,35 +149,10 @@ function ipEntry(
   where: string,
 ): Generator<Desired> {
   const { namespace, name: podName, serviceAccount } = pod;
-  const ports = pod.containers.flatMap((container) => container.ports).filter(({ name }) => name !== "");
-  const namedPorts = ports.map(({ name, containerPort, protocol }) => ({ name, port: containerPort, protocol }));
+  const namedPorts = namedPortsOf(pod);
   const host = hostAddress(pod, input.world.nodes);
   const entry = { address, hostAddress: host, identity, namespace, podName, serviceAccount, namedPorts };
   return vetted(input, part, address, where, () => encodeIp(entry));
-}
-
-function frontendsOf(service: ServiceManifest): AddressPorts {
-  const ports: readonly ServicePort[] = service.ports.map(({ name, protocol, port }) => ({ name, protocol, port }));
-  const frontends = new Map<string, readonly ServicePort[]>();
-  for (const address of service.clusterIps) if (address !== HEADLESS) frontends.set(address, ports);
-  return frontends;
-}
-
-/** Cluster addresses are written by hand here, so that two services may be given the same. Agents serve one of them. */
-function* doubleFrontends(world: World): Generator<Desired> {
-  const holders = new Map<string, ServiceManifest>();
-  for (const service of world.services.values()) {
-    for (const address of service.clusterIps) {
-      const first = holders.get(address);
-      if (!first || address === HEADLESS) holders.set(address, service);
-      else yield { problem: doubleLine(service, address, first) };
-    }
-  }
-}
-
-function doubleLine(service: ServiceManifest, address: string, first: ServiceManifest): string {
-  const taken = `${address} is also the address of ${namespacedName(first)}`;
-  return `${service.source}: Service ${namespacedName(service)}: ${taken}; give each service its own`;
 }
 
 /** What a manifest asks for and nothing here does yet: said, not passed over in silence. */
@@ -186,7 +164,12 @@ function unenforced(service: ServiceManifest): readonly string[] {
   return lines;
 }
 
-function* serviceEntries(input: DesiredInput, manifest: ServiceManifest, pods: PodIndex): Generator<Desired> {
+function* serviceEntries(
+  input: DesiredInput,
+  manifest: ServiceManifest,
+  pods: PodIndex,
+  holders: Holders,
+): Generator<Desired> {
   if (manifest.unserved) return;
   const { cluster, world } = input;
   const suffix = namespacedName(manifest);
@@ -198,13 +181,16 @@ function* serviceEntries(input: DesiredInput, manifest: ServiceManifest, pods: P
   const shared = global && wish.shared;
   const frontends = frontendsOf(manifest);
   const slices = world.slices.get(suffix) ?? [];
+  yield* sliceClashes(manifest, slices);
   const backends = manifest.sliced ? sliceBackends(manifest, slices) : backendsOf(manifest, pods);
   if (shared) {
     const whose = { cluster: cluster.name, clusterId: cluster.id, namespace, name };
-    const value = { ...whose, frontends, backends, shared, labels, selector };
+    const value = { ...whose, frontends, backends, ...placesOf(slices, backends), shared, labels, selector };
     yield* vetted(input, "services", suffix, where, () => encodeService(value));
   }
   if (frontends.size === 0) return;
-  const local = { namespace, name, frontends, backends, global, shared, affinity: wish.affinity };
+  const external = externalOf(input, manifest, holders);
+  const more = external.size > 0 && { external };
+  const local = { ...more, namespace, name, frontends, backends, global, shared, affinity: wish.affinity };
   yield* vetted(input, "local-services", suffix, where, () => encodeLocalService(local));
 }

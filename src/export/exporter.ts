@@ -209,6 +209,8 @@ export class Exporter {
     this.#compiled = compiled;
     const entries = metrics.gauge("bulkhead_export_entries", "Keys that the own etcd should hold.", ["part"]);
     for (const [part, count] of Object.entries(this.#entries())) entries.set(count, { part });
+    const conflicts = metrics.gauge("bulkhead_export_conflicts", "Claims of what somebody else has.", ["kind"]);
+    for (const [kind, count] of compiled.conflicts) conflicts.set(count, { kind });
     const problems = metrics.gauge("bulkhead_export_problems", "Manifests and objects that somebody should mend.");
     problems.set(this.#problems().length);
   }

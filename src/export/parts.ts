@@ -76,7 +76,11 @@ export type Desired =
   | { readonly part: Part; readonly key: string; readonly value: Uint8Array }
   /** Cannot be published as it stands: whatever is there for it stays. */
   | { readonly part: Part; readonly key: string; readonly refused: true }
-  | { readonly problem: string };
+  | { readonly problem: string; readonly conflict?: ConflictKind };
+
+/** Two objects that cannot both have what they claim: an address of a pod, a name of a port, an address of a service. */
+export const CONFLICT_KINDS = ["address", "port-name", "frontend"] as const;
+export type ConflictKind = (typeof CONFLICT_KINDS)[number];
 
 export interface DesiredInput {
   readonly cluster: Cluster;

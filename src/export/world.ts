@@ -86,6 +86,8 @@ export function* joinManifests(
       yield;
     }
   }
+  // Where two slices differ, which of them counts must not depend on when each was heard of.
+  for (const slices of world.slices.values()) slices.sort((left, right) => (left.name < right.name ? -1 : 1));
   return world;
 }
 

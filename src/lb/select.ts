@@ -33,7 +33,7 @@ export function candidates(own: Cluster, local: LocalService, remotes: readonly 
 export type NamedFrontend = Endpoint & { readonly name: string };
 
 export function frontends(service: LocalService): NamedFrontend[] {
-  return [...endpoints(service.frontends)];
+  return [...endpoints(service.frontends), ...endpoints(service.external ?? new Map())];
 }
 
 const isV6 = (endpoint: Endpoint): boolean => endpoint.address.includes(":");

@@ -66,6 +66,9 @@ export interface ClusterService {
   readonly name: string;
   readonly frontends: AddressPorts;
   readonly backends: AddressPorts;
+  /** Address of a backend -> its name, and where it is; written for readers of Cilium, not read here. */
+  readonly hostnames?: ReadonlyMap<string, string>;
+  readonly zones?: ReadonlyMap<string, { readonly zone: string; readonly forZones: readonly string[] }>;
   readonly shared: boolean;
   readonly labels: ReadonlyMap<string, string>;
   readonly selector: ReadonlyMap<string, string>;
@@ -137,6 +140,8 @@ export interface LocalService {
   readonly namespace: string;
   readonly name: string;
   readonly frontends: AddressPorts;
+  /** Addresses from outside of the cluster's range at which it is served too, external ones and those of load balancers; absent: none. */
+  readonly external?: AddressPorts;
   /** Ready local backends. */
   readonly backends: AddressPorts;
   /** Whether remote backends are used. */

@@ -47,13 +47,23 @@ const POD = {
 } as const;
 const SERVICE = {
   metadata: METADATA,
-  spec: { type: true, clusterIP: true, clusterIPs: true, selector: true, ports: true, sessionAffinity: true },
+  spec: {
+    type: true,
+    clusterIP: true,
+    clusterIPs: true,
+    externalIPs: true,
+    loadBalancerSourceRanges: true,
+    selector: true,
+    ports: true,
+    sessionAffinity: true,
+  },
+  status: { loadBalancer: { ingress: { ip: true, ipMode: true } } },
 } as const;
 const SLICE = {
   metadata: METADATA,
   addressType: true,
   ports: true,
-  endpoints: { addresses: true, conditions: true },
+  endpoints: { addresses: true, conditions: true, hostname: true, zone: true, hints: { forZones: { name: true } } },
 } as const;
 const NODE = { metadata: METADATA, spec: { podCIDR: true, podCIDRs: true }, status: { addresses: true } } as const;
 
@@ -78,8 +88,8 @@ const HEADLESS_LABEL = "service.kubernetes.io/headless";
 function readService(root: Fields, source: string): ServiceManifest | undefined {
   if (root.fields("spec").text("type") === "ExternalName") return undefined;
   const service = parseService(root, source);
-  const clusterIps = service.labels.has(HEADLESS_LABEL) ? [HEADLESS] : service.clusterIps;
-  return { ...service, clusterIps, annotations: meaningful(service.annotations), sliced: true };
+  const headless = service.labels.has(HEADLESS_LABEL) && { clusterIps: [HEADLESS], externalIps: [] };
+  return { ...service, ...headless, annotations: meaningful(service.annotations), sliced: true };
 }
 
 /** Slices of other clusters' backends, which Cilium writes for whoever reads Kubernetes alone: to us they would be our own. */

@@ -1,6 +1,7 @@
 /**
  * Services of the own cluster as its agents need them: `bulkhead/v1/services/<namespace>/<name>`, our own format:
- * `{"namespace","name","frontends","backends","global","shared","affinity"}`, addresses and ports as in Cilium's services.
+ * `{"namespace","name","frontends","external","backends","global","shared","affinity"}`, addresses and ports as in Cilium's services; `external` where it holds
+ * any.
  */
 import type { Affinity, Judged, LocalService } from "../model/resource.ts";
 import { readAddressPorts, writeAddressPorts } from "./address-ports.ts";
@@ -12,7 +13,7 @@ import { judging, limitBytes, quote, Refusal } from "./refusal.ts";
 import { readServiceName } from "./service.ts";
 
 const MAX_LOCAL_SERVICE_BYTES = 1024 * 1024;
-const SHAPE = new Shape(["namespace", "name", "frontends", "backends", "global", "shared", "affinity"]);
+const SHAPE = new Shape(["namespace", "name", "frontends", "external", "backends", "global", "shared", "affinity"]);
 const AFFINITIES: ReadonlySet<string> = new Set(["none", "local", "remote"] satisfies readonly Affinity[]);
 
 function isAffinity(text: string): text is Affinity {
@@ -27,6 +28,7 @@ function decode(suffix: string, value: Uint8Array): LocalService {
   return {
     ...readServiceName(fields, suffix),
     frontends: readAddressPorts(fields, "frontends"),
+    ...(fields.has("external") && { external: readAddressPorts(fields, "external") }),
     backends: readAddressPorts(fields, "backends"),
     global: fields.flag("global"),
     shared: fields.flag("shared"),
@@ -44,6 +46,7 @@ export function encodeLocalService(service: LocalService): Uint8Array {
     namespace: service.namespace,
     name: service.name,
     frontends: writeAddressPorts(service.frontends),
+    external: service.external && writeAddressPorts(service.external),
     backends: writeAddressPorts(service.backends),
     global: service.global,
     shared: service.shared,

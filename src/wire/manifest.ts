@@ -53,6 +53,8 @@ export interface ServiceManifest extends ManifestBase {
   readonly selector: TextMap;
   /** Canonical addresses; `["None"]` for a headless service; empty when none is given. */
   readonly clusterIps: readonly string[];
+  /** Further addresses at which it is reached, canonical: external ones and those of a load balancer. */
+  readonly externalIps?: readonly string[];
   readonly ports: readonly ManifestServicePort[];
   readonly sessionAffinity: "None" | "ClientIP";
   /** Its backends are those of its EndpointSlices; absent: the pods that `selector` selects. */
@@ -108,6 +110,10 @@ export interface SliceEndpoint {
   readonly ready: boolean;
   /** Answers, though it is about to end. */
   readonly serving: boolean;
+  readonly hostname?: string;
+  readonly zone?: string;
+  /** Zones in which it should be used. */
+  readonly forZones?: readonly string[];
 }
 
 export interface ContainerPort {

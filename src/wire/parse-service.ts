@@ -1,4 +1,5 @@
 /** `kind: Service`. */
+import { readAddress, readOptionalAddress } from "./addresses.ts";
 import type { Fields } from "./fields.ts";
 import type { ManifestServicePort, ServiceManifest } from "./manifest.ts";
 import { readAddresses, readLabels, readMetadata, readPort, readProtocol } from "./parse-metadata.ts";
@@ -9,6 +10,19 @@ export const HEADLESS = "None";
 function readClusterIps(spec: Fields): readonly string[] {
   const headless = spec.text("clusterIP") === HEADLESS || spec.texts("clusterIPs").includes(HEADLESS);
   return headless ? [HEADLESS] : readAddresses(spec, "clusterIPs", "clusterIP");
+}
+
+/** A load balancer's own are left to it where it judges who comes, or wants to see the packets. */
+function readExternalIps(root: Fields): readonly string[] {
+  const spec = root.fields("spec");
+  const open = spec.text("type") === "LoadBalancer" && spec.list("loadBalancerSourceRanges").length === 0;
+  const ingress = open ? root.fields("status").fields("loadBalancer").objects("ingress") : [];
+  const direct = ingress.filter((fields) => fields.text("ipMode") !== "Proxy");
+  const addresses = [
+    ...spec.texts("externalIPs").map((text, index) => readAddress(text, [...spec.path, "externalIPs", index])),
+    ...direct.map((fields) => readOptionalAddress(fields, "ip")),
+  ];
+  return [...new Set(addresses.filter((address) => address !== ""))];
 }
 
 function readTargetPort(fields: Fields, port: number): number | string {
@@ -50,6 +64,7 @@ function readSessionAffinity(spec: Fields): ServiceManifest["sessionAffinity"] {
 export function parseService(root: Fields, source: string): ServiceManifest {
   const { name, namespace, labels, annotations } = readMetadata(root, false);
   const spec = root.fields("spec");
+  const externalIps = readExternalIps(root);
   return {
     kind: "Service",
     source,
@@ -59,6 +74,7 @@ export function parseService(root: Fields, source: string): ServiceManifest {
     annotations,
     selector: readLabels(spec, "selector"),
     clusterIps: readClusterIps(spec),
+    ...(externalIps.length > 0 && { externalIps }),
     ports: readPorts(spec),
     sessionAffinity: readSessionAffinity(spec),
   };

@@ -19,7 +19,17 @@ function readEndpoint(fields: Fields, isOfFamily: (address: string) => boolean):
     if (isOfFamily(address)) return address;
     throw fields.refusal("addresses", `${quote(text)} is not of the slice's addressType`);
   });
-  return { addresses, ready, serving: conditions.has("serving") ? conditions.flag("serving") : ready };
+  const serving = conditions.has("serving") ? conditions.flag("serving") : ready;
+  return { addresses, ready, serving, ...readPlace(fields) };
+}
+
+function readPlace(fields: Fields): Pick<SliceEndpoint, "hostname" | "zone" | "forZones"> {
+  const [hostname, zone] = [fields.text("hostname"), fields.text("zone")];
+  const forZones = fields
+    .fields("hints")
+    .objects("forZones")
+    .map((hint) => hint.text("name"));
+  return { ...(hostname && { hostname }), ...(zone && { zone }), ...(forZones.length > 0 && { forZones }) };
 }
 
 /** A port without a number stands for all of them, which no service address has. */

@@ -3,7 +3,7 @@ import type { Cluster } from "../model/cluster.ts";
 import type { ClusterService } from "../model/resource.ts";
 import { readAddressPorts, writeAddressPorts } from "./address-ports.ts";
 import { Fields, MAX_UINT32, Shape } from "./fields.ts";
-import { encodeGoJson, sortedMap } from "./go-json.ts";
+import { encodeGoJson, type GoValue, sortedMap } from "./go-json.ts";
 import { parseJson } from "./json.ts";
 import { isDnsLabel } from "./names.ts";
 import { refuseForeignCluster } from "./ownership.ts";
@@ -53,6 +53,10 @@ export function decodeService(cluster: Cluster, suffix: string, value: Uint8Arra
   };
 }
 
+function writeZone({ zone, forZones }: { readonly zone: string; readonly forZones: readonly string[] }): GoValue {
+  return { zone, forZones: forZones.map((name) => ({ name })) };
+}
+
 /** Written with `includeExternal` true as Cilium does: readers do not consult it. */
 export function encodeService(service: ClusterService): Uint8Array {
   return encodeGoJson({
@@ -61,6 +65,8 @@ export function encodeService(service: ClusterService): Uint8Array {
     name: service.name,
     frontends: writeAddressPorts(service.frontends),
     backends: writeAddressPorts(service.backends),
+    hostnames: service.hostnames && sortedMap(service.hostnames),
+    zones: service.zones && sortedMap(new Map([...service.zones].map(([address, zone]) => [address, writeZone(zone)]))),
     labels: sortedMap(service.labels),
     selector: sortedMap(service.selector),
     includeExternal: true,

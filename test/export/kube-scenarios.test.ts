@@ -1,9 +1,9 @@
 /** What an API server has, as YAML, and which keys and values come of it: one rule of the mode `native` per test. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { faultyKube, type KubeFaults } from "../../src/kube/faulty.ts";
-import { memoryKube, apply as put } from "../support/kube-objects.ts";
-import { Scene } from "./scene.ts";
+import { faultyKube } from "../../src/kube/faulty.ts";
+import { apply as put } from "../support/kube-objects.ts";
+import { ALL, BASE, cluster, LEDGER_POD, LEDGER_SERVICE, LEDGER_SLICE } from "./kube-cluster.ts";
 
 const IP = "cilium/state/ip/v1/default/";
 const IDENTITY = "cilium/state/identities/v1/id/";
@@ -12,87 +12,6 @@ const SERVICE = "cilium/state/services/v1/osaka/";
 const OWN_IP = "bulkhead/v1/ip/";
 const OWN_SERVICE = "bulkhead/v1/services/";
 const POLICY = "bulkhead/v1/policies/";
-
-const BASE = `
-apiVersion: v1
-kind: Namespace
-metadata: {name: billing, labels: {team: fin, kubernetes.io/metadata.name: billing}}
----
-apiVersion: v1
-kind: Node
-metadata: {name: osk-w1, labels: {kubernetes.io/hostname: osk-w1}}
-spec: {podCIDR: 10.77.3.0/24, podCIDRs: [10.77.3.0/24, "fd00:77:3::/64"]}
-status:
-  addresses: [{type: Hostname, address: osk-w1}, {type: InternalIP, address: 192.0.2.14}]
-`;
-
-const LEDGER_POD = `
-apiVersion: v1
-kind: Pod
-metadata:
-  name: ledger-5c9d
-  namespace: billing
-  labels: {app: ledger, pod-template-hash: 5c9d}
-spec:
-  nodeName: osk-w1
-  serviceAccountName: books
-  containers: [{name: main, image: ledger, ports: [{name: web, containerPort: 8080}, {containerPort: 9090}]}]
-status:
-  phase: Running
-  hostIP: 192.0.2.14
-  podIP: 10.77.3.81
-  podIPs: [{ip: 10.77.3.81}, {ip: "fd00:77:3::51"}]
-  conditions: [{type: Ready, status: "True"}]
-`;
-
-const LEDGER_SERVICE = `
-apiVersion: v1
-kind: Service
-metadata: {name: ledger, namespace: billing, annotations: {service.cilium.io/global: "true"}}
-spec:
-  type: ClusterIP
-  clusterIP: 10.140.9.3
-  clusterIPs: [10.140.9.3]
-  selector: {app: ledger}
-  ports: [{name: http, port: 80, targetPort: web, protocol: TCP}]
-`;
-
-const LEDGER_SLICE = `
-apiVersion: discovery.k8s.io/v1
-kind: EndpointSlice
-metadata: {name: ledger-x7k2p, namespace: billing, labels: {kubernetes.io/service-name: ledger}}
-addressType: IPv4
-endpoints:
-  - {addresses: [10.77.3.81], conditions: {ready: true, serving: true, terminating: false}, nodeName: osk-w1}
-ports: [{name: http, port: 8080, protocol: TCP}]
-`;
-
-const ALL = [BASE, LEDGER_POD, LEDGER_SERVICE, LEDGER_SLICE].join("---");
-
-async function cluster(text: string, faults: KubeFaults = {}) {
-  const kube = memoryKube();
-  put(kube, text);
-  const scene = new Scene();
-  const { exporter } = await scene.synced(scene.kubernetes(faultyKube(kube, faults)));
-  /** Applies a text, or removes an object, and gives it time to be published. */
-  const apply = async (more: string): Promise<void> => {
-    put(kube, more);
-    await scene.clock.advance(1_000);
-  };
-  const remove = async (path: string, key: string): Promise<void> => {
-    kube.remove(path, key);
-    await scene.clock.advance(1_000);
-  };
-  const value = async (key: string) => {
-    const text = await scene.text(key);
-    return text === undefined ? undefined : JSON.parse(text);
-  };
-  const backends = async (service: string): Promise<readonly string[] | undefined> => {
-    const found = await value(SERVICE + service);
-    return found && Object.keys(found.backends).sort();
-  };
-  return { kube, scene, exporter, apply, remove, value, backends };
-}
 
 test("a pod becomes an address with an identity of its labels, its namespace's labels, its service account and the cluster", async () => {
   const { scene, value } = await cluster(ALL);
@@ -267,7 +186,7 @@ test("pods with host networking, ended ones and those without an address are no 
   const addresses = [...(await scene.keys()).keys()].filter((key) => key.startsWith(IP));
   assert.deepEqual(addresses, [`${IP}10.77.3.91`]);
   assert.deepEqual(exporter.status().problems, []);
-  await remove("/api/v1/pods", "billing/ending");
+  await remove("Pod", "billing/ending");
   assert.equal(await scene.text(`${IP}10.77.3.91`), undefined);
   await scene.end();
 });
@@ -301,7 +220,7 @@ test("two pods that claim one address: who had it keeps it, at first the first b
     exporter.status().problems[0] ?? "",
     /^kubernetes:pods\/billing\/a-thief: Pod billing\/a-thief: address 10\.77\.3\.81 belongs to pod billing\/ledger-5c9d; /,
   );
-  await remove("/api/v1/pods", "billing/ledger-5c9d");
+  await remove("Pod", "billing/ledger-5c9d");
   assert.equal((await value(`${IP}10.77.3.81`)).K8sPodName, "a-thief", "the next one follows");
   assert.deepEqual(exporter.status().problems, []);
   await scene.end();

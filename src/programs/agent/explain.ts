@@ -1,4 +1,5 @@
 /** Answers `bulkhead policy explain`: what this node's endpoints do with a packet, by what was compiled and by what the kernel holds. */
+import { frontends } from "../../lb/select.ts";
 import { canonicalAddress, parseAddress } from "../../model/address.ts";
 import type { EndpointStatus } from "../../model/endpoint.ts";
 import type {
@@ -11,6 +12,7 @@ import type {
   ExplainQuestion,
 } from "../../model/explain.ts";
 import type { Direction } from "../../model/policy.ts";
+import type { LocalService } from "../../model/resource.ts";
 import type { Decision } from "../../policy/decide.ts";
 import type { PolicyCompiler } from "../../policy/policy-compiler.ts";
 import { messageOf } from "../../runtime/user-error.ts";
@@ -59,7 +61,7 @@ export class Explainer {
   #serviceOf(end: ExplainEnd): string | undefined {
     if (end.kind !== "address") return undefined;
     const { view } = this.#options;
-    return [...view.localServices()].find((name) => view.localService(name)?.frontends.has(end.address));
+    return [...view.localServices()].find((name) => isFrontend(view.localService(name), end.address));
   }
 
   #peer(end: ExplainEnd): ExplainedPeer | undefined {
@@ -139,4 +141,8 @@ function addressFor({ addresses }: EndpointStatus, peer: ExplainedPeer): Uint8Ar
   const isV6 = (address: string): boolean => address.includes(":");
   const reachable = peer.addresses.find((address) => addresses.some((own) => isV6(own) === isV6(address)));
   return parseAddress(reachable ?? peer.addresses[0] ?? "") as Uint8Array;
+}
+
+function isFrontend(service: LocalService | undefined, address: string): boolean {
+  return service !== undefined && frontends(service).some((frontend) => frontend.address === address);
 }
