@@ -42,6 +42,8 @@ export interface ExporterSettings {
   readonly heartbeatIntervalMs: number;
   readonly heartbeatLeaseTtlSeconds: number;
   readonly auditIntervalMs: number;
+  /** How long an identity stays that nobody has. */
+  readonly identityKeepMs: number;
   readonly pageSize: number;
   /** Txns on their way to the etcd. */
   readonly maxTxnsInFlight: number;
@@ -176,6 +178,9 @@ export class Exporter {
         serviceExports: settings.kubernetes?.kinds.some(({ kind }) => kind === "ServiceExport") ?? false,
         snapshots: this.#sources.snapshots,
         auditIntervalMs: settings.auditIntervalMs,
+        identityKeepMs: settings.identityKeepMs,
+        isHeard: () => this.#readers.every(({ faults }) => faults.length === 0),
+        onCollected: (identities) => this.#noteCollected(identities),
         onCompiled: (compiled) => this.#noteCompiled(compiled),
         onSynced: () => this.#noteSynced(),
       }),
@@ -213,6 +218,12 @@ export class Exporter {
     for (const [kind, count] of compiled.conflicts) conflicts.set(count, { kind });
     const problems = metrics.gauge("bulkhead_export_problems", "Manifests and objects that somebody should mend.");
     problems.set(this.#problems().length);
+  }
+
+  #noteCollected(identities: number): void {
+    const help = "Identities that were taken back, as nobody had them any more.";
+    this.#deps.metrics.counter("bulkhead_export_identities_collected_total", help).add(identities);
+    this.#deps.log.info({ identities }, "identities that nobody has were taken back");
   }
 
   #entries(): Readonly<Record<string, number>> {

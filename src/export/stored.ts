@@ -8,7 +8,7 @@ import { Slices } from "../runtime/clock.ts";
 import { labelString } from "../wire/identity.ts";
 import { LOCAL_IDENTITIES_PREFIX, LOCAL_IPS_PREFIX } from "../wire/keys.ts";
 import { judge, resource } from "../wire/resources.ts";
-import type { Scope, StoredIdentity } from "./identities.ts";
+import type { Scope, StoredIdentity, Used } from "./identities.ts";
 
 export interface Stored {
   readonly identities: readonly StoredIdentity[];
@@ -16,13 +16,36 @@ export interface Stored {
   readonly owners: ReadonlyMap<string, string>;
 }
 
+/** Who has which address; the shared side last, which wins. */
+function addressSources(cluster: Cluster): readonly Source[] {
+  return [
+    { scope: "local", kind: "ip", prefix: LOCAL_IPS_PREFIX },
+    { scope: "shared", kind: "ip", prefix: resource("ip").statePrefix(cluster.name) },
+  ];
+}
+
+/** The numbers behind all addresses; undefined when a value cannot be read: who knows which it is. Rejects with a KvError. */
+export async function readUsed(kv: KvClient, cluster: Cluster, options: ListOptions): Promise<Used | undefined> {
+  const used = { shared: new Set<number>(), local: new Set<number>() };
+  const slices = new Slices(options.clock);
+  for (const { scope, prefix } of addressSources(cluster)) {
+    const { ranges } = await list(kv, [prefixRange(prefix)], options);
+    for (const { key, value } of ranges[0] ?? []) {
+      const judged = judge("ip", cluster, key.slice(prefix.length), value);
+      if (!judged.ok) return undefined;
+      used[scope].add(judged.value.identity);
+      await slices.rest();
+    }
+  }
+  return used;
+}
+
 /** Reads under leadership: nobody else gives out numbers meanwhile. Rejects with a KvError. */
 export async function readStored(kv: KvClient, cluster: Cluster, options: ListOptions): Promise<Stored> {
   const sources: readonly Source[] = [
     { scope: "shared", kind: "identities", prefix: resource("identities").statePrefix(cluster.name) },
     { scope: "local", kind: "identities", prefix: LOCAL_IDENTITIES_PREFIX },
-    { scope: "local", kind: "ip", prefix: LOCAL_IPS_PREFIX },
-    { scope: "shared", kind: "ip", prefix: resource("ip").statePrefix(cluster.name) },
+    ...addressSources(cluster),
   ];
   const { ranges } = await list(
     kv,

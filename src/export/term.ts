@@ -14,6 +14,7 @@ import type { Random } from "../runtime/random.ts";
 import { canaryPrefix, clusterConfigKey } from "../wire/keys.ts";
 import type { AddressOwners } from "./addresses.ts";
 import { canaryKeys, clusterConfig } from "./announcements.ts";
+import { collectIdentities } from "./collect.ts";
 import type { Compiled, Entries } from "./compile.ts";
 import { changes, compile } from "./compile.ts";
 import type { IdentityBook } from "./identities.ts";
@@ -40,6 +41,11 @@ export interface TermOptions {
   readonly auditIntervalMs: number;
   /** Keys per page of a listing. */
   readonly pageSize: number;
+  /** How long an identity stays that nobody has. */
+  readonly identityKeepMs: number;
+  /** Whether every source says at present what it has. */
+  readonly isHeard: () => boolean;
+  readonly onCollected: (identities: number) => void;
   readonly onCompiled: (compiled: Compiled) => void;
   /** Everything of the first comparison, canaries included, is acknowledged. */
   readonly onSynced: () => void;
@@ -63,12 +69,14 @@ export async function publishTerm(options: TermOptions): Promise<void> {
     const compiled = await compile({ cluster, world: snapshot.world, owners, book, memo }, new Slices(clock));
     owners = compiled.owners;
     options.onCompiled(compiled);
-    if (audited === undefined || clock.nowMs() >= nextAuditMs || allowsMore(snapshot, audited)) {
+    const audits = audited === undefined || clock.nowMs() >= nextAuditMs || allowsMore(snapshot, audited);
+    if (audits) {
       vouched = await audit(options, compiled, snapshot, vouched);
       audited = snapshot;
       nextAuditMs = clock.nowMs() + options.auditIntervalMs;
     } else await publishChanges(options, published ?? new Map(), compiled);
     published = withKept(compiled, published);
+    if (audits) published = without(published, await collect(options, snapshot));
     await changeOrAudit(options, snapshot, nextAuditMs);
   }
 }
@@ -171,6 +179,18 @@ function withKept(compiled: Compiled, published: Published | undefined): Publish
       return [part, new Map([...kept, ...entries])];
     }),
   );
+}
+
+async function collect(options: TermOptions, { read, complete }: Snapshot): Promise<ReadonlySet<string>> {
+  const keys = await collectIdentities(options, read && complete && options.isHeard());
+  if (keys.size > 0) options.onCollected(keys.size);
+  return keys;
+}
+
+function without(published: Published, keys: ReadonlySet<string>): Published {
+  if (keys.size === 0) return published;
+  const rest = (entries: Entries): Entries => new Map([...entries].filter(([key]) => !keys.has(key)));
+  return new Map([...published].map(([part, entries]) => [part, rest(entries)]));
 }
 
 /** Resolves when the source says something new, when the next comparison is due, or when the signal aborts. */

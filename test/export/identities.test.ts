@@ -119,3 +119,82 @@ test("scopes: where etcd has them, where pods are, and both when a namespace cha
   );
   assert.deepEqual([...new IdentityBook(7, [], book.entries()).entries()], [...book.entries()]);
 });
+
+const NOBODY = { shared: new Set<number>(), local: new Set<number>() };
+
+test("taken back: what was idle at two passes so far apart, and nothing else", () => {
+  const book = new IdentityBook(7, []);
+  const [a, b, highest] = idsOf(book, ["a", "b", "c"]);
+  const used = { shared: new Set([b ?? 0]), local: new Set<number>() };
+  assert.deepEqual(book.sweep(used, 1_000, 500, 10), [], "the first pass only looks");
+  assert.deepEqual(book.sweep(used, 1_400, 500, 10), [], "too early");
+  assert.deepEqual(book.sweep(used, 1_500, 500, 10), [["shared", a]]);
+  assert.deepEqual(
+    [...book.entries()].map(([labels]) => labels),
+    ["b", "c"],
+    "c has the highest number, which stays",
+  );
+  assert.equal(book.identityOf("a"), (highest ?? 0) + 1, "numbers go upwards");
+});
+
+test("a label set that is asked for again, or that nobody can vouch for, begins anew", () => {
+  const book = new IdentityBook(7, []);
+  idsOf(book, ["a", "b"]);
+  book.sweep(NOBODY, 0, 500, 10);
+  book.identityOf("a");
+  assert.deepEqual(book.sweep(NOBODY, 500, 500, 10), []);
+  book.wake();
+  assert.deepEqual(book.sweep(NOBODY, 1_000, 500, 10), []);
+  assert.deepEqual(book.sweep(NOBODY, 1_500, 500, 10), [["shared", FIRST]]);
+});
+
+test("each side is looked at by itself; the number is free when nobody is told of it any more", () => {
+  const book = new IdentityBook(7, []);
+  for (const scope of ["shared", "local"] as const) book.identityOf("a", scope);
+  book.identityOf("b");
+  const local = { shared: new Set<number>(), local: new Set([FIRST]) };
+  book.sweep(local, 0, 500, 10);
+  assert.deepEqual(book.sweep(local, 500, 500, 10), [["shared", FIRST]]);
+  assert.deepEqual([...book.entries()][0], ["a", FIRST, ["local"]]);
+  book.sweep(NOBODY, 1_000, 500, 10);
+  assert.deepEqual(book.sweep(NOBODY, 1_500, 500, 10), [["local", FIRST]]);
+});
+
+test("no more at once than asked for", () => {
+  const book = new IdentityBook(7, []);
+  idsOf(book, ["a", "b", "c", "d", "e"]);
+  book.sweep(NOBODY, 0, 500, 3);
+  assert.equal(book.sweep(NOBODY, 500, 500, 3).length, 3);
+  assert.equal(book.sweep(NOBODY, 500, 500, 3).length, 1);
+});
+
+test("a number comes again only after all higher ones, over restarts too", () => {
+  const stored = [
+    { id: FIRST + 1, labels: "b" },
+    { id: LAST - 1, labels: "z" },
+  ];
+  const book = new IdentityBook(7, stored);
+  assert.deepEqual(idsOf(book, ["c", "d", "e"]), [LAST, FIRST, FIRST + 2]);
+});
+
+test("property: whatever comes and goes, no number in use is taken back, and none is given while another has it", () => {
+  const step = fc.record({ labels: fc.nat(8), used: fc.uniqueArray(fc.nat(8)), restart: fc.boolean() });
+  fc.assert(
+    fc.property(fc.array(step, { maxLength: 40 }), (steps) => {
+      let book = new IdentityBook(7, []);
+      const known = new Map<string, number>();
+      for (const [time, { labels, used, restart }] of steps.entries()) {
+        if (restart) book = new IdentityBook(7, storedOf(book));
+        const id = book.identityOf(`set-${labels}`);
+        assert.ok(id !== undefined);
+        for (const [other, number] of known) assert.ok(number !== id || other === `set-${labels}`);
+        known.set(`set-${labels}`, id);
+        const shared = new Set(used.flatMap((one) => known.get(`set-${one}`) ?? []));
+        for (const [, number] of book.sweep({ shared, local: new Set() }, time * 1_000, 2_000, 3)) {
+          assert.ok(!shared.has(number));
+          for (const [name, held] of known) if (held === number) known.delete(name);
+        }
+      }
+    }),
+  );
+});

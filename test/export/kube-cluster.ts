@@ -1,4 +1,5 @@
 /** An exporter that reads an API server in memory: what is put in as YAML, and what comes of it in the etcd. */
+import type { ExporterSettings } from "../../src/export/exporter.ts";
 import { faultyKube, type KubeFaults } from "../../src/kube/faulty.ts";
 import { memoryKube, pathOfKind, apply as put } from "../support/kube-objects.ts";
 import { Scene } from "./scene.ts";
@@ -62,11 +63,11 @@ export const ALL = [BASE, LEDGER_POD, LEDGER_SERVICE, LEDGER_SLICE].join("---");
 
 const SERVICE = "cilium/state/services/v1/osaka/";
 
-export async function cluster(text: string, faults: KubeFaults = {}) {
+export async function cluster(text: string, faults: KubeFaults = {}, times: Partial<ExporterSettings> = {}) {
   const kube = memoryKube();
   put(kube, text);
   const scene = new Scene();
-  const { exporter } = await scene.synced(scene.kubernetes(faultyKube(kube, faults)));
+  const { exporter } = await scene.synced({ ...scene.kubernetes(faultyKube(kube, faults)), ...times });
   /** Applies a text, or removes an object, and gives it time to be published. */
   const apply = async (more: string): Promise<void> => {
     put(kube, more);

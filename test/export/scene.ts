@@ -29,6 +29,7 @@ const SETTINGS: ExporterSettings = {
   heartbeatIntervalMs: 10_000,
   heartbeatLeaseTtlSeconds: 30,
   auditIntervalMs: 300_000,
+  identityKeepMs: 1_800_000,
   pageSize: 3,
   maxTxnsInFlight: 16,
   backoff: { baseMs: 100, capMs: 2_000 },

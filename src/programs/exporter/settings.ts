@@ -74,6 +74,9 @@ export const exporterSettings = settingsSchema({
   heartbeatIntervalMs: durationMs.default(60_000).describe("Time between two heartbeats."),
   heartbeatLeaseTtlSeconds: ttlSeconds.default(180).describe("Lease of the heartbeat key; at least two intervals."),
   auditIntervalMs: durationMs.default(300_000).describe("Time between two comparisons with what the local etcd holds."),
+  identityKeepMs: durationMs
+    .default(1_800_000)
+    .describe("How long an identity stays that no pod has; looked for at every comparison with the local etcd."),
   pageSize: count.default(1_000).describe("Keys per page of a listing."),
 });
 
