@@ -94,7 +94,13 @@ function knownPodEntries(input: DesiredInput, pod: PodManifest): Iterable<Desire
   const name = namespacedName(pod);
   const own = pod.podIps.filter((address) => owners.get(address) === name);
   const make = (): Iterable<Desired> => podEntries(input, pod, own);
-  const inputs = [own.join(), world.namespaces.get(pod.namespace), hostAddress(pod, world.nodes), book, book?.collections];
+  const inputs = [
+    own.join(),
+    world.namespaces.get(pod.namespace),
+    hostAddress(pod, world.nodes),
+    book,
+    book?.collections,
+  ];
   return memo?.of(pod, inputs, make) ?? make();
 }
 
