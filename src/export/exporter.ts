@@ -63,9 +63,13 @@ export interface ContainerSettings {
 interface Source {
   /** Why it cannot be read at present, one line each. */
   readonly faults: readonly string[];
+  /** What else somebody should mend. */
+  readonly notes?: readonly string[];
   run(): Promise<void>;
   /** Of a source that has kinds of objects. */
   status?(): readonly SourceKindStatus[];
+  /** Told by who leads: all that is wrong with what is published, one line each. */
+  tell?(problems: readonly string[]): void;
 }
 
 export interface ExporterDeps {
@@ -199,6 +203,7 @@ export class Exporter {
   #noteLeader(isLeader: boolean): void {
     this.#leader = isLeader;
     this.#deps.metrics.gauge("bulkhead_export_leader", "1 while this process leads.").set(isLeader ? 1 : 0);
+    if (!isLeader) for (const reader of this.#readers) reader.tell?.([]);
   }
 
   #noteSynced(): void {
@@ -212,6 +217,7 @@ export class Exporter {
     for (const problem of compiled.problems)
       if (!known.has(problem)) log.warn({ problem }, "object not published as asked");
     this.#compiled = compiled;
+    for (const reader of this.#readers) reader.tell?.([...this.#sourceProblems(), ...compiled.problems]);
     const entries = metrics.gauge("bulkhead_export_entries", "Keys that the own etcd should hold.", ["part"]);
     for (const [part, count] of Object.entries(this.#entries())) entries.set(count, { part });
     const conflicts = metrics.gauge("bulkhead_export_conflicts", "Claims of what somebody else has.", ["kind"]);
@@ -233,10 +239,13 @@ export class Exporter {
   #problems(): readonly string[] {
     const { lastError } = this.#health;
     const etcd = lastError === undefined ? [] : [`local etcd: ${lastError}; nothing is published until it answers`];
-    const source = this.#sources.snapshots.newest?.problems ?? [];
     const compiled = this.#compiled?.problems ?? [];
-    const faults = this.#readers.flatMap((reader) => reader.faults);
-    return [...etcd, ...faults, ...source, ...this.#drainer.problems(), ...compiled];
+    const faults = this.#readers.flatMap((reader) => [...reader.faults, ...(reader.notes ?? [])]);
+    return [...etcd, ...faults, ...this.#sourceProblems(), ...this.#drainer.problems(), ...compiled];
+  }
+
+  #sourceProblems(): readonly string[] {
+    return this.#sources.snapshots.newest?.problems ?? [];
   }
 
   /** Moves traffic away, or back. Resolves once it is written down. Throws a UserError when it cannot be done. */

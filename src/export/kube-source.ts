@@ -10,8 +10,10 @@ import { type Clock, Slices, sleep } from "../runtime/clock.ts";
 import type { Logger } from "../runtime/log.ts";
 import type { Metrics } from "../runtime/metrics.ts";
 import type { Random } from "../runtime/random.ts";
+import type { KubeObjectRef } from "../wire/kube-event.ts";
 import type { KubeKind } from "../wire/kube-kinds.ts";
 import { type Manifest, serviceExport } from "../wire/manifest.ts";
+import { KubeEvents } from "./kube-events.ts";
 import type { SourceState } from "./sources.ts";
 import { namespacedName } from "./world.ts";
 
@@ -27,6 +29,8 @@ export interface KubeSettings {
   readonly services: "global" | "all";
   /** Rest between two reports: changes of that time are told together. */
   readonly settleMs: number;
+  /** Whose events to make at objects that somebody should mend: the name of this process; absent: none. */
+  readonly eventsAs?: string | undefined;
 }
 
 export interface KubeSourceOptions extends KubeSettings {
@@ -49,6 +53,7 @@ interface Seen {
 export class KubeSource {
   readonly #options: KubeSourceOptions;
   readonly #reflectors: readonly Reflector[];
+  readonly #events: KubeEvents | undefined;
   #dirty = false;
   #wake = (): void => undefined;
 
@@ -63,11 +68,26 @@ export class KubeSource {
       };
       return new Reflector({ ...options, kind, changed, faulted });
     });
+    const { eventsAs: instance } = options;
+    const find = (plural: string, key: string): KubeObjectRef | undefined => this.#find(plural, key);
+    if (instance !== undefined) this.#events = new KubeEvents({ ...options, instance, find });
   }
 
   /** Why something is not up to date, one line each. */
   get faults(): readonly string[] {
     return this.#reflectors.flatMap(({ fault }) => (fault === undefined ? [] : [`Kubernetes: ${fault}`]));
+  }
+
+  /** What it could not do, and does not need for the rest. */
+  get notes(): readonly string[] {
+    const fault = this.#events?.fault;
+    const mend = 'let it "create events", or set --kube-events none';
+    return fault === undefined ? [] : [`Kubernetes: no events are made: ${fault}; ${mend}`];
+  }
+
+  /** All that is wrong at present with what is published, for its users to see; told by who leads. */
+  tell(problems: readonly string[]): void {
+    this.#events?.tell(problems);
   }
 
   status(): readonly SourceKindStatus[] {
@@ -79,7 +99,17 @@ export class KubeSource {
 
   /** Follows until the signal aborts. */
   async run(): Promise<void> {
-    await Promise.all([...this.#reflectors.map((reflector) => reflector.run()), this.#tellOnAndOn()]);
+    const reflectors = this.#reflectors.map((reflector) => reflector.run());
+    await Promise.all([...reflectors, this.#tellOnAndOn(), this.#events?.run()]);
+  }
+
+  #find(plural: string, key: string): KubeObjectRef | undefined {
+    const reflector = this.#reflectors.find(({ kind }) => kind.plural === plural);
+    const object = reflector?.objects.get(key);
+    if (reflector === undefined || object === undefined) return undefined;
+    const { apiVersion, kind } = reflector.kind;
+    const cut = key.indexOf("/");
+    return { apiVersion, kind, namespace: key.slice(0, Math.max(0, cut)), name: key.slice(cut + 1), uid: object.uid };
   }
 
   #changed(): void {

@@ -25,7 +25,7 @@ type Authorize = (options: RequestOptions) => Promise<void>;
 export const connectKube: ConnectKube = async (access) => {
   const { server, authorize } = await readAccess(access);
   const answer = (path: string, query: Readonly<Record<string, string>>, call: KubeCall): Promise<IncomingMessage> =>
-    ask(server, `${path}?${new URLSearchParams(query)}`, authorize, call);
+    ask(server, { path: `${path}?${new URLSearchParams(query)}` }, authorize, call);
   return {
     async list(path, { limit, continue: token }, call) {
       const query = { limit: String(limit), ...(token !== undefined && { continue: token }) };
@@ -39,6 +39,9 @@ export const connectKube: ConnectKube = async (access) => {
       } catch (error) {
         if (!call.signal.aborted) throw error;
       }
+    },
+    async create(path, body, call) {
+      await bytesOf(await ask(server, { path, body }, authorize, call), call);
     },
   } satisfies KubeApi;
 };
@@ -59,19 +62,28 @@ async function readAccess({ config: file, context }: KubeAccess): Promise<{ serv
   }
 }
 
-/** Resolves to the answer once its head says 200. */
-async function ask(server: URL, path: string, authorize: Authorize, call: KubeCall): Promise<IncomingMessage> {
+/** What is asked: a GET, or a POST where there is a body. */
+interface Asked {
+  readonly path: string;
+  readonly body?: Uint8Array;
+}
+
+/** Resolves to the answer once its head says that it is one. */
+async function ask(server: URL, { path, body }: Asked, authorize: Authorize, call: KubeCall): Promise<IncomingMessage> {
   const url = new URL(server.pathname.replace(/\/$/, "") + path, server);
-  const options: RequestOptions = { headers: { accept: "application/json" } };
+  const options: RequestOptions = {
+    method: body ? "POST" : "GET",
+    headers: { accept: "application/json", ...(body && { "content-type": "application/json" }) },
+  };
   try {
     await authorize(options);
     const response = await new Promise<IncomingMessage>((resolve, reject) => {
       const asked = requestTo(url, options, call.signal, resolve);
       asked.on("error", reject);
-      asked.end();
+      asked.end(body);
     });
     call.heard();
-    if (response.statusCode === 200) return response;
+    if (response.statusCode === 200 || response.statusCode === 201) return response;
     throw new KubeError(codeOfStatus(response.statusCode ?? 0), await reasonOf(response, call));
   } catch (error) {
     throw error instanceof KubeError ? error : new KubeError("unreachable", `${server.host}: ${reasonText(error)}`);

@@ -1,5 +1,5 @@
 /**
- * The Kubernetes door: the two calls that Bulkhead makes of an API server, both of which only read. Bodies: `client.ts` (a real one),
+ * The Kubernetes door: the three calls that Bulkhead makes of an API server, two of which only read. Bodies: `client.ts` (a real one),
  * `memory.ts` (a model), `faulty.ts` (either, with faults). Answers are bytes: `wire` judges them.
  */
 
@@ -31,6 +31,8 @@ export interface KubeApi {
    * server ends the stream between two lines, or when the signal aborts. Rejects with a KubeError, or with what `onLine` threw.
    */
   watch(path: string, query: WatchQuery, onLine: (line: Uint8Array) => Promise<void>, call: KubeCall): Promise<void>;
+  /** Makes an object, JSON, in the collection at `path`, which names its namespace. Rejects with a KubeError: `exists` when there is one of its name. */
+  create(path: string, body: Uint8Array, call: KubeCall): Promise<void>;
 }
 
 export interface KubeAccess {
@@ -49,7 +51,7 @@ export const MAX_PAGE_BYTES = 64 * 1024 * 1024;
 export const MAX_LINE_BYTES = 8 * 1024 * 1024;
 
 /**
- * `unreachable`: nobody answers. `unauthorized`, `forbidden`: 401, 403. `absent`: 404, there is no such kind. `expired`: 410, the version is
+ * `unreachable`: nobody answers. `unauthorized`, `forbidden`: 401, 403. `absent`: 404, there is no such kind. `exists`: 409. `expired`: 410, the version is
  * too old. `busy`: 429 and 5xx, not now. `refused`: any other no. `cut-off`: less than a whole answer. `too-large`: more than is read.
  */
 export type KubeErrorCode =
@@ -57,6 +59,7 @@ export type KubeErrorCode =
   | "unauthorized"
   | "forbidden"
   | "absent"
+  | "exists"
   | "expired"
   | "busy"
   | "refused"
@@ -78,6 +81,7 @@ const CODES: ReadonlyMap<number, KubeErrorCode> = new Map([
   [401, "unauthorized"],
   [403, "forbidden"],
   [404, "absent"],
+  [409, "exists"],
   [410, "expired"],
   [429, "busy"],
 ]);

@@ -1,7 +1,7 @@
 /** An API server with faults, over any other. */
 import { type KubeApi, type KubeCall, KubeError, type KubeErrorCode } from "./door.ts";
 
-export type KubeCallKind = "list" | "watch";
+export type KubeCallKind = "list" | "watch" | "create";
 
 export interface KubeFaults {
   /** How the next call of this kind fails, or undefined: it goes through. */
@@ -27,6 +27,10 @@ export function faultyKube(api: KubeApi, { fault, answer }: KubeFaults): KubeApi
     async watch(path, query, onLine, call) {
       await check("watch", path, call);
       await api.watch(path, query, (line) => onLine(answer?.(line, "watch", path) ?? line), call);
+    },
+    async create(path, body, call) {
+      await check("create", path, call);
+      await api.create(path, body, call);
     },
   };
 }

@@ -149,6 +149,22 @@ export class MemoryKube implements KubeApi {
     await this.#stream(path, missed, onLine, call);
   }
 
+  async create(path: string, bytes: Uint8Array, call: KubeCall): Promise<void> {
+    this.#check(call);
+    const [, root, namespace, plural] = /^(\/.*)\/namespaces\/([^/]+)\/([^/]+)$/.exec(path) ?? [];
+    const all = `${root}/${plural}`;
+    const body: KubeObjectBody = JSON.parse(new TextDecoder().decode(bytes));
+    if (body.metadata.namespace !== namespace) throw new KubeError("refused", "HTTP 400: the namespaces differ");
+    if (this.#objectsOf(all).has(keyOf(body))) throw new KubeError("exists", `HTTP 409: ${keyOf(body)} already exists`);
+    call.heard();
+    this.put(all, body);
+  }
+
+  /** By `namespace/name`, or the name. */
+  objects(path: string): ReadonlyMap<string, KubeObjectBody> {
+    return this.#objectsOf(path);
+  }
+
   #stream(
     path: string,
     missed: readonly Change[],

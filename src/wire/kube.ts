@@ -147,6 +147,14 @@ export class KubeReader {
   }
 }
 
+/** What a problem line is about, where it begins as `sourceOf` does; undefined: no object of an API server. */
+export function subjectOf(
+  line: string,
+): { readonly plural: string; readonly key: string; readonly message: string } | undefined {
+  const [, plural, key, message] = /^kubernetes:([a-z]+)\/([^: ]+): (.*)$/.exec(line) ?? [];
+  return plural && key && message ? { plural, key, message } : undefined;
+}
+
 /** One printable line. What is one already is not put together anew letter by letter, which every object would keep. */
 function sourceOf({ plural }: KubeKind, key: string): string {
   const text = `kubernetes:${plural}/${key}`;

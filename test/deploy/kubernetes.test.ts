@@ -19,7 +19,7 @@ import { systemRandom } from "../../src/runtime/random.ts";
 import { readSettings } from "../../src/runtime/settings.ts";
 import { CILIUM_KINDS, CILIUM_SLICED_KINDS, NATIVE_KINDS } from "../../src/wire/kube-kinds.ts";
 import { KubeServer, kubeconfig } from "../support/kube-api.ts";
-import { memoryKube } from "../support/kube-objects.ts";
+import { apply, memoryKube } from "../support/kube-objects.ts";
 import { schemaFaults } from "../support/kube-schema.ts";
 
 const FOLDER = fileURLToPath(new URL("../../deploy/kubernetes", import.meta.url));
@@ -201,6 +201,8 @@ const KINDS = {
   "cilium-slices": { kinds: CILIUM_SLICED_KINDS, identities: "given" },
 } as const;
 
+const BAD_NAMESPACE = "kubernetes:namespaces/billing: makes no sense";
+
 for (const overlay of OVERLAYS)
   test(`${overlay}: the ClusterRole allows what the exporter asks of an API server, no more and no less`, {
     skip,
@@ -208,7 +210,9 @@ for (const overlay of OVERLAYS)
     const roles = built(overlay).filter(({ kind }) => kind === "ClusterRole");
     assert.equal(roles.length, 1);
     const folder = mkdtempSync(join(tmpdir(), "bulkhead-rbac-"));
-    const server = new KubeServer({ kube: memoryKube() });
+    const kube = memoryKube();
+    apply(kube, "apiVersion: v1\nkind: Namespace\nmetadata: {name: billing}\n");
+    const server = new KubeServer({ kube });
     const config = join(folder, "config");
     writeFileSync(config, kubeconfig(await server.start()));
     const stop = new AbortController();
@@ -218,6 +222,7 @@ for (const overlay of OVERLAYS)
         ...KINDS[overlay],
         services: "global",
         pageSize: 250,
+        eventsAs: "exporter-of-the-test",
       },
       ...{ progressTimeoutMs: 60_000, watchSeconds: 300, settleMs: 1, backoff: { baseMs: 10, capMs: 100 } },
       ...{ clock: systemClock, random: systemRandom, log: silentLogger, metrics: new Metrics(), signal: stop.signal },
@@ -232,7 +237,10 @@ for (const overlay of OVERLAYS)
     });
     const wanted = allowedBy(roles.flatMap(({ rules = [] }) => rules));
     const deadlineMs = systemClock.nowMs() + 20_000;
-    while (server.asked.size < wanted.length && systemClock.nowMs() < deadlineMs) await sleep(systemClock, 20);
+    while (server.asked.size < wanted.length && systemClock.nowMs() < deadlineMs) {
+      source.tell([BAD_NAMESPACE]);
+      await sleep(systemClock, 20);
+    }
     await sleep(systemClock, 100);
     assert.deepEqual([...server.asked].sort(), wanted);
   });

@@ -328,3 +328,29 @@ for (const [what, access, expected] of [
     assert.match(error.message, expected);
   });
 }
+
+test("an object is made once: by the real body over HTTP as by the model", async () => {
+  const path = "/api/v1/namespaces/billing/events";
+  const body = new TextEncoder().encode(
+    JSON.stringify({ metadata: { name: "ledger.1", namespace: "billing" }, type: "Warning" }),
+  );
+  const makes = async (api: KubeApi, kube: MemoryKube): Promise<void> => {
+    await api.create(path, body, never);
+    assert.equal(kube.objects("/api/v1/events").get("billing/ledger.1")?.["type"], "Warning");
+    assert.equal(await code(api.create(path, body, never)), "exists");
+    assert.equal(await code(api.create(path.replace("billing", "other"), body, never)), "refused");
+    assert.equal(await code(api.create(path.replace("events", "nothings"), body, never)), "absent");
+    const forbidden = faultyKube(api, { fault: (call) => (call === "create" ? "forbidden" : undefined) });
+    assert.equal(await code(forbidden.create(path, body, never)), "forbidden");
+  };
+  const model = memoryKube();
+  await makes(model, model);
+  const kube = memoryKube();
+  await served({ kube, token: "t" }, { token: "t" }, async (api, { asked }) => {
+    await makes(api, kube);
+    assert.ok(asked.has("create events"));
+  });
+  await served({ kube, token: "t" }, { token: "wrong" }, async (api) => {
+    assert.equal(await code(api.create(path, body, never)), "unauthorized");
+  });
+});

@@ -5,11 +5,10 @@
 import { once } from "node:events";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { createServer as createTlsServer, type ServerOptions } from "node:https";
-import { KubeError, type KubeErrorCode } from "../../src/kube/door.ts";
-import type { MemoryKube } from "../../src/kube/memory.ts";
+import { type KubeApi, KubeError, type KubeErrorCode } from "../../src/kube/door.ts";
 
 export interface KubeServerOptions {
-  readonly kube: MemoryKube;
+  readonly kube: KubeApi;
   /** Who does not send it is answered 401. */
   readonly token?: string;
   /** Absent: plain HTTP. */
@@ -21,6 +20,7 @@ const STATUS: Readonly<Record<KubeErrorCode, readonly [code: number, reason: str
   unauthorized: [401, "Unauthorized"],
   forbidden: [403, "Forbidden"],
   absent: [404, "NotFound"],
+  exists: [409, "AlreadyExists"],
   expired: [410, "Expired"],
   refused: [400, "BadRequest"],
   busy: [429, "TooManyRequests"],
@@ -69,9 +69,11 @@ export class KubeServer {
     try {
       this.#authorize(asked);
       const isWatch = url.searchParams.get("watch") === "true";
-      this.asked.add(`${isWatch ? "watch" : "list"} ${resourceOf(url.pathname)}`);
+      const verb = asked.method === "POST" ? "create" : isWatch ? "watch" : "list";
+      this.asked.add(`${verb} ${resourceOf(url.pathname)}`);
       answer.setHeader("content-type", "application/json");
-      if (isWatch) await this.#watch(url, answer, gone.signal);
+      if (verb === "create") await this.#create(url, asked, answer);
+      else if (isWatch) await this.#watch(url, answer, gone.signal);
       else await this.#list(url, answer, gone.signal);
     } catch (error) {
       refuse(answer, error);
@@ -92,6 +94,16 @@ export class KubeServer {
     const bytes = await this.#options.kube.list(url.pathname, query, { signal, heard: () => undefined });
     await this.#send(answer, bytes);
     answer.end();
+  }
+
+  async #create(url: URL, asked: IncomingMessage, answer: ServerResponse): Promise<void> {
+    const parts: Buffer[] = [];
+    for await (const part of asked as AsyncIterable<Buffer>) parts.push(part);
+    const body = Buffer.concat(parts);
+    const call = { signal: new AbortController().signal, heard: () => undefined };
+    await this.#options.kube.create(url.pathname, body, call);
+    answer.statusCode = 201;
+    answer.end(body);
   }
 
   async #watch(url: URL, answer: ServerResponse, signal: AbortSignal): Promise<void> {
@@ -120,7 +132,7 @@ export class KubeServer {
 
 /** `/apis/discovery.k8s.io/v1/endpointslices` as `endpointslices.discovery.k8s.io`. */
 function resourceOf(path: string): string {
-  const [, root, group, ...rest] = path.split("/");
+  const [, root, group, ...rest] = path.replace(/\/namespaces\/[^/]+(?=\/)/, "").split("/");
   return root === "api" ? (rest[0] ?? "") : `${rest[1] ?? ""}.${group}`;
 }
 

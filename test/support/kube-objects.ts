@@ -7,11 +7,14 @@ import { CILIUM_KINDS, CILIUM_SLICED_KINDS, type KubeKind, NATIVE_KINDS, pathOf 
 const NAMED = [...NATIVE_KINDS, ...CILIUM_KINDS, ...CILIUM_SLICED_KINDS].map((kind) => [kind.kind, kind] as const);
 const ALL_KINDS = [...new Map(NAMED).values()];
 
-/** An API server that knows the kinds, all of them unless told otherwise. */
+export const EVENTS: MemoryCollection = { path: "/api/v1/events", apiVersion: "v1", kind: "Event" };
+
+/** An API server that knows the kinds, all of them unless told otherwise, and events. */
 export function memoryKube(kinds: readonly KubeKind[] = ALL_KINDS): MemoryKube {
-  return new MemoryKube(
-    kinds.map((kind): MemoryCollection => ({ path: pathOf(kind), apiVersion: kind.apiVersion, kind: kind.kind })),
+  const read = kinds.map(
+    (kind): MemoryCollection => ({ path: pathOf(kind), apiVersion: kind.apiVersion, kind: kind.kind }),
   );
+  return new MemoryKube([...read, EVENTS]);
 }
 
 export function pathOfKind(name: string): string {

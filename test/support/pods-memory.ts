@@ -23,6 +23,9 @@ const api: KubeApi = {
     pageBytes += bytes.length;
     return bytes;
   },
+  async create() {
+    throw new KubeError("refused", "nothing is made here");
+  },
   async watch(_path, _query, _onLine, { signal }) {
     await sleep(systemClock, 60_000, AbortSignal.any([signal, again.signal]));
     if (!signal.aborted) throw new KubeError("expired", "again");

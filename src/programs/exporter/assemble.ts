@@ -102,6 +102,7 @@ async function kubernetesOf(settings: ExporterSettings, connect: ConnectKube): P
     progressTimeoutMs: settings.kubeProgressTimeoutMs,
     watchSeconds: settings.kubeWatchSeconds,
     settleMs: settings.kubeSettleMs,
+    eventsAs: settings.kubeEvents === "warnings" ? hostname() : undefined,
   };
 }
 

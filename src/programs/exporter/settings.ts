@@ -64,6 +64,11 @@ export const exporterSettings = settingsSchema({
     .describe(
       "With --kube-mode cilium: CiliumEndpoints, or the CiliumEndpointSlices into which Cilium's operator batches them.",
     ),
+  kubeEvents: oneOf(["none", "warnings"])
+    .default("none")
+    .describe(
+      "Events of Kubernetes at objects that somebody should mend: none, or warnings, for which the account must be let create events.",
+    ),
   kubePageSize: count.default(250).describe("Objects per page of a list that the API server sends."),
   kubeProgressTimeoutMs: durationMs
     .default(180_000)
