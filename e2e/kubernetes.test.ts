@@ -27,7 +27,7 @@ metadata: {name: billing, labels: {kubernetes.io/metadata.name: billing}}
 apiVersion: v1
 kind: Service
 metadata: {name: ledger, namespace: billing, annotations: {service.cilium.io/global: "true"}}
-spec: {clusterIP: 10.140.9.3, clusterIPs: [10.140.9.3], selector: {app: ledger}, ports: [{name: http, port: 80, targetPort: web}]}
+spec: {clusterIP: 10.140.9.3, clusterIPs: [10.140.9.3], externalIPs: [203.0.113.9], selector: {app: ledger}, ports: [{name: http, port: 80, targetPort: web}]}
 `;
 
 function node(name: string, address: string, podCidr: string): string {
@@ -183,6 +183,12 @@ async function serves(addresses: readonly string[]): Promise<void> {
 
 test("a service and its pods of osaka's API server are served in amsterdam, with their identity", async () => {
   await serves(["10.77.3.81"]);
+  const agent = await amsterdam.status<AgentStatus>("agent-ams-1");
+  assert.deepEqual(
+    agent?.services[0]?.frontends,
+    ["10.140.9.3:80/TCP", "203.0.113.9:80/TCP"],
+    "at the external address, too",
+  );
   const kv = amsterdam.etcd.connect();
   const { kvs } = await kv.range({ key: "cilium/cache/ip/v1/osaka/10.77.3.81" });
   kv.close();
