@@ -1,12 +1,13 @@
 /** The kinds that are read from an API server: where they are, which of their fields are kept, and what they are to us. */
 import type { Fields } from "./fields.ts";
-import type {
-  Manifest,
-  NamespaceManifest,
-  PodManifest,
-  RefusedManifest,
-  ServiceManifest,
-  TextMap,
+import {
+  type Manifest,
+  NAMESPACE_GLOBAL,
+  type NamespaceManifest,
+  type PodManifest,
+  type RefusedManifest,
+  type ServiceManifest,
+  type TextMap,
 } from "./manifest.ts";
 import { parseCiliumEndpoint, parseCiliumEndpointSlice, parseCiliumIdentity, parseCiliumNode } from "./parse-cilium.ts";
 import { parseNamespace, parseNode } from "./parse-node.ts";
@@ -218,6 +219,17 @@ const kindsOfCilium = (endpoints: KubeKind): readonly KubeKind[] => [
 export const CILIUM_KINDS = kindsOfCilium(ENDPOINTS);
 /** Where Cilium's operator batches endpoints. */
 export const CILIUM_SLICED_KINDS = kindsOfCilium(ENDPOINT_SLICES);
+
+function readHome(root: Fields, source: string): NamespaceManifest {
+  const namespace = readNamespace(root, source);
+  if (namespace.annotations.has(NAMESPACE_GLOBAL)) return namespace;
+  return { ...namespace, annotations: new Map([...namespace.annotations, [NAMESPACE_GLOBAL, "false"]]) };
+}
+
+/** The same kinds where a namespace that does not say whether it is global is not, as a cluster of Cilium may have it. */
+export function homeByDefault(kinds: readonly KubeKind[]): readonly KubeKind[] {
+  return kinds.map((kind) => (kind.kind === "Namespace" ? { ...kind, parse: readHome } : kind));
+}
 
 /** Where all objects of a kind are: `/api/v1/pods`, `/apis/cilium.io/v2/ciliumnetworkpolicies`. */
 export function pathOf({ plural, ...kind }: KubeKind, apiVersion = kind.apiVersion): string {

@@ -188,7 +188,7 @@ export type Manifest =
 const GLOBAL = ["service.cilium.io/global", "io.cilium/global-service"];
 const SHARED = ["service.cilium.io/shared", "io.cilium/shared-service"];
 const AFFINITY = ["service.cilium.io/affinity", "io.cilium/service-affinity"];
-const NAMESPACE_GLOBAL = "clustermesh.cilium.io/global";
+export const NAMESPACE_GLOBAL = "clustermesh.cilium.io/global";
 
 /** The first of `names` that is there. */
 function find(

@@ -2,8 +2,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { faultyKube } from "../../src/kube/faulty.ts";
-import { apply as put } from "../support/kube-objects.ts";
+import { homeByDefault } from "../../src/wire/kube-kinds.ts";
+import { memoryKube, apply as put } from "../support/kube-objects.ts";
 import { ALL, BASE, cluster, LEDGER_POD, LEDGER_SERVICE, LEDGER_SLICE } from "./kube-cluster.ts";
+import { Scene } from "./scene.ts";
 
 const IP = "cilium/state/ip/v1/default/";
 const IDENTITY = "cilium/state/identities/v1/id/";
@@ -368,5 +370,21 @@ test("a cluster without Cilium has no Cilium policies, and is exported all the s
   const { scene, exporter, backends } = await cluster(ALL, absent);
   assert.deepEqual(await backends("billing/ledger"), ["10.77.3.81"]);
   assert.deepEqual(exporter.status().problems, []);
+  await scene.end();
+});
+
+test("where namespaces are local unless they say otherwise: nothing of those that do not is told", async () => {
+  const kube = memoryKube();
+  put(kube, ALL);
+  const scene = new Scene();
+  const { kubernetes, ...rest } = scene.kubernetes(kube);
+  assert.ok(kubernetes);
+  await scene.synced({ ...rest, kubernetes: { ...kubernetes, kinds: homeByDefault(kubernetes.kinds) } });
+  const keys = [`${IP}10.77.3.81`, `${SERVICE}billing/ledger`];
+  for (const key of keys) assert.equal(await scene.text(key), undefined, key);
+  assert.ok(await scene.text(`${OWN_IP}10.77.3.81`), "the own agents are told");
+  put(kube, BASE.replace("labels: {team", 'annotations: {clustermesh.cilium.io/global: "true"}, labels: {team'));
+  await scene.clock.advance(1_000);
+  for (const key of keys) assert.ok(await scene.text(key), key);
   await scene.end();
 });

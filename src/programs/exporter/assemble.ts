@@ -22,7 +22,7 @@ import { Metrics } from "../../runtime/metrics.ts";
 import type { Random } from "../../runtime/random.ts";
 import { messageOf, UserError } from "../../runtime/user-error.ts";
 import { serve } from "../../serve/serve.ts";
-import { CILIUM_KINDS, CILIUM_SLICED_KINDS, NATIVE_KINDS } from "../../wire/kube-kinds.ts";
+import { CILIUM_KINDS, CILIUM_SLICED_KINDS, homeByDefault, NATIVE_KINDS } from "../../wire/kube-kinds.ts";
 import { drainAction } from "./admin.ts";
 import { checkTogether, type ExporterSettings } from "./settings.ts";
 
@@ -93,9 +93,10 @@ async function kubernetesOf(settings: ExporterSettings, connect: ConnectKube): P
     const flag = config === undefined ? "--kube-mode" : "--kube-config";
     throw new UserError(`${flag} ${messageOf(error)}; name a kubeconfig file, or run in a pod with a service account`);
   });
+  const kinds = kubeMode === "cilium" ? CILIUM_ENDPOINTS[settings.kubeCiliumEndpoints] : NATIVE_KINDS;
   return {
     api,
-    kinds: kubeMode === "cilium" ? CILIUM_ENDPOINTS[settings.kubeCiliumEndpoints] : NATIVE_KINDS,
+    kinds: settings.kubeNamespaces === "local" ? homeByDefault(kinds) : kinds,
     identities: kubeMode === "cilium" ? "given" : "own",
     services: settings.kubeServices,
     pageSize: settings.kubePageSize,

@@ -59,6 +59,11 @@ export const exporterSettings = settingsSchema({
     .describe(
       "Services that agents serve: those annotated as global, the others stay with kube-proxy; or all, where nobody else serves them.",
     ),
+  kubeNamespaces: oneOf(["global", "local"])
+    .default("global")
+    .describe(
+      "What a namespace is that does not say it: global, or local, as with Cilium's clustermesh-default-global-namespace=false. Nothing of a local one is exported.",
+    ),
   kubeCiliumEndpoints: oneOf(["single", "slices"])
     .default("single")
     .describe(
