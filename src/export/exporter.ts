@@ -12,7 +12,7 @@ import type { BackoffSettings } from "../runtime/backoff.ts";
 import { retry } from "../runtime/backoff.ts";
 import type { Clock } from "../runtime/clock.ts";
 import type { Logger } from "../runtime/log.ts";
-import type { Metrics } from "../runtime/metrics.ts";
+import type { Counter, Metrics } from "../runtime/metrics.ts";
 import type { Random } from "../runtime/random.ts";
 import { UserError } from "../runtime/user-error.ts";
 import type { ContainerPlace } from "../wire/container-manifests.ts";
@@ -115,6 +115,7 @@ export class Exporter {
   readonly #readers: readonly Source[];
   readonly #startMs: number;
   readonly #drainer: Drainer;
+  readonly #collected: Counter;
   #book: IdentityBook | undefined;
   #compiled: Compiled | undefined;
   #publisher: Publisher | undefined;
@@ -126,6 +127,8 @@ export class Exporter {
     this.#deps = deps;
     this.#kv = this.#health.observe(deps.kv);
     this.#startMs = clock.nowMs();
+    const help = "Identities that were taken back, as nobody had them any more.";
+    this.#collected = deps.metrics.counter("bulkhead_export_identities_collected_total", help);
     const readers = readersOf(deps, (name, state) => this.#sources.report(name, state));
     this.#sources = new Sources({ names: [...readers.keys()], clock, log });
     this.#readers = [...readers.values()];
@@ -227,8 +230,7 @@ export class Exporter {
   }
 
   #noteCollected(identities: number): void {
-    const help = "Identities that were taken back, as nobody had them any more.";
-    this.#deps.metrics.counter("bulkhead_export_identities_collected_total", help).add(identities);
+    this.#collected.add(identities);
     this.#deps.log.info({ identities }, "identities that nobody has were taken back");
   }
 

@@ -6,7 +6,7 @@ import { type KubeApi, KubeError } from "../kube/door.ts";
 import { Backoff } from "../runtime/backoff.ts";
 import { type Clock, encodeTime, sleep } from "../runtime/clock.ts";
 import type { Logger } from "../runtime/log.ts";
-import type { Metrics } from "../runtime/metrics.ts";
+import type { Counter, Metrics } from "../runtime/metrics.ts";
 import type { Random } from "../runtime/random.ts";
 import { messageOf } from "../runtime/user-error.ts";
 import { subjectOf } from "../wire/kube.ts";
@@ -44,6 +44,7 @@ interface Told {
 export class KubeEvents {
   readonly #options: KubeEventsOptions;
   readonly #backoff: Backoff;
+  readonly #count: Counter;
   #problems: readonly string[] = [];
   /** By `plural/key`. */
   readonly #told = new Map<string, Told>();
@@ -53,6 +54,8 @@ export class KubeEvents {
   constructor(options: KubeEventsOptions) {
     this.#options = options;
     this.#backoff = new Backoff(options.random, BACKOFF);
+    const help = "Events that were made at objects of the API server, by what came of it.";
+    this.#count = options.metrics.counter("bulkhead_kube_events_total", help, ["result"]);
   }
 
   /** Why nothing can be said, if so. */
@@ -125,19 +128,17 @@ export class KubeEvents {
   }
 
   async #say(about: KubeObjectRef, message: string): Promise<void> {
-    const { api, instance, clock, metrics, signal } = this.#options;
+    const { api, instance, clock, signal } = this.#options;
     const at = new TextDecoder().decode(encodeTime(clock.wallMs()));
     const { path, body } = kubeEvent({ about, message, at, component: COMPONENT, instance });
     const late = new AbortController();
     const timer = clock.after(CREATE_TIMEOUT_MS, () => late.abort());
-    const help = "Events that were made at objects of the API server, by what came of it.";
-    const events = metrics.counter("bulkhead_kube_events_total", help, ["result"]);
     try {
       await api.create(path, body, { signal: AbortSignal.any([signal, late.signal]), heard: () => undefined });
-      events.add(1, { result: "made" });
+      this.#count.add(1, { result: "made" });
     } catch (error) {
       const exists = error instanceof KubeError && error.code === "exists";
-      events.add(1, { result: exists ? "exists" : "failed" });
+      this.#count.add(1, { result: exists ? "exists" : "failed" });
       if (!exists) throw error;
     } finally {
       timer.cancel();

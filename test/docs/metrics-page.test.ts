@@ -90,6 +90,7 @@ test("so does the exporter", async (t) => {
     "etcd-config": "/c/etcd.yaml",
     manifests: "/m",
     "kube-mode": "native",
+    "kube-events": "warnings",
     "log-level": "silent",
   };
   const all = Object.entries({ ...flags, "run-dir": folder, listen: `127.0.0.1:${port}` });

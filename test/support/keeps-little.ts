@@ -4,6 +4,8 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { fileURLToPath } from "node:url";
 
+const SERVER = fileURLToPath(new URL("./pods-server.ts", import.meta.url));
+const FOLLOWER = fileURLToPath(new URL("./pods-memory.ts", import.meta.url));
 const MAX_BYTES_PER_POD = 1_000;
 
 export interface HeapUse {
@@ -20,17 +22,16 @@ export interface HeapUse {
 }
 
 function start(file: string, args: readonly string[], flags: readonly string[] = []) {
-  const path = fileURLToPath(new URL(file, import.meta.url));
-  return spawn(process.execPath, [...flags, path, ...args], { stdio: ["ignore", "pipe", "inherit"] });
+  return spawn(process.execPath, [...flags, file, ...args], { stdio: ["ignore", "pipe", "inherit"] });
 }
 
 /** @param heapMib all that the follower may have; V8 ends it where it needs more. */
 async function follow(pods: number, heapMib: number): Promise<HeapUse> {
-  const server = start("./pods-server.ts", [String(pods)]);
+  const server = start(SERVER, [String(pods)]);
   try {
     const [url] = await once(server.stdout, "data");
     const limits = [`--max-old-space-size=${heapMib}`, "--expose-gc"];
-    const follower = start("./pods-memory.ts", [String(url).trim()], limits);
+    const follower = start(FOLLOWER, [String(url).trim()], limits);
     const parts: Buffer[] = [];
     follower.stdout.on("data", (part: Buffer) => parts.push(part));
     const [code] = await once(follower, "close");
