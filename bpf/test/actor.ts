@@ -1,6 +1,6 @@
 // A process with real sockets that does what it is asked, one JSON object a line on standard input: serve, or connect.
 import { createSocket, type RemoteInfo, type Socket as UdpSocket } from "node:dgram";
-import { connect, createServer } from "node:net";
+import { connect, createServer, type Socket } from "node:net";
 import { createInterface } from "node:readline";
 
 export interface Target {
@@ -19,8 +19,12 @@ export type Request = Target &
     | { readonly ask: "udp-again" }
     /** A UDP socket connects there, then to `then`, and sends one datagram. */
     | { readonly ask: "udp-reconnect"; readonly then: Target }
+    /** A UDP socket connects there, sends one datagram and stays open by that name, until "release"; and what another datagram from it meets. */
+    | { readonly ask: "udp-open" | "udp-use"; readonly name: string }
     /** As tcp, and the connection stays open until "release". */
     | { readonly ask: "hold" | "release" }
+    /** How many of those that are held are still whole, as a name. */
+    | { readonly ask: "held" }
   );
 
 export interface Answer {
@@ -34,7 +38,10 @@ export interface Answer {
 }
 
 const ANSWER_TIMEOUT_MS = 2000;
-const held: { destroy(): void }[] = [];
+const held: Socket[] = [];
+const open = new Map<string, UdpSocket>();
+/** What became of those of them that the kernel told of an error. */
+const broken = new Map<string, Answer>();
 const again = new Map<string, UdpSocket>();
 
 function fail(error: NodeJS.ErrnoException): Answer {
@@ -128,6 +135,33 @@ function udpReconnect(first: Target, then: Target): Promise<Answer> {
   });
 }
 
+async function udpOpen({ host, port }: Target, name: string): Promise<Answer> {
+  const socket = udpSocket(host);
+  socket.on("error", (error) => broken.set(name, fail(error)));
+  open.get(name)?.close();
+  open.set(name, socket);
+  broken.delete(name);
+  await new Promise<void>((resolve) => socket.connect(port, host, resolve));
+  return udpUse(name);
+}
+
+function udpUse(name: string): Promise<Answer> {
+  const socket = open.get(name) as UdpSocket;
+  return new Promise((resolve) => {
+    const done = (answer: Answer): void => {
+      clearTimeout(timer);
+      socket.off("message", heard).off("error", failed);
+      resolve(broken.get(name) ?? answer);
+    };
+    const heard = (who: Buffer, from: RemoteInfo): void =>
+      done({ name: who.toString(), from: at(from.address, from.port) });
+    const failed = (error: Error): void => done(fail(error));
+    const timer = setTimeout(() => done({ error: "timeout" }), ANSWER_TIMEOUT_MS);
+    socket.on("message", heard).on("error", failed);
+    socket.send("?", (error) => (error ? failed(error) : undefined));
+  });
+}
+
 async function answer(request: Request): Promise<Answer> {
   if (request.ask === "serve-tcp") return serveTcp(request, request.name);
   if (request.ask === "serve-udp") return serveUdp(request, request.name);
@@ -135,10 +169,16 @@ async function answer(request: Request): Promise<Answer> {
   if (request.ask === "udp-sendto") return udp(request, false);
   if (request.ask === "udp-again") return udpAgain(request);
   if (request.ask === "udp-reconnect") return udpReconnect(request, request.then);
+  if (request.ask === "held") return { name: String(held.filter(({ writable }) => writable).length) };
+  if (request.ask === "udp-open") return udpOpen(request, request.name);
+  if (request.ask === "udp-use") return udpUse(request.name);
   if (request.ask !== "release") return tcp(request, request.ask === "hold");
   for (const socket of held.splice(0)) socket.destroy();
-  for (const socket of again.values()) socket.close();
-  again.clear();
+  broken.clear();
+  for (const sockets of [again, open]) {
+    for (const socket of sockets.values()) socket.close();
+    sockets.clear();
+  }
   return {};
 }
 

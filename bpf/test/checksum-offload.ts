@@ -1,7 +1,7 @@
 // Devices in software leave checksums undone and never look at them; with this off, every packet that arrives was checked.
 import assert from "node:assert/strict";
 import koffi from "koffi";
-import { inNamespace } from "../../src/kernel/test-run.ts";
+import { inNamespace } from "../../src/kernel/namespace.ts";
 
 const AF_INET = 2;
 const SOCK_DGRAM = 2;

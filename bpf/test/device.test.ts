@@ -8,7 +8,7 @@ import { afterEach, beforeEach, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import type { AttachOutcome, DeviceHook, LoadedObject, LoadRequest } from "../../src/kernel/door.ts";
 import { libbpf } from "../../src/kernel/library.ts";
-import { inNamespace } from "../../src/kernel/test-run.ts";
+import { inNamespace } from "../../src/kernel/namespace.ts";
 import type { DeviceKeeperTask } from "./device-keeper.ts";
 import { mapOf } from "./entries.ts";
 import { COUNT, decodeCountValue, encodeCountKey, PROBE_PROGRAMS, probeRequest } from "./probe.ts";

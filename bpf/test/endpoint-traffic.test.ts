@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { after, before, beforeEach, describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
-import { inNamespace } from "../../src/kernel/test-run.ts";
+import { inNamespace } from "../../src/kernel/namespace.ts";
 import { checksumInSoftware } from "./checksum-offload.ts";
 import type { Place } from "./entries.ts";
 import { PROTOCOL } from "./packets.ts";

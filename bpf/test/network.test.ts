@@ -4,8 +4,8 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { afterEach, beforeEach, test } from "node:test";
 import type { Network } from "../../src/kernel/door.ts";
+import { inNamespace } from "../../src/kernel/namespace.ts";
 import { openNetwork, readLinks } from "../../src/kernel/network.ts";
-import { inNamespace } from "../../src/kernel/test-run.ts";
 import { run, Stage } from "./stage.ts";
 
 const MANY = 100;

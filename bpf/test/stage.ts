@@ -150,12 +150,20 @@ export class Stage {
   }
 
   spawn(where: "inside" | "outside", script: string, ...args: string[]): ChildProcess {
-    const join_ = where === "inside" ? `echo $$ > ${this.cgroup}/cgroup.procs && ` : "";
-    return this.#spawn(join_, this.name, script, ...args);
+    return this.#spawn(where === "inside" ? this.#enterCgroup : "", this.name, script, ...args);
+  }
+
+  /** A process in a pod's namespace and in the cgroup: its calls are translated. */
+  actorInPod(pod: string): Actor {
+    return new Actor(this.#spawn(this.#enterCgroup, pod, ACTOR));
   }
 
   spawnInPod(pod: string, script: string, ...args: string[]): ChildProcess {
     return this.#spawn("", pod, script, ...args);
+  }
+
+  get #enterCgroup(): string {
+    return `echo $$ > ${this.cgroup}/cgroup.procs && `;
   }
 
   #spawn(before: string, namespace: string, script: string, ...args: string[]): ChildProcess {

@@ -14,7 +14,7 @@ import type { Random } from "../runtime/random.ts";
 import { messageOf } from "../runtime/user-error.ts";
 import { type DesiredMap, entryKey } from "../tables/desired-map.ts";
 import { MirroredFamily } from "./mirrored-family.ts";
-import { type Dump, MirroredMap } from "./mirrored-map.ts";
+import { type Dump, MirroredMap, type ValueWatcher } from "./mirrored-map.ts";
 import { allMirrors, type Mirrors } from "./mirrors.ts";
 import { reconcile } from "./reconcile.ts";
 import { isWithin, sectionsOf } from "./restore.ts";
@@ -50,6 +50,8 @@ export interface DatapathOptions {
   readonly clusterId: number;
   /** Told after each reconcile that left kernel and compilers in agreement. */
   readonly reconciled?: () => void;
+  /** By map name. */
+  readonly watchers?: ReadonlyMap<string, ValueWatcher>;
   /** Attaches the programs, or swaps them in place. */
   readonly attach: () => Promise<Readonly<Record<string, AttachOutcome>>>;
   readonly clock: Clock;
@@ -107,7 +109,9 @@ export class Datapath {
     this.#backoff = new Backoff(options.random, options.backoff);
     const { compilers, maps, families } = options;
     this.#mirrors = {
-      maps: joinedByName(compilers.desired, maps, (map, desired) => new MirroredMap(map, desired)),
+      maps: joinedByName(compilers.desired, maps, (map, desired) => {
+        return new MirroredMap(map, desired, options.watchers?.get(map.name));
+      }),
       families: joinedByName(compilers.desiredFamilies, families, (family, slots) => new MirroredFamily(family, slots)),
     };
   }

@@ -5,6 +5,14 @@ import { type DesiredMap, type EntryKey, entryKey, equalBytes, keyBytes } from "
 
 export type Dump = readonly (readonly [key: Uint8Array, value: Uint8Array])[];
 
+/** Who wants to know of a map's values as they come and go. */
+export interface ValueWatcher {
+  /** It is about to be written. */
+  writing(value: Uint8Array): void;
+  /** It was removed, and no program can read it any more. */
+  removed(value: Uint8Array): void;
+}
+
 export class MirroredMap {
   #map: KernelMap;
   #desired: DesiredMap;
@@ -19,10 +27,12 @@ export class MirroredMap {
   #unsure = new Set<EntryKey>();
   #written = 0;
   #removed = 0;
+  readonly #watcher: ValueWatcher | undefined;
 
-  constructor(map: KernelMap, desired: DesiredMap) {
+  constructor(map: KernelMap, desired: DesiredMap, watcher?: ValueWatcher) {
     this.#map = map;
     this.#desired = desired;
+    this.#watcher = watcher;
   }
 
   get adopted(): number {
@@ -145,6 +155,7 @@ export class MirroredMap {
   async update(keys: readonly EntryKey[]): Promise<void> {
     const values = keys.map((key) => this.#desired.get(key) as Uint8Array);
     const entries = { count: keys.length, keys: joined(keys.map(keyBytes)), values: joined(values) };
+    if (this.#watcher !== undefined) for (const value of values) this.#watcher.writing(value);
     await this.#apply(keys, this.#map.update(entries), (key, index) => {
       this.#actual.set(key, values[index] as Uint8Array);
       this.#written++;
@@ -154,6 +165,8 @@ export class MirroredMap {
   /** As `update`. */
   async remove(keys: readonly EntryKey[]): Promise<void> {
     await this.#apply(keys, this.#map.remove(joined(keys.map(keyBytes)), keys.length), (key) => {
+      const value = this.#actual.get(key);
+      if (value !== undefined) this.#watcher?.removed(value);
       this.#actual.delete(key);
       this.#removed++;
     });

@@ -128,6 +128,25 @@ export interface NetworkState {
   readonly ownAddresses: readonly string[];
 }
 
+export interface ConnectedSocket {
+  /** The kernel's own name for it, never given again. */
+  readonly cookie: bigint;
+  /** Of the other end, 16 bytes. */
+  readonly address: Uint8Array;
+  readonly port: number;
+}
+
+/** Sockets of this node and of its workloads. */
+export interface NodeSockets {
+  /** Network namespaces to look in: this process's, and those at the other end of its veths. `unreached`: how many of these were not found. */
+  namespaces(): { readonly paths: readonly string[]; readonly unreached: number };
+  /**
+   * Closes connected UDP sockets of one namespace: those that `chosen` takes, `limit` at most. Returns them. Their owners' next call ends with
+   * ECONNABORTED. A namespace that is gone has none. Throws a KernelError.
+   */
+  closeUdp(namespace: string, limit: number, chosen: (socket: ConnectedSocket) => boolean): readonly ConnectedSocket[];
+}
+
 export class KernelError extends Error {
   override readonly name = "KernelError";
   /** Negative errno as libbpf returns it, made positive: 28 = ENOSPC, 7 = E2BIG. */

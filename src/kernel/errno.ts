@@ -17,6 +17,7 @@ export const ERRNO = {
   ENOBUFS: constants.errno.ENOBUFS,
   EOPNOTSUPP: constants.errno.EOPNOTSUPP,
   EAFNOSUPPORT: constants.errno.EAFNOSUPPORT,
+  ESTALE: constants.errno.ESTALE,
   EBADMSG: constants.errno.EBADMSG,
   /** The kernel's own, which no header of user space names. */
   ENOTSUPP: 524,

@@ -7,14 +7,15 @@ import { lastErrno } from "./library.ts";
 
 const AF_NETLINK = 16;
 const SOCK_RAW_CLOEXEC = 0x80003;
-const NETLINK_ROUTE = 0;
 const SOL_NETLINK = 270;
 const SOCKET_ADDRESS_BYTES = 12;
 const MESSAGE_HEADER_BYTES = 16;
 const ATTRIBUTE_HEADER_BYTES = 4;
 const ATTRIBUTE_TYPE = 0x3fff;
 const REQUEST_DUMP = 0x301;
-const MULTIPART = 2;
+const REQUEST_ACKNOWLEDGED = 5;
+/** How much lower the type of rtnetlink's answers is than that of a dump request. */
+const ROUTE_ANSWER = 2;
 /** The dump changed while it was read. */
 const INTERRUPTED = 0x10;
 const ERROR = 2;
@@ -24,6 +25,7 @@ const ANSWER_BYTES = 1 << 16;
 const DONT_WAIT = 0x40;
 const DUMP_ATTEMPTS = 10;
 
+export const NETLINK_PROTOCOL = { route: 0, socketDiagnosis: 4 } as const;
 export const NETLINK_OPTION = { listenAllNamespaces: 8, strictCheck: 12 } as const;
 
 export interface NetlinkMessage {
@@ -82,8 +84,8 @@ export class NetlinkSocket {
   #sequence = 0;
 
   /** In the network namespace of this thread. @param groups bits of the multicast groups to hear. */
-  constructor(groups = 0) {
-    const fd = libc().socket(AF_NETLINK, SOCK_RAW_CLOEXEC, NETLINK_ROUTE);
+  constructor(groups = 0, protocol: number = NETLINK_PROTOCOL.route) {
+    const fd = libc().socket(AF_NETLINK, SOCK_RAW_CLOEXEC, protocol);
     if (fd < 0) throw kernelError("opening a netlink socket", lastErrno());
     this.#fd = fd;
     const address = Buffer.alloc(SOCKET_ADDRESS_BYTES);
@@ -115,29 +117,35 @@ export class NetlinkSocket {
     }
   }
 
-  /** Every answer to a dump request: read again when the kernel says that it changed meanwhile. */
-  dump(type: number, request: Buffer): readonly Buffer[] {
+  /** Every answer, of type `answer`, to a dump request: read again when the kernel says that it changed meanwhile. */
+  dump(type: number, request: Buffer, answer = type - ROUTE_ANSWER): readonly Buffer[] {
     for (let attempt = 1; ; attempt++) {
-      this.#send(type, request);
-      const bodies = this.#receiveAll(type);
+      this.#send(type, REQUEST_DUMP, request);
+      const bodies = this.#receiveAll(answer);
       if (bodies !== undefined) return bodies;
       if (attempt === DUMP_ATTEMPTS)
         throw new KernelError("the network changes too fast to be read", ERRNO.EINTR, 0, true);
     }
   }
 
-  #send(type: number, request: Buffer): void {
+  /** What the kernel answers to a request that is no dump, once it is done. Throws a KernelError when it was not. */
+  ask(type: number, request: Buffer, answer = type): readonly Buffer[] {
+    this.#send(type, REQUEST_ACKNOWLEDGED, request);
+    return this.#receiveAll(answer) ?? [];
+  }
+
+  #send(type: number, flags: number, request: Buffer): void {
     const bytes = Buffer.alloc(MESSAGE_HEADER_BYTES + request.length);
     bytes.writeUInt32LE(bytes.length, 0);
     bytes.writeUInt16LE(type, 4);
-    bytes.writeUInt16LE(REQUEST_DUMP, 6);
+    bytes.writeUInt16LE(flags, 6);
     bytes.writeUInt32LE(++this.#sequence, 8);
     request.copy(bytes, MESSAGE_HEADER_BYTES);
     if (libc().send(this.#fd, bytes, bytes.length, 0) < 0) throw kernelError("asking netlink", lastErrno());
   }
 
   /** Undefined when the dump was interrupted. */
-  #receiveAll(type: number): Buffer[] | undefined {
+  #receiveAll(answer: number): Buffer[] | undefined {
     const bodies: Buffer[] = [];
     for (let interrupted = false; ; ) {
       const length = libc().receive(this.#fd, this.#answer, ANSWER_BYTES, 0);
@@ -153,7 +161,7 @@ export class NetlinkSocket {
           if (errno > 0) throw kernelError("reading the network", errno);
           return interrupted ? undefined : bodies;
         }
-        if (message.type === type - MULTIPART) bodies.push(message.body);
+        if (message.type === answer) bodies.push(message.body);
       }
     }
   }

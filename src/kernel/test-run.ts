@@ -1,18 +1,15 @@
 /** For tests and benches: a packet through a tc program without a device, and what programs cost while they run. */
 import assert from "node:assert/strict";
-import { closeSync, openSync, readFileSync } from "node:fs";
+import { closeSync, readFileSync } from "node:fs";
 import type { LoadedObject } from "./door.ts";
-import { kernelError } from "./errno.ts";
 import { LibbpfObject } from "./libbpf.ts";
-import { libc } from "./libc.ts";
-import { addressOf, checked, lastErrno, libbpf } from "./library.ts";
+import { addressOf, checked, libbpf } from "./library.ts";
 
 const OPTIONS_BYTES = 80;
 const SK_BUFF_BYTES = 192;
 /** What a program may put before or behind a packet. */
 const GROWTH_BYTES = 512;
 const STATS_RUN_TIME = 0;
-const NETWORK_NAMESPACE = 0x40000000;
 
 export interface TestPacket {
   /** From the Ethernet header on, at least 14 bytes. */
@@ -74,29 +71,6 @@ function skBuff(ifindex: number, ingressIfindex: number): Buffer {
   context.writeUInt32LE(ingressIfindex, 36);
   context.writeUInt32LE(ifindex, 40);
   return context;
-}
-
-/**
- * Runs `action`, up to its first await, in the network namespace at `path` (such as /var/run/netns/x). Sockets and devices that it opens stay there.
- */
-export function inNamespace<T>(path: string, action: () => T): T {
-  const home = openSync("/proc/thread-self/ns/net", "r");
-  const away = openSync(path, "r");
-  try {
-    enter(away);
-    try {
-      return action();
-    } finally {
-      enter(home);
-    }
-  } finally {
-    closeSync(away);
-    closeSync(home);
-  }
-}
-
-function enter(fd: number): void {
-  if (libc().setNamespace(fd, NETWORK_NAMESPACE) < 0) throw kernelError("entering a network namespace", lastErrno());
 }
 
 export interface ProgramStats {

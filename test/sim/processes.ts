@@ -4,6 +4,7 @@ import { type DiskOperation, faultyDisk } from "../../src/disk/faulty.ts";
 import { MemoryDisk } from "../../src/disk/memory.ts";
 import type { MemoryKernel } from "../../src/kernel/memory.ts";
 import { MemoryNetwork } from "../../src/kernel/memory-network.ts";
+import { MemorySockets } from "../../src/kernel/memory-sockets.ts";
 import { type ConnectEtcd, type KvClient, KvError } from "../../src/kv/client.ts";
 import { Mirror } from "../../src/mirror/mirror.ts";
 import type { MirrorLimits, NewBreaker } from "../../src/mirror/remote.ts";
@@ -300,7 +301,7 @@ export class AgentProcess extends SimProcess {
     const agent = await Agent.start(
       settings,
       {
-        dialer: new MemoryDialer(clock),
+        ...{ dialer: new MemoryDialer(clock), sockets: new MemorySockets() },
         ...{ kernel: this.kernel, disk: this.#disk, network, kv, clock, random, log: silentLogger, metrics },
         bootWallMs: () => clock.wallMs() - clock.nowMs(),
       },

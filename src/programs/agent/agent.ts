@@ -4,19 +4,22 @@ import { DatapathCounters } from "../../datapath/counters.ts";
 import { Datapath, pollCounters } from "../../datapath/datapath.ts";
 import { enforces, heldBySnapshot } from "../../datapath/restore.ts";
 import { SnapshotStore } from "../../datapath/snapshot-store.ts";
+import { SocketCloser } from "../../datapath/socket-closer.ts";
 import { VerdictCounters } from "../../datapath/verdict-counters.ts";
 import type { Disk } from "../../disk/door.ts";
 import { Endpoints } from "../../endpoints/endpoints.ts";
 import { Flows } from "../../flows/flows.ts";
 import { Ingest } from "../../ingest/ingest.ts";
 import { readPeerDetails } from "../../ingest/peers.ts";
-import type { Kernel, Network } from "../../kernel/door.ts";
+import type { Kernel, Network, NodeSockets } from "../../kernel/door.ts";
 import type { KvClient } from "../../kv/client.ts";
 import { sameClusters } from "../../lb/select.ts";
+import { BACKEND_MAP } from "../../maps/backend-map.ts";
 import { decodeEndpointValue, ENDPOINT_FLAGS, ENDPOINT_MAP } from "../../maps/endpoint-map.ts";
 import { EVENT_RING } from "../../maps/flow-map.ts";
 import { encodeIpcacheKey, IPCACHE_MAP } from "../../maps/ipcache-map.ts";
 import { METRICS_MAP } from "../../maps/metrics-map.ts";
+import { REVERSE_NAT_MAP } from "../../maps/reverse-nat-map.ts";
 import { VERDICT_COUNTER_MAP } from "../../maps/verdict-counter-map.ts";
 import { parseAddress } from "../../model/address.ts";
 import { type ExplainAnswer, parseExplainQuery } from "../../model/explain.ts";
@@ -46,6 +49,7 @@ import { measureWeights } from "./weight-gauges.ts";
 export interface AgentDoors {
   readonly kernel: Kernel;
   readonly network: Network;
+  readonly sockets: NodeSockets;
   readonly kv: KvClient;
   readonly disk: Disk;
   readonly dialer: Dialer;
@@ -67,6 +71,7 @@ export class Agent {
   readonly #compilers: AgentCompilers;
   readonly #ingest: Ingest;
   readonly #datapath: Datapath;
+  readonly #closer: SocketCloser;
   readonly #endpoints: Endpoints;
   readonly #probes: Probes;
   readonly #names: AgentNames;
@@ -102,8 +107,10 @@ export class Agent {
     const quick = { ...backoff, capMs: Math.min(backoff.capMs, RECONCILE_CAP_MS) };
     const parts = { ...doors, ...settings, signal };
     this.#snapshots = new SnapshotStore({ ...doors, cluster, node, directory: settings.snapshotDir });
+    this.#closer = new SocketCloser({ ...doors, reverseNat: objects.map(REVERSE_NAT_MAP), view: tables });
     this.#datapath = new Datapath({
       ...parts,
+      watchers: new Map([[BACKEND_MAP.name, this.#closer.watcher]]),
       snapshots: this.#snapshots,
       backoff: quick,
       maps: objects.maps,
@@ -162,7 +169,8 @@ export class Agent {
     every(this.#doors.clock, countersIntervalMs, signal, () => this.#measure());
     this.#flows.start(signal);
     try {
-      await Promise.all([this.#ingest.run(), this.#datapath.run(), this.#endpoints.run(), this.#probes.run(signal)]);
+      const parts = [this.#ingest, this.#datapath, this.#endpoints].map((part) => part.run());
+      await Promise.all([...parts, this.#probes.run(signal), this.#closer.run(signal)]);
     } finally {
       this.#objects.close();
       await this.#snapshots.settled();
@@ -235,6 +243,7 @@ export class Agent {
     return [
       ...this.#ingest.status().problems,
       ...this.#datapath.status().problems,
+      ...this.#closer.problems(),
       ...this.#endpoints.status().problems,
       ...this.#overlooked(),
       ...this.#objects.problems(),
@@ -327,6 +336,7 @@ export class Agent {
     const { started } = this.#compilers.policy;
     this.#named ||= started;
     if (started || this.#restored?.enforces) this.#endpoints.open();
+    this.#closer.changed();
   }
 
   /** Which remotes are demoted follows the rounds of probes; the words for it follow what the mirror says meanwhile too. */

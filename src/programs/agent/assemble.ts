@@ -11,6 +11,7 @@ import { FLOWS_PATH } from "../../flows/flows.ts";
 import { cgroupDirectory } from "../../kernel/cgroup.ts";
 import { createLibbpfKernel } from "../../kernel/libbpf.ts";
 import { openNetwork } from "../../kernel/network.ts";
+import { nodeSockets } from "../../kernel/node-sockets.ts";
 import { connectEtcd } from "../../kv/etcd.ts";
 import { EXPLAIN_PATH } from "../../model/explain.ts";
 import { MAPS_PATH, PEERS_PATH } from "../../model/status.ts";
@@ -89,6 +90,7 @@ async function openDoors(settings: AgentSettings, signal: AbortSignal): Promise<
     disk: systemDisk,
     kernel: createLibbpfKernel({ clock: systemClock }),
     network: openNetwork(),
+    sockets: nodeSockets(settings.netnsDirs),
     kv,
     dialer: systemDialer(systemClock),
     clock: systemClock,

@@ -26,6 +26,13 @@ function addressesFault(list: string): string | undefined {
     : `${JSON.stringify(bad)} is no address as it is written in short, such as 10.0.0.1`;
 }
 
+function foldersFault(list: string): string | undefined {
+  const bad = list.split(",").find((folder) => !folder.startsWith("/"));
+  return bad === undefined
+    ? undefined
+    : `must be absolute folders, separated by commas; ${JSON.stringify(bad)} is none`;
+}
+
 export const agentSettings = settingsSchema({
   ...commonSettings,
   node: checkedText(nodeNameFault).describe("Name of the node that the agent serves."),
@@ -64,6 +71,12 @@ export const agentSettings = settingsSchema({
     .transform((list) => list.split(","))
     .optional()
     .describe("Addresses by which the node is known and that no device of this host has, separated by commas."),
+  netnsDirs: checkedText(foldersFault)
+    .default("/var/run/netns,/var/run/docker/netns")
+    .transform((list) => list.split(","))
+    .describe(
+      "Folders, separated by commas, where container runtimes keep network namespaces: UDP sockets in them that are connected to a backend that is gone are closed.",
+    ),
   deviceHook: oneOf(["auto", "tcx", "clsact"])
     .default("auto")
     .describe("How programs are attached to devices: auto takes tcx where the kernel has it."),

@@ -3,6 +3,7 @@ import { MemoryDisk } from "../../../src/disk/memory.ts";
 import type { Kernel } from "../../../src/kernel/door.ts";
 import { MemoryKernel } from "../../../src/kernel/memory.ts";
 import { MemoryNetwork } from "../../../src/kernel/memory-network.ts";
+import { MemorySockets } from "../../../src/kernel/memory-sockets.ts";
 import { SOCK_LB_OBJECT } from "../../../src/maps/objects.ts";
 import { MemoryDialer } from "../../../src/probe/memory-dialer.ts";
 import { Agent } from "../../../src/programs/agent/agent.ts";
@@ -32,11 +33,19 @@ export function world() {
   const disk = new MemoryDisk();
   disk.makeDirectory(settings.snapshotDir);
   const kernel = new MemoryKernel(SOCK_LB_OBJECT.programs);
-  return { local, disk, kernel, network: new MemoryNetwork(), dialer: new MemoryDialer(local.clock) };
+  const node = { network: new MemoryNetwork(), sockets: new MemorySockets() };
+  return { local, disk, kernel, ...node, dialer: new MemoryDialer(local.clock) };
 }
 
 export async function start(
-  { local, kernel, network, disk, dialer }: Omit<ReturnType<typeof world>, "kernel"> & { readonly kernel: Kernel },
+  {
+    local,
+    kernel,
+    network,
+    sockets,
+    disk,
+    dialer,
+  }: Omit<ReturnType<typeof world>, "kernel"> & { readonly kernel: Kernel },
   changed: Partial<typeof settings> = {},
 ) {
   const over = new AbortController();
@@ -44,6 +53,7 @@ export async function start(
   const doors = {
     kernel,
     network,
+    sockets,
     disk,
     bootWallMs: () => 0,
     kv: local.etcd.client(),
