@@ -4,6 +4,7 @@
  * to_endpoint what it gets. Both: who the workload is, upkeep of addresses, answers by conntrack, then the policy for the identity at the other end;
  * from_endpoint also checks the sender's address and translates services. A packet that is not dropped goes on to the next program and the stack.
  */
+#include "lib/connection.h"
 #include "lib/endpoint.h"
 #include "lib/event.h"
 #include "lib/fragment.h"
@@ -117,7 +118,11 @@ static __always_inline long track(struct passage *passage, const struct conntrac
 	const struct packet *packet = &passage->packet;
 	struct conntrack_value first = { .identity = passage->decision.peer_identity, .rule = passage->decision.rule };
 
-	if (connection && !(opens_connection(packet) && is_closed(connection->flags))) {
+	if (connection && opens_connection(packet) && is_closed(connection->flags))
+		connection = 0;
+	if (passage->direction == CONNTRACK_EGRESS)
+		count_opening(packet, connection, passage->decision.peer_identity);
+	if (connection) {
 		refresh_connection(connection, passage, bytes);
 		return 0;
 	}
@@ -239,6 +244,8 @@ static __noinline int decide_answer(struct __sk_buff *skb, struct passage *passa
 		return 0;
 	decide_by_connection(passage, connection);
 	passage->decision.is_answer = 1;
+	if (passage->direction == CONNTRACK_INGRESS)
+		count_answer(packet, connection);
 	touch_connection(connection, packet, 1, skb->len, passage->now);
 	if (passage->direction == CONNTRACK_EGRESS || !(connection->flags & CONNTRACK_TRANSLATED))
 		return 1;

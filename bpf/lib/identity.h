@@ -4,6 +4,10 @@
 #include "ipcache.h"
 #include "ipcache_cidr.h"
 
+/* Whose cluster an identity is: 0 of reserved ones; above the last one there are those of a node's own. */
+#define CLUSTER_SHIFT 16
+#define CLUSTER_MAX 255
+
 #define IDENTITY_UNKNOWN 0
 #define IDENTITY_HOST 1
 #define IDENTITY_WORLD_V4 9

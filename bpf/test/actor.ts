@@ -23,6 +23,8 @@ export type Request = Target &
     | { readonly ask: "udp-open" | "udp-use"; readonly name: string }
     /** As tcp, and the connection stays open until "release". */
     | { readonly ask: "hold" | "release" }
+    /** Begins to connect by TCP, and is held whatever becomes of it, until "release". */
+    | { readonly ask: "dial" }
     /** How many of those that are held are still whole, as a name. */
     | { readonly ask: "held" }
   );
@@ -169,6 +171,10 @@ async function answer(request: Request): Promise<Answer> {
   if (request.ask === "udp-sendto") return udp(request, false);
   if (request.ask === "udp-again") return udpAgain(request);
   if (request.ask === "udp-reconnect") return udpReconnect(request, request.then);
+  if (request.ask === "dial") {
+    held.push(connect(request).on("error", () => {}));
+    return {};
+  }
   if (request.ask === "held") return { name: String(held.filter(({ writable }) => writable).length) };
   if (request.ask === "udp-open") return udpOpen(request, request.name);
   if (request.ask === "udp-use") return udpUse(request.name);

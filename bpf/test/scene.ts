@@ -79,7 +79,7 @@ export interface Outcome {
 export const NEXT_PROGRAM = 0xffffffff;
 export const DROP_PACKET = 2;
 const EVENTS_AT_ONCE = 100_000;
-const WRITTEN_BY_PROGRAMS = ["metrics", "verdict_counters"];
+const WRITTEN_BY_PROGRAMS = ["metrics", "verdict_counters", "connections"];
 
 function flowText(key: FlowKey): string {
   const end = (address: Uint8Array, port: number): string => `${formatAddress(address)}|${port}`;

@@ -3,6 +3,7 @@
 import type { EnumLayout, FamilyLayout, MapLayout, StructLayout } from "../model/layout.ts";
 import { BACKEND_MAP } from "./backend-map.ts";
 import { CHOICE_MAP } from "./choice-map.ts";
+import { CONNECTION_MAP, CONNECTION_OUTCOME_ENUM } from "./connection-map.ts";
 import { CONNTRACK_MAP } from "./conntrack-map.ts";
 import { ENDPOINT_ADDRESS_MAP, ENDPOINT_FLAG_ENUM, ENDPOINT_MAP } from "./endpoint-map.ts";
 import { DROP_REASON_ENUM, EVENT_KIND_ENUM, EVENT_RING, FLOW_EVENT, FLOW_MAP, VERDICT_ENUM } from "./flow-map.ts";
@@ -72,8 +73,16 @@ export const ENDPOINT_OBJECT: ObjectLayout = {
     FLOW_MAP,
     FRAGMENT_MAP,
     VERDICT_COUNTER_MAP,
+    CONNECTION_MAP,
   ],
-  enums: [METRIC_REASON_ENUM, ENDPOINT_FLAG_ENUM, VERDICT_ENUM, DROP_REASON_ENUM, EVENT_KIND_ENUM],
+  enums: [
+    METRIC_REASON_ENUM,
+    ENDPOINT_FLAG_ENUM,
+    VERDICT_ENUM,
+    DROP_REASON_ENUM,
+    EVENT_KIND_ENUM,
+    CONNECTION_OUTCOME_ENUM,
+  ],
   programs: [],
   families: [POLICY_FAMILY],
   structs: [FLOW_EVENT],

@@ -13,6 +13,16 @@ export type ControlPlane = "talking" | "silent" | "unknown";
 export const HEALTH_DECISIONS = ["normal", "keep", "demote", "take-out"] as const;
 export type HealthDecision = (typeof HEALTH_DECISIONS)[number];
 
+/** TCP connections of workloads, as the kernel saw them. */
+export interface Connections {
+  readonly started: number;
+  readonly established: number;
+  /** Answered by a reset. */
+  readonly refused: number;
+  /** Unanswered for a second. */
+  readonly silent: number;
+}
+
 export interface RemoteHealth {
   readonly cluster: string;
   readonly clusterId: number;
@@ -22,6 +32,8 @@ export interface RemoteHealth {
   /** Addresses that are probed, and how many of them answered the last time. */
   readonly targets: number;
   readonly answered: number;
+  /** Of this node's workloads to pods there, in the minute before its last round of probes. Absent: an agent of before they were counted. */
+  readonly connections?: Connections;
   readonly controlPlane: ControlPlane;
   readonly decision: HealthDecision;
 }

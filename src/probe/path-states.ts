@@ -1,9 +1,14 @@
 /**
  * Damped states of the data paths of one node. A path is dead when every target that ever answered is silent, several rounds in a row; and
- * alive again after several rounds with an answer. Who never answered may be behind a firewall: it proves nothing by its silence.
+ * alive again after several rounds with an answer. Who never answered may be behind a firewall: it proves nothing by its silence. What workloads'
+ * connections met counts beside the probes and never for itself: their answers keep a path alive, their silence makes a silent round weigh double.
  */
 import type { DataPath } from "../model/health.ts";
 import type { TargetKey } from "./targets.ts";
+import type { Word } from "./witnesses.ts";
+
+/** What a silent round weighs when connections met silence too. */
+const CONFIRMED = 2;
 
 export interface Damping {
   /** Rounds in a row without an answer, until a path is dead. */
@@ -27,7 +32,7 @@ interface PathState {
   answered: number;
 }
 
-export type PathView = Readonly<Pick<PathState, "dataPath" | "sinceMs" | "answered">>;
+export type PathView = Readonly<Pick<PathState, "dataPath" | "sinceMs" | "answered" | "against">>;
 
 export class PathStates {
   readonly #damping: Damping;
@@ -52,10 +57,18 @@ export class PathStates {
     return this.#paths.get(cluster)?.proved.has(target) ?? false;
   }
 
-  /** One round over all clusters, those without targets too; clusters that are not in it are forgotten. */
-  round(results: ReadonlyMap<string, Round>, nowMs: number): void {
+  /** One round over all clusters, those without targets too; clusters that are not in it are forgotten. @param words of connections meanwhile. */
+  round(results: ReadonlyMap<string, Round>, nowMs: number, words: ReadonlyMap<string, Word> = new Map()): void {
     for (const cluster of this.#paths.keys()) if (!results.has(cluster)) this.#paths.delete(cluster);
-    for (const [cluster, round] of results) this.#take(this.#path(cluster, nowMs), round, nowMs);
+    const taken = [...results].map(([cluster, round]) => {
+      return { path: this.#path(cluster, nowMs), round, word: words.get(cluster) ?? "nothing" };
+    });
+    // Where most are lost in one round this node is to blame: none may be dead before the others.
+    const lost = taken.filter(({ path, round, word }) => path.proved.size > 0 && !works(round, word));
+    const isMost = lost.length >= 2 && lost.length * 2 > taken.filter(({ path }) => path.proved.size > 0).length;
+    for (const { path, round, word } of taken) {
+      this.#take(path, round, isMost && word === "silence" ? "nothing" : word, nowMs);
+    }
     this.#judgeItself(nowMs);
   }
 
@@ -67,7 +80,7 @@ export class PathStates {
     return path;
   }
 
-  #take(path: PathState, round: Round, nowMs: number): void {
+  #take(path: PathState, round: Round, word: Word, nowMs: number): void {
     const answered = [...round].filter(([, answers]) => answers).map(([target]) => target);
     path.answered = answered.length;
     path.proved = new Set([...path.proved].filter((target) => round.has(target))).union(new Set(answered));
@@ -75,9 +88,11 @@ export class PathStates {
       become(path, "unknown", nowMs);
       return;
     }
-    if (answered.length === 0 && [...path.proved].some((target) => round.get(target) === undefined)) return;
-    const found: DataPath = answered.length > 0 ? "alive" : "dead";
-    path.against = path.dataPath === found ? 0 : path.against + 1;
+    const isAlive = works(round, word);
+    if (!isAlive && [...path.proved].some((target) => round.get(target) === undefined)) return;
+    const found: DataPath = isAlive ? "alive" : "dead";
+    const weight = !isAlive && word === "silence" ? CONFIRMED : 1;
+    path.against = path.dataPath === found ? 0 : path.against + weight;
     const { failures, successes } = this.#damping;
     const needed = found === "dead" ? failures : path.dataPath === "unknown" ? 1 : successes;
     if (path.against >= needed) become(path, found, nowMs);
@@ -90,6 +105,10 @@ export class PathStates {
     if (dead.length * 2 <= known.length) this.#suspectsItself = false;
     else if (lately.length >= 2 && lately.length * 2 > known.length) this.#suspectsItself = true;
   }
+}
+
+function works(round: Round, word: Word): boolean {
+  return word === "answers" || [...round.values()].includes(true);
 }
 
 function become(path: PathState, dataPath: DataPath, nowMs: number): void {

@@ -1,19 +1,30 @@
 /** Probes the data paths of one node again and again, and says what to make of each remote. No packet waits for it. */
-import { type HealthStatus, isDemoted, type RemoteHealth } from "../model/health.ts";
+import { type Connections, type HealthStatus, isDemoted, type RemoteHealth } from "../model/health.ts";
 import type { PeersStatus } from "../model/status.ts";
 import { type Clock, sleep } from "../runtime/clock.ts";
 import type { Metrics } from "../runtime/metrics.ts";
 import type { Random } from "../runtime/random.ts";
 import type { TablesView } from "../tables/tables-view.ts";
+import { type Counts, type CountsByCluster, NO_COUNTS, since } from "./connections.ts";
 import { DIAL_OUTCOMES, type Dialer, type DialOutcome } from "./dialer.ts";
 import { PathStates } from "./path-states.ts";
 import { type ProbedCluster, TargetChoice, type TargetKey } from "./targets.ts";
 import { controlPlaneOf, decide } from "./two-signals.ts";
+import { type Word, wordOf } from "./witnesses.ts";
+
+/** Between two looks at what connections meet. */
+const LOOK_MS = 1_000;
+/** After a round that silent connections hastened and that found answers: those connections have some other fault. */
+const NO_HASTE_MS = 60_000;
+/** Of what connections met, how much the status tells. */
+const TOLD_MS = 60_000;
 
 export interface ProbesOptions {
   readonly view: TablesView;
   readonly node: string;
   readonly dialer: Dialer;
+  /** What connections of workloads met, since whenever. */
+  readonly connections: () => Promise<CountsByCluster>;
   readonly clock: Clock;
   readonly random: Random;
   readonly metrics: Metrics;
@@ -37,6 +48,11 @@ export class Probes {
   readonly #states: PathStates;
   readonly #choice: TargetChoice;
   #clusters: readonly ProbedCluster[] = [];
+  /** When the last round had ended, at the last look, and at the ends of rounds within TOLD_MS. */
+  #then: CountsByCluster = new Map();
+  #lately: CountsByCluster = new Map();
+  #told: readonly { readonly atMs: number; readonly counts: CountsByCluster }[] = [];
+  #hasteFromMs = 0;
 
   constructor(options: ProbesOptions) {
     this.#options = options;
@@ -47,12 +63,60 @@ export class Probes {
 
   /** Resolves when the signal aborts. */
   async run(signal: AbortSignal): Promise<void> {
-    const { clock, random, probeTargets, probeIntervalMs, probeJitterMs } = this.#options;
+    const { random, probeTargets, probeIntervalMs, probeJitterMs } = this.#options;
     if (probeTargets === 0) return;
+    await this.#begin();
     while (!signal.aborted) {
-      await sleep(clock, probeIntervalMs + random.next() * probeJitterMs, signal);
+      const hastened = await this.#rest(probeIntervalMs + random.next() * probeJitterMs, signal);
       await this.#round(signal);
+      if (hastened && !this.#isFailing()) this.#hasteFromMs = this.#options.clock.nowMs() + NO_HASTE_MS;
     }
+  }
+
+  /** What was counted before is no word on what is now. */
+  async #begin(): Promise<void> {
+    this.#then = await this.#options.connections();
+    this.#lately = this.#then;
+    this.#told = [{ atMs: this.#options.clock.nowMs(), counts: this.#then }];
+  }
+
+  /** Ends sooner, and answers true, when connections over a path that is alive meet silence: then it is asked at once. */
+  async #rest(delayMs: number, signal: AbortSignal): Promise<boolean> {
+    const { clock } = this.#options;
+    for (let leftMs = delayMs; leftMs > 0 && !signal.aborted; leftMs -= LOOK_MS) {
+      await sleep(clock, Math.min(leftMs, LOOK_MS), signal);
+      const words = await this.#listen(this.#clusters);
+      const silence = this.#clusters.some(({ name }) => {
+        return words.get(name) === "silence" && this.#states.get(name)?.dataPath === "alive";
+      });
+      if (silence && clock.nowMs() >= this.#hasteFromMs) return true;
+    }
+    return false;
+  }
+
+  /** What connections say by now, by cluster. */
+  async #listen(clusters: readonly ProbedCluster[]): Promise<ReadonlyMap<string, Word>> {
+    const now = await this.#options.connections();
+    const of = (counts: CountsByCluster, id: number): Counts => counts.get(id) ?? NO_COUNTS;
+    const words = clusters.map(({ name, id }) => {
+      return [name, wordOf(of(this.#then, id), of(this.#lately, id), of(now, id))] as const;
+    });
+    this.#lately = now;
+    return new Map(words);
+  }
+
+  #isFailing(): boolean {
+    return this.#clusters.some(({ name }) => {
+      const path = this.#states.get(name);
+      return path?.dataPath === "dead" || (path?.against ?? 0) > 0;
+    });
+  }
+
+  /** Within the last minute, to the last round. */
+  #connectionsTo(id: number): Connections {
+    const first = this.#told[0]?.counts.get(id) ?? NO_COUNTS;
+    const { silentAt: _, ...connections } = since(first, this.#told.at(-1)?.counts.get(id) ?? NO_COUNTS);
+    return connections;
   }
 
   /** @param peers what the mirror says now. */
@@ -67,7 +131,7 @@ export class Probes {
         const { dataPath, sinceMs, answered } = path;
         const controlPlane = controlPlaneOf(grades.get(cluster) ?? "unknown");
         const decision = decide(controlPlane, dataPath, suspectsItself);
-        const probed = { targets: targets.size, answered };
+        const probed = { targets: targets.size, answered, connections: this.#connectionsTo(clusterId) };
         return { cluster, clusterId, dataPath, sinceMs: nowMs - sinceMs, ...probed, controlPlane, decision };
       }),
     };
@@ -76,16 +140,23 @@ export class Probes {
   async #round(signal: AbortSignal): Promise<void> {
     const { clock, probed } = this.#options;
     const clusters = this.#choice.choose((cluster, key) => this.#states.isProved(cluster, key));
+    await this.#listen(clusters);
     const outcomes = await this.#dialAll(clusters, signal);
     if (signal.aborted) return;
+    const words = await this.#listen(clusters);
     this.#clusters = clusters;
+    this.#then = this.#lately;
+    const nowMs = clock.nowMs();
+    const told = this.#told.filter(({ atMs }) => nowMs - atMs <= TOLD_MS);
+    this.#told = [...told, { atMs: nowMs, counts: this.#then }];
     this.#states.round(
       new Map(
         clusters.map(({ name, targets }) => {
           return [name, new Map([...targets.keys()].map((key) => [key, answers(outcomes.get(key))]))];
         }),
       ),
-      clock.nowMs(),
+      nowMs,
+      words,
     );
     for (const cluster of clusters) {
       const { name, targets } = cluster;

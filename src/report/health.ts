@@ -1,5 +1,5 @@
 /** Whether a node reaches the remotes, and what it makes of that. */
-import type { HealthDecision, HealthStatus, RemoteHealth } from "../model/health.ts";
+import type { Connections, HealthDecision, HealthStatus, RemoteHealth } from "../model/health.ts";
 import { duration, safeText } from "./text.ts";
 
 const DECISIONS: Readonly<Record<HealthDecision, string>> = {
@@ -16,9 +16,15 @@ export function healthLines({ suspectsItself, remotes }: HealthStatus): readonly
   return [safeText(`data paths: ${remotes.map(pathText).join("; ")}`), ...(suspectsItself ? [self] : [])];
 }
 
-function pathText({ cluster, dataPath, sinceMs, targets, answered, decision }: RemoteHealth): string {
+function pathText({ cluster, dataPath, sinceMs, targets, answered, connections, decision }: RemoteHealth): string {
   const none = dataPath === "unknown" && targets === 0;
-  const probed = none ? " (nothing to probe)" : ` (${answered} of ${targets} answer)`;
+  const probed = none ? "nothing to probe" : `${answered} of ${targets} answer`;
+  const met = connections === undefined || connections.started === 0 ? "" : `; ${connectionsText(connections)}`;
   const since = dataPath === "unknown" ? "" : ` since ${duration(sinceMs)}`;
-  return `${cluster} ${dataPath}${since}${probed}${DECISIONS[decision]}`;
+  return `${cluster} ${dataPath}${since} (${probed}${met})${DECISIONS[decision]}`;
+}
+
+/** Of workloads, in the last minute. */
+function connectionsText({ started, established, refused, silent }: Connections): string {
+  return `of ${started} connections ${established} established, ${refused} refused, ${silent} silent`;
 }

@@ -5,6 +5,7 @@ import fc from "fast-check";
 import { ServiceCompiler } from "../../src/lb/service-compiler.ts";
 import type { ServicePort } from "../../src/model/resource.ts";
 import type { PeerGrade, PeersStatus } from "../../src/model/status.ts";
+import { type Counts, NO_COUNTS } from "../../src/probe/connections.ts";
 import { faultyDialer } from "../../src/probe/faulty-dialer.ts";
 import { MemoryDialer } from "../../src/probe/memory-dialer.ts";
 import { demotionsOf, Probes } from "../../src/probe/probes.ts";
@@ -34,10 +35,12 @@ function stage(remotes: readonly (typeof OSAKA)[] = [OSAKA, VIRGINIA, TOKYO], co
   const faults = { lost: 0, untried: 0 };
   const metrics = new Metrics();
   let rounds = 0;
+  const counts = new Map<number, Counts>();
   const probes = new Probes({
     ...{ view: tables, node: "n1", dialer: faultyDialer(paths, clock, random, () => faults), clock, random, metrics },
     ...{ probeTargets: 20, probeIntervalMs: ROUND_MS, probeJitterMs: 1_000, probeTimeoutMs: 2_000 },
     ...{ probeConcurrency: 3, probeFailures: 3, probeSuccesses: 3, probeSelfWindowMs: 30_000 },
+    connections: async () => new Map(counts),
     probed: () => rounds++,
   });
   const over = new AbortController();
@@ -49,7 +52,7 @@ function stage(remotes: readonly (typeof OSAKA)[] = [OSAKA, VIRGINIA, TOKYO], co
     return { controlPlane: "talking", ageMs: 0, remotes: told };
   };
   return {
-    ...{ clock, probes, paths, faults, grades, metrics, peers },
+    ...{ clock, probes, paths, faults, grades, metrics, peers, counts },
     rounds: () => rounds,
     path(cluster: typeof OSAKA, alive: boolean): void {
       for (const host of [1, 2]) paths.set(`10.${cluster.id}.1.${host}:80`, alive ? "refused" : "silent");
@@ -218,4 +221,75 @@ test("whatever paths and words do, the service keeps backends, and the own clust
     }),
     { numRuns: 30 },
   );
+});
+
+/** Connections of workloads to a cluster: so many more answered, and silent at each of two addresses. */
+function connect(world: ReturnType<typeof stage>, { id }: typeof OSAKA, answered: number, silent: number): void {
+  const { counts } = world;
+  const before = counts.get(id) ?? NO_COUNTS;
+  const silentAt = new Map([0, 1].map((place) => [place, (before.silentAt.get(place) ?? 0) + silent]));
+  const established = before.established + answered;
+  const more = { started: before.started + answered + 2 * silent, silent: before.silent + 2 * silent, silentAt };
+  counts.set(id, { ...before, ...more, established });
+}
+
+/** Until a round has ended: the next one is five seconds away. */
+async function roundEnds(world: ReturnType<typeof stage>): Promise<void> {
+  for (const rounds = world.rounds(); world.rounds() === rounds; ) await world.clock.advance(100);
+}
+
+test("connections that meet silence have the path asked at once, and make its death sooner; the status tells of them", async () => {
+  const world = stage();
+  await alive(world);
+  await roundEnds(world);
+  world.path(OSAKA, false);
+  connect(world, OSAKA, 7, 0);
+  for (let second = 0; second < 8; second++) {
+    await world.clock.advance(1_000);
+    connect(world, OSAKA, 0, 4);
+  }
+  assert.deepEqual(world.decisions(), ["osaka demote", "tokyo normal", "virginia normal"]);
+  const [osaka] = world.probes.status(world.peers()).remotes;
+  assert.deepEqual(osaka?.connections, { started: 55, established: 7, refused: 0, silent: 48 });
+  await world.stop();
+});
+
+test("without them it takes three rounds in their turn", async () => {
+  const world = stage();
+  await alive(world);
+  await roundEnds(world);
+  world.path(OSAKA, false);
+  await world.clock.advance(15_000);
+  assert.equal(world.decisions()[0], "osaka normal");
+  await world.clock.advance(10_000);
+  assert.equal(world.decisions()[0], "osaka demote");
+  await world.stop();
+});
+
+test("a failing service is no failing cluster: while probes are answered it stays, and is asked out of turn once a minute", async () => {
+  const world = stage();
+  await alive(world);
+  const before = world.rounds();
+  for (let second = 0; second < 60; second++) {
+    connect(world, OSAKA, 0, 10);
+    await world.clock.advance(1_000);
+  }
+  assert.deepEqual(world.decisions(), ["osaka normal", "tokyo normal", "virginia normal"]);
+  const rounds = world.rounds() - before;
+  assert(rounds <= 13, `${rounds} rounds in a minute`);
+  await world.stop();
+});
+
+test("workloads that get answers keep a cluster whose probed backends are all silent", async () => {
+  const world = stage();
+  await alive(world);
+  world.path(OSAKA, false);
+  for (let step = 0; step < 600; step++) {
+    connect(world, OSAKA, 1, 0);
+    await world.clock.advance(100);
+  }
+  assert.deepEqual(world.decisions()[0], "osaka normal");
+  await world.clock.advance(40_000);
+  assert.deepEqual(world.decisions()[0], "osaka demote");
+  await world.stop();
 });

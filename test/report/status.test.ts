@@ -101,6 +101,10 @@ test("data paths of a node: which is dead, since when, and what follows; a servi
   const [osaka] = node.health.remotes;
   assert(osaka);
   assert.match(statusText([node]), /n1: data paths: osaka alive since 12\.0 s \(4 of 4 answer\)$/m);
+  const connections = { started: 40, established: 31, refused: 2, silent: 5 };
+  const met = { suspectsItself: false, remotes: [{ ...osaka, connections }] };
+  const words = /alive since 12\.0 s \(4 of 4 answer; of 40 connections 31 established, 2 refused, 5 silent\)$/m;
+  assert.match(statusText([{ ...node, health: met }]), words);
   const dead = { ...osaka, dataPath: "dead" as const, answered: 0, decision: "demote" as const };
   const idle = { ...osaka, cluster: "virginia", clusterId: 3, dataPath: "unknown" as const, targets: 0, answered: 0 };
   const health = { suspectsItself: false, remotes: [dead, idle] };

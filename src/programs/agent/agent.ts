@@ -15,6 +15,7 @@ import type { Kernel, Network, NodeSockets } from "../../kernel/door.ts";
 import type { KvClient } from "../../kv/client.ts";
 import { sameClusters } from "../../lb/select.ts";
 import { BACKEND_MAP } from "../../maps/backend-map.ts";
+import { CONNECTION_MAP } from "../../maps/connection-map.ts";
 import { decodeEndpointValue, ENDPOINT_FLAGS, ENDPOINT_MAP } from "../../maps/endpoint-map.ts";
 import { EVENT_RING } from "../../maps/flow-map.ts";
 import { encodeIpcacheKey, IPCACHE_MAP } from "../../maps/ipcache-map.ts";
@@ -25,6 +26,7 @@ import { parseAddress } from "../../model/address.ts";
 import { type ExplainAnswer, parseExplainQuery } from "../../model/explain.ts";
 import type { HealthStatus } from "../../model/health.ts";
 import type { AgentStatus, MapsAnswer, PeersAnswer, Readiness, SnapshotStatus } from "../../model/status.ts";
+import { ConnectionCounts } from "../../probe/connections.ts";
 import type { Dialer } from "../../probe/dialer.ts";
 import { demotionsOf, Probes } from "../../probe/probes.ts";
 import { duration } from "../../report/text.ts";
@@ -82,6 +84,7 @@ export class Agent {
   readonly #explainer: Explainer;
   readonly #counters: DatapathCounters;
   readonly #verdicts: VerdictCounters;
+  readonly #connections: ConnectionCounts;
   readonly #startMs: number;
   readonly #snapshots: SnapshotStore;
   /** Wall clock time of the snapshot that this agent began with, and whether policies are enforced by it. */
@@ -130,7 +133,10 @@ export class Agent {
         this.#datapath.changed();
       },
     });
-    this.#probes = new Probes({ ...parts, view: tables, probed: () => this.#probed() });
+    const nameOf = (id: number): string => tables.clusterName(id) ?? `cluster id ${id}`;
+    this.#connections = new ConnectionCounts(objects.map(CONNECTION_MAP), doors.metrics, nameOf);
+    const connections = () => this.#connections.read();
+    this.#probes = new Probes({ ...parts, view: tables, connections, probed: () => this.#probed() });
     const onUnknown = (address: string): void => this.#recheck(address);
     const named = (): boolean => this.#named;
     this.#flows = new Flows({ ...parts, ring: objects.ring(EVENT_RING), names: this.#names, named, onUnknown });
@@ -166,6 +172,7 @@ export class Agent {
     const options = { ...this.#doors, signal, intervalMs: countersIntervalMs };
     pollCounters(this.#counters, options);
     pollCounters(this.#verdicts, options);
+    pollCounters(this.#connections, options);
     every(this.#doors.clock, countersIntervalMs, signal, () => this.#measure());
     this.#flows.start(signal);
     try {
