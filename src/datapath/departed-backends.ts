@@ -68,7 +68,7 @@ export class DepartedBackends {
     const strangers = new Map<PlaceKey, Departed>();
     for (const [key, departed] of this.#departed) {
       yield undefined;
-      if (!this.#isTold(departed.clusterId)) continue;
+      if (this.#departed.get(key) !== departed || !this.#isTold(departed.clusterId)) continue;
       const owners = this.#ownersOf(departed.address);
       if (departed.owners.length === 0 && owners.length === 0) strangers.set(key, departed);
       else if (departed.owners.length > 0 && !owners.some((owner) => departed.owners.includes(owner)))
@@ -89,7 +89,7 @@ export class DepartedBackends {
         if (offers.some((backends) => names(backends, departed))) strangers.delete(key);
       }
     }
-    for (const key of strangers.keys()) yield this.#take(key);
+    for (const [key, departed] of strangers) if (this.#departed.get(key) === departed) yield this.#take(key);
   }
 
   #take(key: PlaceKey): PlaceKey {

@@ -14,6 +14,7 @@ import { joined, type ValueWatcher } from "./mirrored-map.ts";
 
 /** Least time between two looks. */
 const INTERVAL_MS = 1_000;
+const BACKENDS_TOLD = 5;
 /** In one look; the others are closed in the next. */
 const MOST_CLOSED = 1_000;
 
@@ -94,40 +95,49 @@ export class SocketCloser {
       await slices.rest();
     }
     if (this.#gone.size === 0) return;
-    try {
-      await this.#closeAll(slices);
-      this.#fault = undefined;
-    } catch (error) {
-      if (!(error instanceof KernelError)) throw error;
-      this.#fault = error.message;
-      this.#gone.clear();
-      this.#options.log.warn({ fault: error.message }, "sockets of backends that are gone stay open");
-    }
+    this.#fault = undefined;
+    const closed = await this.#closeAll(slices).catch((error: unknown) => this.#failed(error));
+    if (closed >= MOST_CLOSED) this.#due = true;
+    else this.#gone.clear();
   }
 
-  async #closeAll(slices: Slices): Promise<void> {
-    const { sockets, reverseNat, log, metrics } = this.#options;
-    const gone = [...this.#gone];
+  /** How many; no more than MOST_CLOSED. What cannot be closed in one namespace does not keep it from the others. */
+  async #closeAll(slices: Slices): Promise<number> {
+    const { sockets, reverseNat } = this.#options;
     const { paths, unreached } = sockets.namespaces();
     const closed: Uint8Array[] = [];
     const chosen = (socket: ConnectedSocket): boolean =>
       this.#gone.has(placeKey(socket.address, socket.port)) &&
       reverseNat.lookup(encodeReverseNatKey(socket)) !== undefined;
     for (const path of paths) {
-      const left = MOST_CLOSED - closed.length;
-      if (left > 0) closed.push(...sockets.closeUdp(path, left, chosen).map(encodeReverseNatKey));
+      if (closed.length === MOST_CLOSED) break;
+      try {
+        closed.push(...sockets.closeUdp(path, MOST_CLOSED - closed.length, chosen).map(encodeReverseNatKey));
+      } catch (error) {
+        this.#failed(error);
+      }
       await slices.rest();
     }
     // A socket that was closed so has no peer any more, by which the programs would find its entry.
     if (closed.length > 0) await reverseNat.remove(joined(closed), closed.length);
-    if (closed.length >= MOST_CLOSED) this.#due = true;
-    else this.#gone.clear();
-    metrics
-      .counter("bulkhead_udp_sockets_closed_total", "Connected UDP sockets closed, their backends being gone.")
-      .add(closed.length);
+    this.#measure(closed.length, paths.length, unreached);
+    return closed.length;
+  }
+
+  #failed(error: unknown): number {
+    if (!(error instanceof KernelError)) throw error;
+    this.#fault = error.message;
+    this.#options.log.warn({ fault: error.message }, "sockets of backends that are gone stay open");
+    return 0;
+  }
+
+  #measure(closed: number, reached: number, unreached: number): void {
+    const { log, metrics } = this.#options;
+    const help = "Connected UDP sockets closed, their backends being gone.";
+    metrics.counter("bulkhead_udp_sockets_closed_total", help).add(closed);
     const places = metrics.gauge("bulkhead_socket_namespaces", "Network namespaces, when last looked into.", ["state"]);
-    places.set(paths.length, { state: "reached" });
+    places.set(reached, { state: "reached" });
     places.set(unreached, { state: "unreached" });
-    if (closed.length > 0) log.info({ closed: closed.length, backends: gone.slice(0, 5) }, "sockets closed");
+    if (closed > 0) log.info({ closed, backends: [...this.#gone].slice(0, BACKENDS_TOLD) }, "sockets closed");
   }
 }

@@ -2,7 +2,7 @@
 import { closeSync, openSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { type ConnectedSocket, KernelError, type NodeSockets } from "./door.ts";
-import { ERRNO } from "./errno.ts";
+import { ERRNO, kernelError } from "./errno.ts";
 import { inNamespace, OWN_NAMESPACE } from "./namespace.ts";
 import { attribute, NETLINK_PROTOCOL, NetlinkSocket, parseAttributes } from "./netlink.ts";
 import { readLinks } from "./network.ts";
@@ -35,16 +35,28 @@ const NO_NAMESPACE: ReadonlySet<string | undefined> = new Set(["ENOENT", "ENOTDI
 /** @param folders where container runtimes keep namespaces, such as /var/run/netns; those that are not there are passed over. */
 export function nodeSockets(folders: readonly string[]): NodeSockets {
   return {
-    namespaces: () => findNamespaces(folders),
+    namespaces() {
+      try {
+        return findNamespaces(folders);
+      } catch (error) {
+        throw asKernelError("looking for network namespaces", error);
+      }
+    },
     closeUdp(namespace, limit, chosen) {
       try {
         return inNamespace(namespace, () => closeHere(limit, chosen));
       } catch (error) {
         if (isAbsent(error)) return [];
-        throw error;
+        throw asKernelError(`looking into ${namespace}`, error);
       }
     },
   };
+}
+
+/** What files say is the kernel's word too. Anything else is a mistake of ours, or worse. */
+function asKernelError(what: string, error: unknown): unknown {
+  const { errno } = error as NodeJS.ErrnoException;
+  return error instanceof KernelError || errno === undefined ? error : kernelError(what, -errno);
 }
 
 function isAbsent(error: unknown): boolean {

@@ -177,17 +177,20 @@ test("no more than a thousand are closed in one look; the others in the next, a 
 
 test("a kernel that cannot close sockets is told, once something was to be closed, until it can", async () => {
   const world = stage();
-  await world.socket(POD);
-  const { closeUdp } = world.sockets;
-  world.sockets.closeUdp = () => {
-    throw new KernelError("reading the network: EOPNOTSUPP", 95);
+  const stays = await world.socket(POD, "broken");
+  await world.socket(POD, "pod");
+  const { sockets } = world;
+  const closeUdp = sockets.closeUdp.bind(sockets);
+  sockets.closeUdp = (namespace, ...more) => {
+    if (namespace === "broken") throw new KernelError("reading the network: EOPNOTSUPP", 95);
+    return closeUdp(namespace, ...more);
   };
   await world.look();
   assert.deepEqual(world.closer.problems(), []);
   world.withdraw(POD);
-  await world.look();
+  assert.deepEqual(await world.look(), [stays], "the other namespace is none the worse for it");
   assert.match(world.closer.problems().join(), /connected to backends that are gone.*EOPNOTSUPP/);
-  world.sockets.closeUdp = closeUdp;
+  sockets.closeUdp = closeUdp;
   world.withdraw(OTHER);
   await world.look();
   assert.deepEqual(world.closer.problems(), []);
