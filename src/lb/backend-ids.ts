@@ -5,13 +5,14 @@
 const LAST_ID = 2 ** 32 - 1;
 
 interface Held {
+  readonly backend: string;
   readonly id: number;
   uses: number;
 }
 
 export class BackendIds {
   readonly #held = new Map<string, Held>();
-  readonly #taken = new Set<number>();
+  readonly #taken = new Map<number, Held>();
   #last = 0;
 
   /** Never give an id up to `id`: the kernel has seen it. */
@@ -25,13 +26,12 @@ export class BackendIds {
     const known = this.#held.get(backend);
     if (known !== undefined && known.id <= id) return;
     if (known !== undefined) this.#taken.delete(known.id);
-    this.#held.set(backend, { id, uses: 0 });
-    this.#taken.add(id);
+    this.#hold({ backend, id, uses: 0 });
   }
 
   /** Forgets adopted ids that nothing uses. */
   forgetUnused(): void {
-    for (const [backend, held] of this.#held) if (held.uses === 0) this.#forget(backend, held.id);
+    for (const held of this.#held.values()) if (held.uses === 0) this.#forget(held);
   }
 
   /** One more use of `backend`; `first` when it had none. */
@@ -41,26 +41,34 @@ export class BackendIds {
     return { id: held.id, first: held.uses === 1 };
   }
 
-  /** One use less; the id when that was the last. */
-  release(backend: string): number | undefined {
-    const held = this.#held.get(backend);
-    if (held === undefined || held.uses === 0) throw new RangeError(`backend ${backend} is not in use`);
+  /** The id of a backend that is known. */
+  of(backend: string): number | undefined {
+    return this.#held.get(backend)?.id;
+  }
+
+  /** One use less; true: that was the last, and the id is not known any more. */
+  release(id: number): boolean {
+    const held = this.#taken.get(id);
+    if (held === undefined || held.uses === 0) throw new RangeError(`backend id ${id} is not in use`);
     held.uses--;
-    if (held.uses > 0) return undefined;
-    this.#forget(backend, held.id);
-    return held.id;
+    if (held.uses > 0) return false;
+    this.#forget(held);
+    return true;
   }
 
   #give(backend: string): Held {
     do this.#last = this.#last >= LAST_ID ? 1 : this.#last + 1;
     while (this.#taken.has(this.#last));
-    const held = { id: this.#last, uses: 0 };
-    this.#held.set(backend, held);
-    this.#taken.add(held.id);
+    return this.#hold({ backend, id: this.#last, uses: 0 });
+  }
+
+  #hold(held: Held): Held {
+    this.#held.set(held.backend, held);
+    this.#taken.set(held.id, held);
     return held;
   }
 
-  #forget(backend: string, id: number): void {
+  #forget({ backend, id }: Held): void {
     this.#held.delete(backend);
     this.#taken.delete(id);
   }

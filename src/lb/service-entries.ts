@@ -1,6 +1,6 @@
 /**
- * Frontends with their backends as entries of the `services` and `backends` maps. Slots are in order of backend id, a new one is the last; where
- * backends have several slots, first one of each, and then the others.
+ * Frontends with their backends as entries of the `services` and `backends` maps. Slots stay: a backend that comes takes the place of one that goes,
+ * or a new last one; where one goes and none comes, the last one takes its place. So a change writes as many entries as backends came and went.
  */
 
 import { encodeBackendKey, encodeBackendValue } from "../maps/backend-map.ts";
@@ -22,15 +22,10 @@ function protocolOf(endpoint: Endpoint): number {
   return number;
 }
 
-/** @param ids sorted. */
-function firstOfEachFirst(ids: readonly number[]): readonly number[] {
-  const isFirst = (id: number, index: number): boolean => ids[index - 1] !== id;
-  return [...ids.filter(isFirst), ...ids.filter((id, index) => !isFirst(id, index))];
-}
-
 interface Placed {
   readonly frontend: Endpoint;
-  readonly backends: readonly string[];
+  /** Backend ids of the slots from 1 on. */
+  readonly slots: number[];
 }
 
 export class ServiceEntries {
@@ -46,32 +41,50 @@ export class ServiceEntries {
 
   /** The frontend has exactly these backends, each in as many slots as it is named. More than MAX_SLOTS: the last ones are left out. */
   place(frontend: Endpoint, backends: readonly Candidate[]): void {
-    const key = endpointText(frontend);
-    const previous = this.#placed.get(key)?.backends ?? [];
-    const kept = backends.slice(0, MAX_SLOTS);
-    const ids = firstOfEachFirst(kept.map((backend) => this.#acquire(backend)).sort((left, right) => left - right));
-    const slotKey = this.#slotKeys(frontend);
-    for (const [index, backendId] of ids.entries()) {
-      this.services.set(slotKey(index + 1), encodeServiceValue({ backendId, count: 0 }));
+    const wanted = backends.slice(0, MAX_SLOTS).map((backend) => this.#acquire(backend));
+    const missing = new Map<number, number>();
+    for (const id of wanted) missing.set(id, (missing.get(id) ?? 0) + 1);
+    const placed = this.#placed.get(endpointText(frontend)) ?? { frontend, slots: [] };
+    const free: number[] = [];
+    for (const [place, id] of placed.slots.entries()) {
+      const times = missing.get(id) ?? 0;
+      if (times === 0) free.push(place);
+      else missing.set(id, times - 1);
     }
-    this.services.set(slotKey(0), encodeServiceValue({ backendId: 0, count: ids.length }));
-    for (let slot = ids.length + 1; slot <= previous.length; slot++) this.services.delete(slotKey(slot));
-    for (const backend of previous) this.#release(backend);
-    this.#placed.set(key, { frontend, backends: kept.map(backendKey) });
+    const come = [...missing].flatMap(([id, times]) => new Array<number>(times).fill(id));
+    const before = [...placed.slots];
+    this.#move(placed, free, come);
+    for (const id of before) this.#release(id);
   }
 
   remove(key: EndpointKey): void {
-    const previous = this.#placed.get(key);
-    if (previous === undefined) return;
-    const slotKey = this.#slotKeys(previous.frontend);
-    for (let slot = 0; slot <= previous.backends.length; slot++) this.services.delete(slotKey(slot));
-    for (const backend of previous.backends) this.#release(backend);
+    const placed = this.#placed.get(key);
+    if (placed === undefined) return;
+    const slotKey = slotKeys(placed.frontend);
+    for (let slot = 0; slot <= placed.slots.length; slot++) this.services.delete(slotKey(slot));
+    for (const id of placed.slots) this.#release(id);
     this.#placed.delete(key);
   }
 
-  #slotKeys(frontend: Endpoint): (slot: number) => EntryKey {
-    const base = { address: addressBytes(frontend), port: frontend.port, protocol: protocolOf(frontend) };
-    return (slot) => entryKey(encodeServiceKey({ ...base, slot }));
+  /** @param free places of slots that go, ascending. */
+  #move(placed: Placed, free: readonly number[], come: readonly number[]): void {
+    const { frontend, slots } = placed;
+    const slotKey = slotKeys(frontend);
+    const put = (place: number, backendId: number): void => {
+      slots[place] = backendId;
+      this.services.set(slotKey(place + 1), encodeServiceValue({ backendId, count: 0 }));
+    };
+    const count = slots.length;
+    for (const [index, id] of come.entries()) put(free[index] ?? slots.length, id);
+    for (const place of free.slice(come.length).reverse()) {
+      const last = slots.pop() as number;
+      this.services.delete(slotKey(slots.length + 1));
+      if (place < slots.length) put(place, last);
+    }
+    const key = endpointText(frontend);
+    if (slots.length === count && this.#placed.has(key)) return;
+    this.#placed.set(key, placed);
+    this.services.set(slotKey(0), encodeServiceValue({ backendId: 0, count: slots.length }));
   }
 
   #acquire(backend: Candidate): number {
@@ -84,8 +97,12 @@ export class ServiceEntries {
     return id;
   }
 
-  #release(backend: string): void {
-    const id = this.ids.release(backend);
-    if (id !== undefined) this.backends.delete(entryKey(encodeBackendKey({ id })));
+  #release(id: number): void {
+    if (this.ids.release(id)) this.backends.delete(entryKey(encodeBackendKey({ id })));
   }
+}
+
+function slotKeys(frontend: Endpoint): (slot: number) => EntryKey {
+  const base = { address: addressBytes(frontend), port: frontend.port, protocol: protocolOf(frontend) };
+  return (slot) => entryKey(encodeServiceKey({ ...base, slot }));
 }
