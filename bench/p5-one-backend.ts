@@ -14,7 +14,7 @@ import { LAYOUT_VERSION } from "../src/maps/layout.ts";
 import { SOCK_LB_OBJECT } from "../src/maps/objects.ts";
 import { SERVICE_MAP } from "../src/maps/service-map.ts";
 import type { ClusterService } from "../src/model/resource.ts";
-import { systemClock } from "../src/runtime/clock.ts";
+import { systemClock, type Timer } from "../src/runtime/clock.ts";
 import { silentLogger } from "../src/runtime/log.ts";
 import { Metrics } from "../src/runtime/metrics.ts";
 import { seededRandom } from "../src/runtime/random.ts";
@@ -50,6 +50,13 @@ function decoded(value: Uint8Array): ClusterService {
   return judged.value as ClusterService;
 }
 
+/** A timer of 0 ms takes 1 ms and more. */
+function withoutWaits(delayMs: number, action: () => void): Timer {
+  if (delayMs > 0) return systemClock.after(delayMs, action);
+  const immediate = setImmediate(action);
+  return { cancel: () => clearImmediate(immediate) };
+}
+
 class Pipeline {
   readonly #tables = new AgentTables(OWN);
   readonly #datapath: Datapath;
@@ -80,13 +87,13 @@ class Pipeline {
       reconciled: () => this.#agreed(),
       attach: async () => ({}),
       ...{
-        clock: systemClock,
+        clock: { ...systemClock, after: withoutWaits },
         random: seededRandom(1),
         log: silentLogger,
         metrics: new Metrics(),
         signal: this.#over.signal,
       },
-      // The waits of a running agent are not what is measured.
+      // The waits of a running agent (for more changes, for programs that read) are not what is measured.
       ...{ settleMs: 0, readersMs: 0, driftIntervalMs: 3_600_000, backoff: { baseMs: 50, capMs: 500 } },
       ...{ clusterId: OWN.id, snapshots: { save: async () => true, failed: false }, snapshotIntervalMs: 3_600_000 },
     });
@@ -157,11 +164,19 @@ export async function oneBackend(json: boolean): Promise<void> {
     const whole = median(rounds.map(({ decodeMs, mapMs }) => decodeMs + mapMs));
     const map = median(rounds.map(({ mapMs }) => mapMs));
     const ratio = median(rounds.map(({ parseMs, decodeMs, mapMs }) => (decodeMs + mapMs) / parseMs));
-    const shared = { unit: "ms(p50)", floor: parse, beside: { backends: BACKENDS, bytes: bytesOf(0).length } };
+    // The least of each says what it takes where nobody else wants the processor.
+    const least = (of: (round: Round) => number): number => Math.min(...rounds.map(of));
+    const beside = { backends: BACKENDS, bytes: bytesOf(0).length, floorLeastMs: least(({ parseMs }) => parseMs) };
+    const shared = { unit: "ms(p50)", floor: parse };
     const bytes = { id: "P5@bytes", value: whole, ratio, goal: `ratio<=${GOAL_PARSES}`, reached: ratio <= GOAL_PARSES };
-    printFigures({ ...shared, ...bytes }, json);
+    const wholeMs = least(({ decodeMs, mapMs }) => decodeMs + mapMs);
+    printFigures({ ...shared, ...bytes, beside: { ...beside, leastMs: wholeMs } }, json);
     const decodedToMap = { id: "P5@decoded", value: map, ratio: map / parse, goal: `value<=${GOAL_MAP_MS}` };
-    printFigures({ ...shared, ...decodedToMap, reached: map <= GOAL_MAP_MS }, json);
+    const mapMs = least((round) => round.mapMs);
+    printFigures(
+      { ...shared, ...decodedToMap, reached: map <= GOAL_MAP_MS, beside: { ...beside, leastMs: mapMs } },
+      json,
+    );
   } finally {
     await pipeline?.end();
     object?.close();

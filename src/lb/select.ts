@@ -59,6 +59,8 @@ export function sameClusters(left: Demotions, right: Demotions): boolean {
 }
 
 export interface Selection {
+  /** One for each address, port and protocol: the used ones are among them. */
+  readonly fitting: readonly Candidate[];
   readonly used: readonly Candidate[];
   /** Those of them that get new connections, each as often as its weight says. */
   readonly slots: readonly Candidate[];
@@ -66,6 +68,23 @@ export interface Selection {
   readonly refusals: readonly (string | undefined)[];
   /** By index of the candidate: why less is used of it than usual, or in spite of what; undefined when there is nothing to say. */
   readonly remarks: readonly (string | undefined)[];
+}
+
+/** Of each address, port and protocol the first that fits; and by index of the candidate, why another does not. */
+export function fitting(
+  frontend: NamedFrontend,
+  offered: readonly Candidate[],
+): { readonly fitting: readonly Candidate[]; readonly misfits: readonly (string | undefined)[] } {
+  const chosen = new Map<string, Candidate>();
+  const misfits = offered.map((candidate) => {
+    const reason = misfit(frontend, candidate);
+    if (reason !== undefined) return reason;
+    const endpoint = endpointText(candidate);
+    const winner = chosen.get(endpoint);
+    if (winner === undefined) chosen.set(endpoint, candidate);
+    return winner === undefined || winner.cluster === candidate.cluster ? undefined : `claimed by ${winner.cluster}`;
+  });
+  return { fitting: [...chosen.values()], misfits };
 }
 
 /** @param offered in order of precedence. */
@@ -76,27 +95,19 @@ export function select(
   weightOf: WeightOf,
   demotions: Demotions = NO_DEMOTIONS,
 ): Selection {
-  const chosen = new Map<string, Candidate>();
-  const misfits = offered.map((candidate) => {
-    const reason = misfit(frontend, candidate);
-    if (reason !== undefined) return reason;
-    const endpoint = endpointText(candidate);
-    const winner = chosen.get(endpoint);
-    if (winner === undefined) chosen.set(endpoint, candidate);
-    return winner === undefined || winner.cluster === candidate.cluster ? undefined : `claimed by ${winner.cluster}`;
-  });
-  const fitting = [...chosen.values()];
-  const reachable = fitting.filter(({ clusterId }) => !demotions.has(clusterId));
-  const preferred = reachable.length > 0 ? reachable : fitting;
+  const { fitting: fit, misfits } = fitting(frontend, offered);
+  const reachable = fit.filter(({ clusterId }) => !demotions.has(clusterId));
+  const preferred = reachable.length > 0 ? reachable : fit;
   const partOfPreferred = parts(service, preferred, weightOf);
   const partOf = (candidate: Candidate): Part => {
     const { own, clusterId } = candidate;
     const demoted = preferred === reachable && (own || service.global) ? demotions.get(clusterId) : undefined;
     return demoted === undefined ? partOfPreferred(candidate) : { weight: 0, why: demoted };
   };
-  const used = fitting.filter((candidate) => partOf(candidate).weight > 0);
+  const used = fit.filter((candidate) => partOf(candidate).weight > 0);
   const all = offered.map(partOf);
   return {
+    fitting: fit,
     used,
     slots: slots(used, (candidate) => partOf(candidate).weight),
     refusals: misfits.map((reason, index) => reason ?? (all[index]?.weight === 0 ? all[index].why : undefined)),

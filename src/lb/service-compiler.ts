@@ -20,6 +20,7 @@ import {
   select,
 } from "./select.ts";
 import { ServiceEntries } from "./service-entries.ts";
+import { type Basis, Standing } from "./standing.ts";
 
 interface Offer extends Selection {
   /** Every candidate, in order of precedence. */
@@ -28,7 +29,7 @@ interface Offer extends Selection {
   readonly kept: readonly Candidate[];
 }
 
-const NO_OFFER: Offer = { used: [], slots: [], refusals: [], remarks: [], offered: [], kept: [] };
+const NO_OFFER: Offer = { fitting: [], used: [], slots: [], refusals: [], remarks: [], offered: [], kept: [] };
 
 export class ServiceCompiler {
   readonly entries = new ServiceEntries();
@@ -36,6 +37,8 @@ export class ServiceCompiler {
   readonly #retained: Retained;
   readonly #claims = new Map<EndpointKey, Set<ServiceName>>();
   readonly #frontendsOf = new Map<ServiceName, readonly NamedFrontend[]>();
+  /** What was placed, where single backends can be exchanged. */
+  readonly #standing = new Map<EndpointKey, { readonly owner: ServiceName; readonly standing: Standing }>();
   #demotions = NO_DEMOTIONS;
 
   constructor(view: TablesView) {
@@ -104,14 +107,40 @@ export class ServiceCompiler {
     const owner = this.#owner(key);
     const frontend = this.#frontendsOf.get(owner ?? "")?.find((candidate) => endpointText(candidate) === key);
     if (owner !== undefined && frontend !== undefined) {
-      const { slots, kept } = this.#select(owner, frontend);
-      this.#retained.claim(key, kept);
-      this.entries.place(frontend, slots);
+      this.#serve(key, owner, frontend);
       return;
     }
+    this.#standing.delete(key);
     const kept = this.#retained.unclaimed(key);
     if (kept !== undefined) this.entries.place(kept.endpoint, kept.backends);
     else this.entries.remove(key);
+  }
+
+  #serve(key: EndpointKey, owner: ServiceName, frontend: NamedFrontend): void {
+    const basis = this.#basis(owner, frontend);
+    const known = this.#standing.get(key);
+    const exchange = known?.owner === owner && basis !== undefined ? known.standing.exchange(basis) : undefined;
+    if (exchange !== undefined) {
+      this.entries.exchange(key, exchange);
+      return;
+    }
+    const selection = this.#select(owner, frontend);
+    this.#retained.claim(key, selection.kept);
+    this.entries.place(frontend, selection.slots);
+    const standing = basis && selection.kept.length === 0 ? Standing.of(basis, selection) : undefined;
+    if (standing === undefined) this.#standing.delete(key);
+    else this.#standing.set(key, { owner, standing });
+  }
+
+  #basis(name: ServiceName, frontend: NamedFrontend): Basis | undefined {
+    const { own } = this.#view;
+    const service = this.#view.localService(name);
+    if (service === undefined) return undefined;
+    const remotes = this.#view.clusterServices(name);
+    const ids = [own.id, ...remotes.map(({ clusterId }) => clusterId)];
+    const said = [own.name, ...remotes.map(({ cluster }) => cluster)];
+    const weights = ids.map((id, index) => this.#view.weight(this.#view.clusterName(id) ?? said[index] ?? "", name));
+    return { own, frontend, service, remotes, weights, demotions: this.#demotions };
   }
 
   #select(name: ServiceName, frontend: NamedFrontend): Offer {

@@ -9,6 +9,7 @@ import { parseAddress } from "../model/address.ts";
 import { DesiredMap, type EntryKey, entryKey } from "../tables/desired-map.ts";
 import { backendKey, type Candidate, type Endpoint, type EndpointKey, endpointText } from "./backend.ts";
 import { BackendIds } from "./backend-ids.ts";
+import type { Exchange } from "./standing.ts";
 
 function addressBytes(endpoint: Endpoint): Uint8Array {
   const bytes = parseAddress(endpoint.address);
@@ -55,6 +56,17 @@ export class ServiceEntries {
     const before = [...placed.slots];
     this.#move(placed, free, come);
     for (const id of before) this.#release(id);
+  }
+
+  /** Of the frontend's backends, all of one slot, these go and others come. */
+  exchange(key: EndpointKey, { gone, come }: Exchange): void {
+    const placed = this.#placed.get(key);
+    if (placed === undefined) throw new RangeError(`${key} was not placed`);
+    const ids = come.map((backend) => this.#acquire(backend));
+    const left = gone.map((backend) => this.ids.of(backendKey(backend)) ?? 0);
+    const free = left.map((id) => placed.slots.indexOf(id)).sort((one, other) => one - other);
+    this.#move(placed, free, ids);
+    for (const id of left) this.#release(id);
   }
 
   remove(key: EndpointKey): void {

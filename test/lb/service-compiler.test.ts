@@ -4,10 +4,15 @@ import fc from "fast-check";
 import { ServiceCompiler } from "../../src/lb/service-compiler.ts";
 import { encodeServiceKey, encodeServiceValue } from "../../src/maps/service-map.ts";
 import { parseAddress } from "../../src/model/address.ts";
+import type { LocalService } from "../../src/model/resource.ts";
 import type { AgentTables } from "../../src/tables/agent-tables.ts";
 import { type DesiredMap, keyBytes } from "../../src/tables/desired-map.ts";
+import { serviceName } from "../../src/tables/tables-view.ts";
 import {
   type Change,
+  clusterServices,
+  drainChange,
+  localServices,
   OSAKA,
   rowChange,
   rowChanges,
@@ -51,6 +56,40 @@ test("incremental equals full, and every state on the way is valid", () => {
       assert.deepEqual(frontendsOf(incremental), frontendsOf(compiled(tablesAfter(rounds.flat()))));
     }),
     { numRuns: 400 },
+  );
+});
+
+/** Of one service: mostly its backends, in one cluster. */
+const oneServiceChange: fc.Arbitrary<(service: LocalService) => Change> = fc.oneof(
+  { weight: 4, arbitrary: localServices.map(({ backends }) => ownChange((service) => ({ ...service, backends }))) },
+  {
+    weight: 6,
+    arbitrary: clusterServices.map((remote) => ({ namespace, name }: LocalService): Change => {
+      const cluster = { name: remote.cluster, id: remote.clusterId };
+      return (tables) => tables.putClusterService(cluster, { ...remote, namespace, name, shared: true });
+    }),
+  },
+  localServices.map(({ affinity, global }) => ownChange((service) => ({ ...service, affinity, global }))),
+  drainChange.map((change) => () => change),
+);
+
+function ownChange(edit: (service: LocalService) => LocalService): (service: LocalService) => Change {
+  return (service) => (tables) => tables.putLocalService(edit(tables.localService(serviceName(service)) ?? service));
+}
+
+test("backends of one service come and go: incremental equals full", () => {
+  fc.assert(
+    fc.property(localServices, fc.array(oneServiceChange, { minLength: 2, maxLength: 8 }), (service, rounds) => {
+      const changes = [ownChange((same) => same), ...rounds].map((change) => change(service));
+      const tables = tablesAfter([]);
+      const incremental = new ServiceCompiler(tables);
+      for (const [index, change] of changes.entries()) {
+        change(tables);
+        incremental.update(tables.takeChanges());
+        assert.deepEqual(frontendsOf(incremental), frontendsOf(compiled(tablesAfter(changes.slice(0, index + 1)))));
+      }
+    }),
+    { numRuns: 300 },
   );
 });
 
