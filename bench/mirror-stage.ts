@@ -15,11 +15,10 @@ import { canaryKey, clusterConfigKey, SYNCED_PREFIX } from "../src/wire/keys.ts"
 import { RESOURCES } from "../src/wire/resources.ts";
 import { TestEtcd } from "../test/support/etcd.ts";
 import { freePort } from "../test/support/free-port.ts";
-import { announcement, type Pair, REMOTE } from "./mesh-data.ts";
+import { announcement, OWN, type Pair, REMOTE } from "./mesh-data.ts";
 import { encodePuts, inBatches, RawEtcd } from "./raw-etcd.ts";
 
 const BULKHEAD = fileURLToPath(new URL("../src/bulkhead.ts", import.meta.url));
-const OWN = "amsterdam";
 const WITHIN_MS = 120_000;
 const POLL_MS = 20;
 const FILL_BATCH = 100;
@@ -94,15 +93,15 @@ export class MirrorStage {
   };
 
   get #socket(): string {
-    return join(this.#folder, "run", OWN, "kvstoremesh.sock");
+    return join(this.#folder, "run", OWN.name, "kvstoremesh.sock");
   }
 
   /** Starts a mirror without remotes and waits until it leads. Its settings are the program's own, but for how often the folder is read. */
   async lead(nodeFlags: readonly string[] = []): Promise<void> {
     this.#metricsPort = await freePort();
     const flags = {
-      cluster: OWN,
-      "cluster-id": 1,
+      cluster: OWN.name,
+      "cluster-id": OWN.id,
       "etcd-config": join(this.#folder, "local.yaml"),
       "config-dir": join(this.#folder, "mesh"),
       "config-interval-ms": 50,
