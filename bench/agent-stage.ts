@@ -54,10 +54,11 @@ export class AgentStage {
   }
 
   /** Starts the agent's process; does not wait for it. */
-  start(nodeFlags: readonly string[] = []): void {
+  start(): void {
     assert(this.#agent === undefined, "one agent at a time");
-    const argv = [...nodeFlags, BULKHEAD, "agent", ...this.#flags];
-    this.#agent = spawn(process.execPath, argv, { stdio: ["ignore", "ignore", "inherit"] });
+    this.#agent = spawn(process.execPath, [BULKHEAD, "agent", ...this.#flags], {
+      stdio: ["ignore", "ignore", "inherit"],
+    });
   }
 
   /** The map that the agent pinned, for the bench to look into; undefined: there is none yet. */

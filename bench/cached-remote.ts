@@ -1,13 +1,17 @@
 /** The etcd of a cluster that has mirrored a large remote: what its agents list. And whether an agent's maps are what it says. */
 import assert from "node:assert/strict";
+import { list } from "../src/follow/list.ts";
+import { FollowedKeys } from "../src/ingest/keys.ts";
 import type { KernelMap } from "../src/kernel/door.ts";
 import { decodeIpcacheValue, encodeIpcacheKey, IPCACHE_MAP } from "../src/maps/ipcache-map.ts";
 import { decodeServiceValue, encodeServiceKey, SERVICE_MAP } from "../src/maps/service-map.ts";
 import { parseAddress } from "../src/model/address.ts";
+import { sleep, systemClock } from "../src/runtime/clock.ts";
 import { TestEtcd } from "../test/support/etcd.ts";
 import type { AgentStage } from "./agent-stage.ts";
 import {
   entriesInTurn,
+  OWN,
   ownAnnouncement,
   ownServiceEntry,
   type Pair,
@@ -17,6 +21,10 @@ import {
 } from "./mesh-data.ts";
 import { encodePuts, inBatches, RawEtcd } from "./raw-etcd.ts";
 
+/** The agent's own default. */
+const PAGE_SIZE = 5_000;
+const POLL_MS = 10;
+const WITHIN_MS = 600_000;
 const FILL_CHUNK = 50_000;
 const FILL_BATCH = 100;
 const FILL_IN_FLIGHT = 16;
@@ -52,6 +60,18 @@ export async function cachedRemote(size: Size, more: readonly Pair[] = []): Prom
   await raw.txn(encodePuts(ownAnnouncement()));
   raw.close();
   return etcd;
+}
+
+/** Milliseconds to list every key that an agent follows, in its pages, and nothing else. */
+export async function listed(etcd: TestEtcd): Promise<number> {
+  const kv = etcd.connect({ timeoutMs: 60_000 });
+  const { ranges } = new FollowedKeys(OWN.name);
+  const { signal } = new AbortController();
+  const fromMs = systemClock.nowMs();
+  await list(kv, ranges, { pageSize: PAGE_SIZE, clock: systemClock, signal });
+  const tookMs = systemClock.nowMs() - fromMs;
+  kv.close();
+  return tookMs;
 }
 
 const addressOf = (text: string): Uint8Array => parseAddress(text) ?? assert.fail(text);
@@ -102,4 +122,17 @@ export class ExpectedMaps {
     for (let number = services - 1; number >= 0; number -= serviceStep) if (!this.#serves(number)) return false;
     return true;
   }
+}
+
+/** Starts the agent; resolves when its maps seem right. */
+export async function untilRight(stage: AgentStage, size: Size): Promise<ExpectedMaps> {
+  const deadlineMs = systemClock.nowMs() + WITHIN_MS;
+  stage.start();
+  let maps: ExpectedMaps | undefined;
+  while (!maps?.seemRight()) {
+    if (systemClock.nowMs() > deadlineMs) throw new Error("the agent's maps are not right");
+    await sleep(systemClock, POLL_MS);
+    maps ??= await ExpectedMaps.of(stage, size);
+  }
+  return maps;
 }

@@ -10,6 +10,7 @@ import { fullSync, fullSyncOfMillions } from "./p4-full-sync.ts";
 import { oneBackend } from "./p5-one-backend.ts";
 import { connectToService } from "./p6-connect.ts";
 import { endpointThroughput } from "./p7-endpoint-throughput.ts";
+import { hitlessRestart } from "./p8-hitless-restart.ts";
 import { slices } from "./slices.ts";
 
 interface Goal {
@@ -36,6 +37,7 @@ const GOALS: readonly Goal[] = [
   { id: "P5", what: "one backend of a service of 5,000, from bytes to the kernel's maps", run: oneBackend },
   { id: "P6", what: "connect() to a service through the socket programs", run: connectToService },
   { id: "P7", what: "TCP throughput through endpoint policy and conntrack", run: endpointThroughput },
+  { id: "P8", what: "an agent that is killed and started again, while a client calls a service", run: hitlessRestart },
 ];
 
 function wanted(names: readonly string[]): readonly Goal[] {

@@ -43,13 +43,13 @@ export function costsOf(pid: number): Costs {
   return { cpuSeconds: ticks / TICKS_PER_SECOND, peakRssMiB: Number(peak?.[1] ?? 0) / 1024 };
 }
 
-export async function until<T>(what: string, found: () => Promise<T | undefined>): Promise<T> {
+export async function until<T>(what: string, found: () => Promise<T | undefined>, pollMs = POLL_MS): Promise<T> {
   const deadlineMs = systemClock.nowMs() + WITHIN_MS;
   for (;;) {
     const value = await found();
     if (value !== undefined) return value;
     if (systemClock.nowMs() > deadlineMs) throw new Error(`${what}: not within ${WITHIN_MS / 1000} s`);
-    await sleep(systemClock, POLL_MS);
+    await sleep(systemClock, pollMs);
   }
 }
 

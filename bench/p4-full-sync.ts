@@ -4,22 +4,15 @@
  */
 import assert from "node:assert/strict";
 import { freemem } from "node:os";
-import { list } from "../src/follow/list.ts";
-import { FollowedKeys } from "../src/ingest/keys.ts";
-import { sleep, systemClock } from "../src/runtime/clock.ts";
+import { systemClock } from "../src/runtime/clock.ts";
 import { UserError } from "../src/runtime/user-error.ts";
 import type { TestEtcd } from "../test/support/etcd.ts";
 import { AgentStage } from "./agent-stage.ts";
-import { cachedRemote, ExpectedMaps, type Size } from "./cached-remote.ts";
+import { cachedRemote, listed, type Size, untilRight } from "./cached-remote.ts";
 import { median, printFigures } from "./goal-line.ts";
-import { OWN } from "./mesh-data.ts";
 import type { Costs } from "./mirror-stage.ts";
 import { BenchStage } from "./stage.ts";
 
-/** The agent's own default. */
-const PAGE_SIZE = 5_000;
-const POLL_MS = 10;
-const WITHIN_MS = 600_000;
 const GOAL_LISTS = 3;
 
 interface Course extends Size {
@@ -46,27 +39,9 @@ interface Round {
   readonly costs: Costs;
 }
 
-/** Every key that an agent follows, in its pages. */
-async function listed(etcd: TestEtcd): Promise<number> {
-  const kv = etcd.connect({ timeoutMs: 60_000 });
-  const { ranges } = new FollowedKeys(OWN.name);
-  const fromMs = systemClock.nowMs();
-  const { signal } = new AbortController();
-  await list(kv, ranges, { pageSize: PAGE_SIZE, clock: systemClock, signal });
-  const tookMs = systemClock.nowMs() - fromMs;
-  kv.close();
-  return tookMs;
-}
-
 async function synced(stage: AgentStage, size: Size): Promise<number> {
   const fromMs = systemClock.nowMs();
-  stage.start();
-  let maps: ExpectedMaps | undefined;
-  while (!maps?.seemRight()) {
-    if (systemClock.nowMs() - fromMs > WITHIN_MS) throw new Error("the agent's maps are not right");
-    await sleep(systemClock, POLL_MS);
-    maps ??= await ExpectedMaps.of(stage, size);
-  }
+  const maps = await untilRight(stage, size);
   const tookMs = systemClock.nowMs() - fromMs;
   assert(maps.areRight(), "every address and service is in the maps");
   return tookMs;

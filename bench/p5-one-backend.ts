@@ -23,11 +23,10 @@ import { encodeLocalService, judgeLocalService } from "../src/wire/local-service
 import { judge } from "../src/wire/resources.ts";
 import { encodeService } from "../src/wire/service.ts";
 import { median, printFigures } from "./goal-line.ts";
-import { REMOTE } from "./mesh-data.ts";
+import { OWN, REMOTE } from "./mesh-data.ts";
 import { BenchStage } from "./stage.ts";
 
 const OBJECTS = fileURLToPath(new URL("../build/bpf", import.meta.url));
-const OWN = { name: "amsterdam", id: 1 } as const;
 const BACKENDS = 5_000;
 const ROUNDS = 60;
 const GOAL_PARSES = 4;

@@ -7,7 +7,7 @@
 import { KernelError, type KernelMap, type KernelMapFamily } from "../kernel/door.ts";
 import { decodePolicyKey } from "../maps/policy-map.ts";
 import type { MapStatus } from "../model/status.ts";
-import { DesiredMap, type EntryKey, keyBytes } from "../tables/desired-map.ts";
+import { DesiredMap, type EntryKey, joinedKeys, keyBytes } from "../tables/desired-map.ts";
 import { type Dump, joined, MirroredMap } from "./mirrored-map.ts";
 
 /** `put`: slots that are new, gone, or to be changed whole. `update`, `trim`: entries written and removed in place. `remove`: slots nobody wants. */
@@ -214,7 +214,7 @@ function entriesOf(desired: DesiredMap): { count: number; keys: Uint8Array; valu
   const entries: readonly (readonly [EntryKey, Uint8Array])[] = [...desired.entries()];
   return {
     count: entries.length,
-    keys: joined(entries.map(([key]) => keyBytes(key))),
+    keys: joinedKeys(entries.map(([key]) => key)),
     values: joined(entries.map(([, value]) => value)),
   };
 }

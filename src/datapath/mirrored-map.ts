@@ -1,7 +1,7 @@
 /** One kernel map as we know it to be: read once, then kept in step with what the kernel acknowledged. */
 import { KernelError, type KernelMap } from "../kernel/door.ts";
 import type { MapStatus } from "../model/status.ts";
-import { type DesiredMap, type EntryKey, entryKey, equalBytes, keyBytes } from "../tables/desired-map.ts";
+import { type DesiredMap, type EntryKey, entryKey, equalBytes, joinedKeys, keyBytes } from "../tables/desired-map.ts";
 
 export type Dump = readonly (readonly [key: Uint8Array, value: Uint8Array])[];
 
@@ -131,7 +131,10 @@ export class MirroredMap {
 
   /** Takes note of what the compilers changed. */
   collect(): void {
-    for (const key of this.#desired.takeChanged()) this.#suspects.add(key);
+    const changed = this.#desired.takeChanged();
+    // Of a first listing there are hundreds of thousands.
+    if (this.#suspects.size === 0) this.#suspects = changed;
+    else for (const key of changed) this.#suspects.add(key);
     for (const key of this.#unsure) this.#look(key);
     this.#unsure.clear();
   }
@@ -154,7 +157,7 @@ export class MirroredMap {
   /** Rejects with a KernelError; what was done before it is known. */
   async update(keys: readonly EntryKey[]): Promise<void> {
     const values = keys.map((key) => this.#desired.get(key) as Uint8Array);
-    const entries = { count: keys.length, keys: joined(keys.map(keyBytes)), values: joined(values) };
+    const entries = { count: keys.length, keys: joinedKeys(keys), values: joined(values) };
     if (this.#watcher !== undefined) for (const value of values) this.#watcher.writing(value);
     await this.#apply(keys, this.#map.update(entries), (key, index) => {
       this.#actual.set(key, values[index] as Uint8Array);
@@ -164,7 +167,7 @@ export class MirroredMap {
 
   /** As `update`. */
   async remove(keys: readonly EntryKey[]): Promise<void> {
-    await this.#apply(keys, this.#map.remove(joined(keys.map(keyBytes)), keys.length), (key) => {
+    await this.#apply(keys, this.#map.remove(joinedKeys(keys), keys.length), (key) => {
       const value = this.#actual.get(key);
       if (value !== undefined) this.#watcher?.removed(value);
       this.#actual.delete(key);

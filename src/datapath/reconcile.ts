@@ -74,7 +74,10 @@ class Walk {
   #ownFirst({ clusterOf }: MapStep, map: MirroredMap, keys: readonly EntryKey[]): readonly EntryKey[] {
     if (clusterOf === undefined) return keys;
     const isOwn = (key: EntryKey): boolean => clusterOf(map.desired(key) as Uint8Array) === this.#clusterId;
-    return [...keys.filter(isOwn), ...keys.filter((key) => !isOwn(key))];
+    const own: EntryKey[] = [];
+    const others: EntryKey[] = [];
+    for (const key of keys) (isOwn(key) ? own : others).push(key);
+    return own.length === 0 ? others : [...own, ...others];
   }
 
   /** A slot goes only when no endpoint names it, even if writing the endpoints failed. */

@@ -59,6 +59,8 @@ export class FollowedKeys {
   readonly ranges: readonly KeyRange[];
   readonly #own: string;
   readonly #sources: readonly OwnSource[];
+  /** What the last row said something about: in a listing most rows follow one of their own source. */
+  #last: { readonly prefix: string; readonly cluster: string; readonly kind: SourceKind } | undefined;
 
   constructor(own: string) {
     this.#own = own;
@@ -77,6 +79,19 @@ export class FollowedKeys {
 
   /** undefined: not for us. */
   subject(key: string): Subject | undefined {
+    const last = this.#last;
+    if (last !== undefined && key.length > last.prefix.length && key.startsWith(last.prefix)) {
+      return { what: "row", cluster: last.cluster, kind: last.kind, suffix: key.slice(last.prefix.length) };
+    }
+    const subject = this.#find(key);
+    if (subject?.what === "row" && subject.suffix !== "") {
+      const { cluster, kind, suffix } = subject;
+      this.#last = { prefix: key.slice(0, -suffix.length), cluster, kind };
+    }
+    return subject;
+  }
+
+  #find(key: string): Subject | undefined {
     if (key.startsWith(SYNCED_PREFIX)) return { what: "canary" };
     if (key === PEER_GRADES_KEY) return { what: "grades" };
     const configured = clusterOfConfigKey(key);

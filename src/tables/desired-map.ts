@@ -15,6 +15,16 @@ export function keyBytes(key: EntryKey): Uint8Array {
   return bytes;
 }
 
+/** Keys side by side. */
+export function joinedKeys(keys: readonly EntryKey[]): Uint8Array {
+  const size = keys[0]?.length ?? 0;
+  const bytes = new Uint8Array(size * keys.length);
+  for (const [index, key] of keys.entries()) {
+    for (let at = 0; at < size; at++) bytes[index * size + at] = key.charCodeAt(at);
+  }
+  return bytes;
+}
+
 export function equalBytes(left: Uint8Array | undefined, right: Uint8Array | undefined): boolean {
   if (left === right) return true;
   if (left === undefined || right === undefined || left.length !== right.length) return false;
@@ -52,8 +62,8 @@ export class DesiredMap {
     if (this.#entries.delete(key)) this.#changed.add(key);
   }
 
-  /** Keys set or deleted since the last call. */
-  takeChanged(): ReadonlySet<EntryKey> {
+  /** Keys set or deleted since the last call. The caller's own. */
+  takeChanged(): Set<EntryKey> {
     const changed = this.#changed;
     this.#changed = new Set();
     return changed;
