@@ -25,6 +25,14 @@ const OBJECTS = fileURLToPath(new URL("../build/bpf", import.meta.url));
 const NODE = "n1";
 const STATUS_MS = 10_000;
 
+/** The maps that are pinned there, made anew where there are none. */
+export function endpointMaps(pinDirectory: string): Promise<LoadedObject> {
+  const { file, maps: layouts, ...object } = ENDPOINT_OBJECT;
+  const objectPath = join(OBJECTS, file);
+  const kernel = createLibbpfKernel({ clock: systemClock });
+  return kernel.load({ ...object, objectPath, layouts, pinDirectory, layoutVersion: LAYOUT_VERSION });
+}
+
 export class AgentStage {
   readonly pods: BenchStage;
   readonly cgroup = cgroupDirectory(`bulkhead-bench-agent-${process.pid}`);
@@ -65,11 +73,7 @@ export class AgentStage {
   async map(name: string): Promise<KernelMap | undefined> {
     if (this.#object === undefined) {
       if ((await this.status()) === undefined) return undefined;
-      const { file, maps, ...object } = ENDPOINT_OBJECT;
-      const request = { ...object, objectPath: join(OBJECTS, file), layouts: maps };
-      this.#object = await createLibbpfKernel({ clock: systemClock }).load({
-        ...{ ...request, pinDirectory: this.#pins, layoutVersion: LAYOUT_VERSION },
-      });
+      this.#object = await endpointMaps(this.#pins);
     }
     return this.#object.maps.get(name);
   }

@@ -6,58 +6,101 @@ import type { KernelMap } from "../src/kernel/door.ts";
 import { decodeIpcacheValue, encodeIpcacheKey, IPCACHE_MAP } from "../src/maps/ipcache-map.ts";
 import { decodeServiceValue, encodeServiceKey, SERVICE_MAP } from "../src/maps/service-map.ts";
 import { parseAddress } from "../src/model/address.ts";
+import type { IpEntry } from "../src/model/resource.ts";
 import { sleep, systemClock } from "../src/runtime/clock.ts";
+import { encodeIp } from "../src/wire/ip.ts";
+import { clusterConfigKey, localServiceKey } from "../src/wire/keys.ts";
+import { encodeLocalService } from "../src/wire/local-service.ts";
+import { cacheKey, judge, resource } from "../src/wire/resources.ts";
+import { encodeService } from "../src/wire/service.ts";
 import { TestEtcd } from "../test/support/etcd.ts";
 import type { AgentStage } from "./agent-stage.ts";
-import {
-  entriesInTurn,
-  OWN,
-  ownAnnouncement,
-  ownServiceEntry,
-  type Pair,
-  podAddress,
-  podIdentity,
-  serviceAddress,
-} from "./mesh-data.ts";
+import { announcement, entriesOf, OWN, type Pair, podEntry, REMOTE } from "./mesh-data.ts";
 import { encodePuts, inBatches, RawEtcd } from "./raw-etcd.ts";
 
 /** The agent's own default. */
 const PAGE_SIZE = 5_000;
 const POLL_MS = 10;
 const WITHIN_MS = 600_000;
-const FILL_CHUNK = 50_000;
 const FILL_BATCH = 100;
 const FILL_IN_FLIGHT = 16;
-const QUOTA_BYTES = 8 * 1024 ** 3;
+const WRITTEN_AT = new TextEncoder().encode("2026-01-01T00:00:00Z");
 const BACKENDS_EACH = 2;
 const SAMPLES = 500;
 const TCP = 6;
+const HTTP = { name: "http", protocol: "TCP", port: 80 } as const;
 
 export interface Size {
   readonly pods: number;
   readonly services: number;
 }
 
-function* pairsOf({ pods, services }: Size): Generator<Pair> {
-  for (const { cacheKey, value } of entriesInTurn(pods, services)) yield { key: cacheKey, value };
-  for (let number = 0; number < services; number++) yield ownServiceEntry(number);
+export interface Pod {
+  readonly address: string;
+  readonly identity: number;
+}
+
+function podOf(number: number): IpEntry {
+  const { cacheKey, value } = podEntry(number);
+  const judged = judge("ip", REMOTE, cacheKey.slice(resource("ip").cachePrefix(REMOTE.name).length), value);
+  assert(judged.ok);
+  return judged.value;
+}
+
+/** A pod of the remote as it was, but for its identity. */
+export function changedPod(number: number, identity: number): Pair & Pod & { readonly stateKey: string } {
+  const { key: stateKey, cacheKey: key } = podEntry(number);
+  const pod = { ...podOf(number), identity };
+  return { ...pod, stateKey, key, value: encodeIp(pod) };
+}
+
+const frontendOf = (service: number): string => `10.100.${service >> 8}.${service & 0xff}`;
+
+/** A service of the own cluster, without backends there, and what the remote offers to it. */
+function servicePairs(number: number): readonly Pair[] {
+  const said = { namespace: "shop", name: `called-${number}`, shared: true };
+  const frontends = new Map([[frontendOf(number), [HTTP]]]);
+  const pods = Array.from({ length: BACKENDS_EACH }, (_, index) => podOf(number * BACKENDS_EACH + index).address);
+  const backends = new Map(pods.map((address) => [address, [{ ...HTTP, port: 8080 }]]));
+  const cluster = { cluster: REMOTE.name, clusterId: REMOTE.id, labels: new Map(), selector: new Map() };
+  const suffix = `${said.namespace}/${said.name}`;
+  return [
+    {
+      key: localServiceKey(said.namespace, said.name),
+      value: encodeLocalService({ ...said, frontends, backends: new Map(), global: true, affinity: "none" }),
+    },
+    {
+      key: cacheKey("services", REMOTE.name, suffix),
+      value: encodeService({ ...said, ...cluster, frontends, backends }),
+    },
+  ];
+}
+
+/** What says, in the own cluster's etcd, that this is all of what these clusters say. */
+export function announcedToAgents(clusters: readonly string[]): readonly Pair[] {
+  const keys = new FollowedKeys(OWN.name);
+  return clusters
+    .flatMap((cluster) => [
+      keys.drainCanary(cluster),
+      ...keys.kinds(cluster).flatMap((kind) => keys.canary(cluster, kind) ?? []),
+    ])
+    .map((key) => ({ key, value: WRITTEN_AT }));
 }
 
 /** @param more keys, such as a service of the bench's own. */
-export async function cachedRemote(size: Size, more: readonly Pair[] = []): Promise<TestEtcd> {
-  const etcd = await TestEtcd.start({ flags: [`--quota-backend-bytes=${QUOTA_BYTES}`] });
+export async function cachedRemote({ pods, services }: Size, more: readonly Pair[] = []): Promise<TestEtcd> {
+  const etcd = await TestEtcd.start();
   const raw = new RawEtcd(etcd.endpoint);
-  const write = (pairs: readonly Pair[]): Promise<void> =>
-    raw.writeAll(inBatches(pairs, FILL_BATCH).map(encodePuts), FILL_IN_FLIGHT);
-  let chunk: Pair[] = [...more];
-  for (const pair of pairsOf(size)) {
-    chunk.push(pair);
-    if (chunk.length < FILL_CHUNK) continue;
-    await write(chunk);
-    chunk = [];
-  }
-  await write(chunk);
-  await raw.txn(encodePuts(ownAnnouncement()));
+  const others = resource("services").cachePrefix(REMOTE.name);
+  const mirrored = entriesOf(pods).filter((entry) => !entry.cacheKey.startsWith(others));
+  const pairs = [
+    ...mirrored.map(({ cacheKey: key, value }) => ({ key, value })),
+    ...Array.from({ length: services }, (_, number) => servicePairs(number)).flat(),
+    ...more,
+  ];
+  await raw.writeAll(inBatches(pairs, FILL_BATCH).map(encodePuts), FILL_IN_FLIGHT);
+  const config = announcement().filter(({ key }) => key === clusterConfigKey(REMOTE.name));
+  await raw.txn(encodePuts([...announcedToAgents([OWN.name, REMOTE.name]), ...config]));
   raw.close();
   return etcd;
 }
@@ -94,14 +137,14 @@ export class ExpectedMaps {
     return ipcache && services && new ExpectedMaps(ipcache, services, size);
   }
 
-  /** The number of a pod's identity in its map; undefined: it is not there. */
-  identity(pod: number): number | undefined {
-    const value = this.#ipcache.lookup(encodeIpcacheKey({ address: addressOf(podAddress(pod)) }));
-    return value && decodeIpcacheValue(value).identity;
-  }
+  /** Whether the address has its identity in the map. */
+  readonly knows = ({ address, identity }: Pod): boolean => {
+    const value = this.#ipcache.lookup(encodeIpcacheKey({ address: addressOf(address) }));
+    return value !== undefined && decodeIpcacheValue(value).identity === identity;
+  };
 
   #serves(number: number): boolean {
-    const frontend = { address: addressOf(serviceAddress(number)), port: 80, protocol: TCP };
+    const frontend = { address: addressOf(frontendOf(number)), port: HTTP.port, protocol: TCP };
     const value = this.#services.lookup(encodeServiceKey({ ...frontend, slot: 0 }));
     return value !== undefined && decodeServiceValue(value).count === BACKENDS_EACH;
   }
@@ -118,7 +161,7 @@ export class ExpectedMaps {
   }
 
   #areRight(podStep: number, serviceStep: number, pods: number, services: number): boolean {
-    for (let pod = pods - 1; pod >= 0; pod -= podStep) if (this.identity(pod) !== podIdentity(pod)) return false;
+    for (let pod = pods - 1; pod >= 0; pod -= podStep) if (!this.knows(podOf(pod))) return false;
     for (let number = services - 1; number >= 0; number -= serviceStep) if (!this.#serves(number)) return false;
     return true;
   }

@@ -6,7 +6,8 @@ import { UserError } from "../src/runtime/user-error.ts";
 import { coldStart } from "./cold-start.ts";
 import { initialMirror } from "./p1-initial-mirror.ts";
 import { putToCache } from "./p2-put-to-cache.ts";
-import { fullSync, fullSyncOfMillions } from "./p4-full-sync.ts";
+import { putToMap } from "./p3-put-to-map.ts";
+import { fullSync } from "./p4-full-sync.ts";
 import { oneBackend } from "./p5-one-backend.ts";
 import { connectToService } from "./p6-connect.ts";
 import { endpointThroughput } from "./p7-endpoint-throughput.ts";
@@ -16,8 +17,6 @@ import { slices } from "./slices.ts";
 interface Goal {
   readonly id: string;
   readonly what: string;
-  /** Too large for every machine: not among all. */
-  readonly onlyByName?: boolean;
   run(json: boolean): Promise<void>;
 }
 
@@ -28,12 +27,12 @@ const GOALS: readonly Goal[] = [
   { id: "P2", what: "a put in the remote until it is seen in the local cache", run: putToCache },
   { id: "SLICES", what: "how long a mirror of 100,000 addresses holds its loop", run: slices },
   { id: "COLD", what: "an agent on a node that booted, from its snapshot of 100,000 entries to ready", run: coldStart },
+  { id: "P3", what: "a put in the remote until it is in the map of a node of another cluster", run: putToMap },
   {
     id: "P4",
     what: "an agent that starts, until 350,000 addresses and 13,000 services are in its maps",
     run: fullSync,
   },
-  { id: "P4-3M", what: "the same with 3,000,000 addresses", run: fullSyncOfMillions, onlyByName: true },
   { id: "P5", what: "one backend of a service of 5,000, from bytes to the kernel's maps", run: oneBackend },
   { id: "P6", what: "connect() to a service through the socket programs", run: connectToService },
   { id: "P7", what: "TCP throughput through endpoint policy and conntrack", run: endpointThroughput },
@@ -46,9 +45,7 @@ function wanted(names: readonly string[]): readonly Goal[] {
     const known = GOALS.map(({ id, what }) => `${id} (${what})`).join(", ");
     throw new UserError(`bench: there is no ${unknown.join(", ")}; there are: ${known}`);
   }
-  return names.length === 0
-    ? GOALS.filter(({ onlyByName }) => !onlyByName)
-    : GOALS.filter(({ id }) => names.some((name) => name.toUpperCase() === id));
+  return names.length === 0 ? GOALS : GOALS.filter(({ id }) => names.some((name) => name.toUpperCase() === id));
 }
 
 try {

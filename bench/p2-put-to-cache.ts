@@ -95,7 +95,7 @@ class Round {
   }
 
   #entry(number: number) {
-    return podEntry((this.#firstPod + number) % PODS, { podName: `${POD_NAME}${number}-` });
+    return podEntry((this.#firstPod + number) % PODS, `${POD_NAME}${number}-`);
   }
 
   /** Resolves to how long after the last acknowledgement the last event came; undefined: some never came. */
