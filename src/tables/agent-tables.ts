@@ -123,9 +123,11 @@ export class AgentTables implements TablesView {
       rows.put(key, known);
       return;
     }
-    const before = this.#effective(cluster.name, key);
-    rows.put(key, this.#claimOf(cluster, subject));
-    this.#claim(key, before, this.#effective(cluster.name, key));
+    const isOwn = cluster.name === this.own.name;
+    const claim = this.#claimOf(cluster, subject);
+    const before = isOwn ? this.#effective(cluster.name, key) : known;
+    rows.put(key, claim);
+    this.#claim(key, before, isOwn ? this.#effective(cluster.name, key) : claim);
   }
 
   putIdentity(cluster: Cluster, identity: Identity, kind: "identities" | "local-identities" = "identities"): void {

@@ -48,15 +48,21 @@ export class Claims {
 
   /** One source says `after` instead of `before`; returns the identities whose named ports may be others. */
   replace(address: string, before: IpClaim | undefined, after: IpClaim | undefined): readonly number[] {
+    const known = this.#claims.get(address);
+    if (after !== undefined && known === before) this.#claims.set(address, after);
+    else this.#rearrange(address, before, after);
+    if (after !== undefined) this.#count(after, 1);
+    if (before !== undefined) this.#count(before, -1);
+    const touched = [before, after].filter((claim) => claim !== undefined && claim.namedPorts.length > 0);
+    return touched.map((claim) => (claim as IpClaim).identity);
+  }
+
+  #rearrange(address: string, before: IpClaim | undefined, after: IpClaim | undefined): void {
     const others = this.of(address).filter((claim) => claim !== before);
     const claims = after === undefined ? others : [...others, after].sort((a, b) => this.#rank(a) - this.#rank(b));
     const [only] = claims;
     if (only === undefined) this.#claims.delete(address);
     else this.#claims.set(address, claims.length === 1 ? only : claims);
-    if (after !== undefined) this.#count(after, 1);
-    if (before !== undefined) this.#count(before, -1);
-    const touched = [before, after].filter((claim) => claim !== undefined && claim.namedPorts.length > 0);
-    return touched.map((claim) => (claim as IpClaim).identity);
   }
 
   #count({ identity, namedPorts }: IpClaim, by: number): void {

@@ -6,7 +6,8 @@
 export type EntryKey = string;
 
 export function entryKey(bytes: Uint8Array): EntryKey {
-  return String.fromCharCode(...bytes);
+  // Spreading takes five times as long, and there are hundreds of thousands of keys.
+  return Reflect.apply(String.fromCharCode, undefined, bytes) as EntryKey;
 }
 
 export function keyBytes(key: EntryKey): Uint8Array {

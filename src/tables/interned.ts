@@ -12,12 +12,12 @@ export class Interned<T extends string | object> {
 
   /** An equal value, shared. */
   of(value: T): T {
-    const text = JSON.stringify(value);
+    const text = typeof value === "string" ? value : JSON.stringify(value);
     const known = this.#known.get(text);
     if (known !== undefined) return known;
     if (this.#known.size >= MAX_INTERNED) this.#known.clear();
-    const copy = JSON.parse(text) as T;
-    this.#known.set(text, copy);
+    const copy = compact(value);
+    this.#known.set(typeof copy === "string" ? copy : text, copy);
     return copy;
   }
 }

@@ -42,7 +42,14 @@ const SPACE = 0x20;
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
 const BRACE = 0x7b;
+const BRACE_END = 0x7d;
 const BRACKET = 0x5b;
+const BRACKET_END = 0x5d;
+const COLON = 0x3a;
+const COMMA = 0x2c;
+const MINUS = 0x2d;
+const DIGIT_0 = 0x30;
+const DIGIT_9 = 0x39;
 const ESCAPES: ReadonlyMap<string, string> = new Map([
   ['"', '"'],
   ["\\", "\\"],
@@ -81,10 +88,10 @@ class Parser {
     }
   }
 
-  /** Skips white space, then takes `character` if it comes next. */
-  #takes(character: string): boolean {
+  /** Skips white space, then takes the character if it comes next. */
+  #takes(unit: number): boolean {
     this.#skipSpace();
-    if (this.#text[this.#at] !== character) return false;
+    if (this.#text.charCodeAt(this.#at) !== unit) return false;
     this.#at++;
     return true;
   }
@@ -97,6 +104,7 @@ class Parser {
       this.#at++;
       return unit === QUOTE ? this.#string() : unit === BRACE ? this.#object(depth) : this.#array(depth);
     }
+    if (unit === MINUS || (unit >= DIGIT_0 && unit <= DIGIT_9)) return this.#number();
     if (this.#takesWord("true")) return true;
     if (this.#takesWord("false")) return false;
     if (this.#takesWord("null")) return null;
@@ -111,24 +119,24 @@ class Parser {
 
   #object(depth: number): Tree {
     const members = new Map<string, Tree>();
-    if (this.#takes("}")) return members;
+    if (this.#takes(BRACE_END)) return members;
     do {
-      if (!this.#takes('"')) throw this.#fault("lacks a name");
+      if (!this.#takes(QUOTE)) throw this.#fault("lacks a name");
       const name = this.#string();
       if (members.has(name)) throw new Refusal("duplicate-name", "the name occurs twice in one object", [name]);
-      if (!this.#takes(":")) throw this.#fault("lacks a colon");
+      if (!this.#takes(COLON)) throw this.#fault("lacks a colon");
       members.set(name, this.#value(depth + 1));
-    } while (this.#takes(","));
-    if (!this.#takes("}")) throw this.#fault("has an object without end");
+    } while (this.#takes(COMMA));
+    if (!this.#takes(BRACE_END)) throw this.#fault("has an object without end");
     return members;
   }
 
   #array(depth: number): Tree {
     const items: Tree[] = [];
-    if (this.#takes("]")) return items;
+    if (this.#takes(BRACKET_END)) return items;
     do items.push(this.#value(depth + 1));
-    while (this.#takes(","));
-    if (!this.#takes("]")) throw this.#fault("has an array without end");
+    while (this.#takes(COMMA));
+    if (!this.#takes(BRACKET_END)) throw this.#fault("has an array without end");
     return items;
   }
 
@@ -174,7 +182,7 @@ class Parser {
     const from = this.#at;
     for (;;) {
       const unit = this.#text.charCodeAt(this.#at);
-      if (!(unit >= 0x30 && unit <= 0x39)) return this.#at - from;
+      if (!(unit >= DIGIT_0 && unit <= DIGIT_9)) return this.#at - from;
       this.#at++;
     }
   }
