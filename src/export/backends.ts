@@ -83,10 +83,34 @@ export function backendsOf(service: ServiceManifest, pods: PodIndex): AddressPor
   return backends;
 }
 
+export interface SliceBackends {
+  readonly backends: AddressPorts;
+  /** They are about to end. */
+  readonly ending: boolean;
+}
+
 /** Endpoints of slices, in the families of the service: those that are ready or, when none is, those that still answer while they end. */
-export function sliceBackends(service: ServiceManifest, slices: readonly SliceManifest[]): AddressPorts {
+export function sliceBackends(service: ServiceManifest, slices: readonly SliceManifest[]): SliceBackends {
   const ready = addressesOf(service, slices, (endpoint) => endpoint.ready);
-  return ready.size > 0 ? ready : addressesOf(service, slices, (endpoint) => endpoint.serving);
+  if (ready.size > 0) return { backends: ready, ending: false };
+  const backends = addressesOf(service, slices, (endpoint) => endpoint.serving);
+  return { backends, ending: backends.size > 0 };
+}
+
+/** How many pods should stand behind a service and take no connections: not ready, or not running. */
+export function unreadyPods(service: ServiceManifest, pods: PodIndex): number {
+  return pods.selectedBy(service).filter(({ ready, terminating }) => !ready && !terminating).length;
+}
+
+/** The same by slices, of the family that has more of them: an endpoint of both is in two slices. */
+export function unreadyEndpoints(slices: readonly SliceManifest[]): number {
+  const counts = [true, false].map((wanted) => {
+    const ofFamily = ([text = ""]: readonly string[]): boolean => text.includes(".") === wanted;
+    const unready = ({ addresses, ready, terminating }: SliceEndpoint): boolean =>
+      !ready && !terminating && ofFamily(addresses);
+    return slices.reduce((sum, { endpoints }) => sum + endpoints.filter(unready).length, 0);
+  });
+  return Math.max(...counts);
 }
 
 /** Of an address that several slices name, all ports. */

@@ -12,8 +12,9 @@ import { serviceExport } from "../wire/manifest.ts";
 import { encodeNode } from "../wire/node.ts";
 import { encodePolicy } from "../wire/policy.ts";
 import { encodeService } from "../wire/service.ts";
+import { serviceRouting } from "../wire/service-routing.ts";
 import { hostAddress } from "./addresses.ts";
-import { backendsOf, PodIndex, sliceBackends } from "./backends.ts";
+import { backendsOf, PodIndex, sliceBackends, unreadyEndpoints, unreadyPods } from "./backends.ts";
 import { clusterAddresses, doubleFrontends, externalOf, frontendsOf, type Holders } from "./frontends.ts";
 import type { Scope } from "./identities.ts";
 import { identityLabels } from "./labels.ts";
@@ -181,14 +182,18 @@ function* serviceEntries(
   const suffix = namespacedName(manifest);
   const where = `${manifest.source}: Service ${suffix}`;
   const wish = serviceExport(manifest);
-  for (const line of [...wish.problems, ...unenforced(manifest)]) yield { problem: `${where}: ${line}` };
+  const asked = serviceRouting(manifest.annotations, cluster.name, wish);
+  for (const line of [...wish.problems, ...asked.problems, ...unenforced(manifest)])
+    yield { problem: `${where}: ${line}` };
   const { namespace, name, labels, selector } = manifest;
   const global = wish.global && isShared(world, namespace);
   const shared = global && wish.shared;
   const frontends = frontendsOf(manifest);
   const slices = world.slices.get(suffix) ?? [];
   yield* sliceClashes(manifest, slices);
-  const backends = manifest.sliced ? sliceBackends(manifest, slices) : backendsOf(manifest, pods);
+  const { backends, ending } = manifest.sliced
+    ? sliceBackends(manifest, slices)
+    : { backends: backendsOf(manifest, pods), ending: false };
   if (shared) {
     const whose = { cluster: cluster.name, clusterId: cluster.id, namespace, name };
     const value = { ...whose, frontends, backends, ...placesOf(slices, backends), shared, labels, selector };
@@ -196,7 +201,14 @@ function* serviceEntries(
   }
   if (frontends.size === 0) return;
   const external = externalOf(input, manifest, holders);
-  const more = external.size > 0 && { external };
+  const unready = (): number => (manifest.sliced ? unreadyEndpoints(slices) : unreadyPods(manifest, pods));
+  // Written only where it decides something: it changes often.
+  const routing = asked.routing && { ...asked.routing, unready: asked.routing.spillBelow > 0 ? unready() : 0 };
+  const more = {
+    ...(external.size > 0 && { external }),
+    ...(ending ? { ending } : {}),
+    ...(routing ? { routing } : {}),
+  };
   const local = { ...more, namespace, name, frontends, backends, global, shared, affinity: wish.affinity };
   yield* vetted(input, "local-services", suffix, where, () => encodeLocalService(local));
 }

@@ -1,7 +1,7 @@
 /**
  * Which backends a frontend uses: Cilium's merge (backends of every cluster by port name, one per address, port and protocol, the own cluster's
- * first, then the lowest cluster id's), its affinity, and what clusters are drained. Backends of a demoted cluster count only where there are no
- * others, before affinity and weights are asked: those are preferences among what can be reached.
+ * first, then the lowest cluster id's), its affinity, ours beyond that, and what clusters are drained. Backends of a demoted cluster, and own ones that
+ * are about to end, count only where there are no others, before preferences are asked: those are among what can be reached.
  */
 
 import type { Cluster } from "../model/cluster.ts";
@@ -58,6 +58,15 @@ export function sameClusters(left: Demotions, right: Demotions): boolean {
   return left.size === right.size && [...left.keys()].every((id) => right.has(id));
 }
 
+/** Backends of a rank are used where there are none of a lower one. */
+interface SetBack {
+  readonly rank: number;
+  readonly why: string;
+}
+
+const NOT_SET_BACK: SetBack = { rank: 0, why: "" };
+const ENDING: SetBack = { rank: 1, why: "about to end" };
+
 export interface Selection {
   /** One for each address, port and protocol: the used ones are among them. */
   readonly fitting: readonly Candidate[];
@@ -96,13 +105,20 @@ export function select(
   demotions: Demotions = NO_DEMOTIONS,
 ): Selection {
   const { fitting: fit, misfits } = fitting(frontend, offered);
-  const reachable = fit.filter(({ clusterId }) => !demotions.has(clusterId));
-  const preferred = reachable.length > 0 ? reachable : fit;
-  const partOfPreferred = parts(service, preferred, weightOf);
+  const setBackOf = ({ own, clusterId }: Candidate): SetBack => {
+    if (own) return service.ending ? ENDING : NOT_SET_BACK;
+    return { rank: demotions.has(clusterId) ? 2 : 0, why: demotions.get(clusterId) ?? "" };
+  };
+  const usable = fit.filter(({ own }) => own || service.global);
+  const best = Math.min(...usable.map((candidate) => setBackOf(candidate).rank));
+  const partOfBest = parts(
+    service,
+    usable.filter((candidate) => setBackOf(candidate).rank === best),
+    weightOf,
+  );
   const partOf = (candidate: Candidate): Part => {
-    const { own, clusterId } = candidate;
-    const demoted = preferred === reachable && (own || service.global) ? demotions.get(clusterId) : undefined;
-    return demoted === undefined ? partOfPreferred(candidate) : { weight: 0, why: demoted };
+    const { rank, why } = setBackOf(candidate);
+    return rank > best && (candidate.own || service.global) ? { weight: 0, why } : partOfBest(candidate);
   };
   const used = fit.filter((candidate) => partOf(candidate).weight > 0);
   const all = offered.map(partOf);

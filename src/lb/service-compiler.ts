@@ -150,9 +150,9 @@ export class ServiceCompiler {
     const spoken = (clusterId: number): boolean => remotes.some((remote) => remote.clusterId === clusterId);
     const key = endpointText(frontend);
     const kept = this.#owner(key) === name ? this.#retained.claimed(key, spoken) : [];
-    const offered = [...candidates(this.#view.own, service, remotes), ...kept];
-    const weightOf = ({ cluster, clusterId }: Candidate): number =>
-      this.#view.weight(this.#view.clusterName(clusterId) ?? cluster, name);
+    const named = kept.map((one) => ({ ...one, cluster: this.#view.clusterName(one.clusterId) ?? one.cluster }));
+    const offered = [...candidates(this.#view.own, service, remotes), ...named];
+    const weightOf = ({ cluster }: Candidate): number => this.#view.weight(cluster, name);
     return { ...select(service, frontend, offered, weightOf, this.#demotions), offered, kept };
   }
 

@@ -40,9 +40,11 @@ export class Standing {
     this.#count(selection.fitting, 1);
   }
 
-  /** undefined: slots were given by weight, or not to all: every backend's depend on the others. */
+  /** undefined: slots were given by weight or share, or not to all: every backend's depend on the others. */
   static of(basis: Basis, selection: Selection): Standing | undefined {
-    const isPlain = selection.slots === selection.used && selection.used.length <= MAX_SLOTS;
+    const { slots, used, remarks } = selection;
+    const isUndivided = slots === used && remarks.every((remark) => remark === undefined);
+    const isPlain = isUndivided && used.length <= MAX_SLOTS;
     return isPlain ? new Standing(basis, selection) : undefined;
   }
 

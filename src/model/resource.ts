@@ -149,6 +149,25 @@ export interface LocalService {
   /** Whether own backends are offered to others. */
   readonly shared: boolean;
   readonly affinity: Affinity;
+  /** Its own backends are about to end: they count where there are no others. */
+  readonly ending?: true;
+  /** How its connections are divided beyond that; absent: by affinity alone. */
+  readonly routing?: Routing;
+}
+
+/**
+ * How the cluster that declares a service divides the connections of its own clients among clusters. Other clusters divide theirs as they
+ * say themselves. Clusters by name.
+ */
+export interface Routing {
+  /** The most preferred one first; those that are not named come last, together. Empty: as affinity says. */
+  readonly prefer: readonly string[];
+  /** What part of its usual share a backend of the cluster gets, 0 to 100; who is not named has all of it. */
+  readonly weights: ReadonlyMap<string, number>;
+  /** Percentage of ready own backends below which the own cluster gives up its share in proportion; 0: with the last one only. */
+  readonly spillBelow: number;
+  /** Own backends that should be ready and are not; 0 where nothing spills. */
+  readonly unready: number;
 }
 
 /** `cilium/cluster-config/<cluster>`. Unknown fields are kept in `raw` bytes by whoever copies it. */

@@ -11,6 +11,7 @@ import { parsePod } from "./parse-pod.ts";
 import { parseService } from "./parse-service.ts";
 import { judging, quote, Refusal } from "./refusal.ts";
 import { giveAddresses, type ServiceAddresses } from "./service-addresses.ts";
+import { SERVICE_ANNOTATIONS } from "./service-routing.ts";
 
 /** Labels that speak to Bulkhead. */
 const OWN = "bulkhead.";
@@ -34,6 +35,7 @@ const NO_IDENTITY: readonly string[] = [
   "org.opencontainers.",
   "org.testcontainers",
   "policy.bulkhead.io/",
+  SERVICE_ANNOTATIONS,
   "service.cilium.io/",
 ];
 
@@ -160,7 +162,7 @@ function readContainer(container: Container, source: string, place: ContainerPla
 }
 
 function isAnnotation(key: string): boolean {
-  return key.startsWith("service.cilium.io/") || key.startsWith("io.cilium/");
+  return ["service.cilium.io/", "io.cilium/", SERVICE_ANNOTATIONS].some((prefix) => key.startsWith(prefix));
 }
 
 function objectTree(fields: Readonly<Record<string, Tree>>): ReadonlyMap<string, Tree> {

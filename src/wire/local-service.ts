@@ -1,19 +1,33 @@
 /**
  * Services of the own cluster as its agents need them: `bulkhead/v1/services/<namespace>/<name>`, our own format:
- * `{"namespace","name","frontends","external","backends","global","shared","affinity"}`, addresses and ports as in Cilium's services; `external` where it holds
- * any.
+ * `{"namespace","name","frontends","external","backends","global","shared","affinity","ending","routing"}`, addresses and ports as in Cilium's services;
+ * `external` and the last two where they say something.
  */
-import type { Affinity, Judged, LocalService } from "../model/resource.ts";
+import { FULL_WEIGHT } from "../model/drain.ts";
+import type { Affinity, Judged, LocalService, Routing } from "../model/resource.ts";
 import { readAddressPorts, writeAddressPorts } from "./address-ports.ts";
-import { Fields, Shape } from "./fields.ts";
-import { encodeGoJson } from "./go-json.ts";
+import { Fields, MAX_INT32, Shape } from "./fields.ts";
+import { encodeGoJson, type GoValue, sortedMap } from "./go-json.ts";
 import { parseJson } from "./json.ts";
 import { LOCAL_SERVICES_PREFIX } from "./keys.ts";
 import { judging, limitBytes, quote, Refusal } from "./refusal.ts";
 import { readServiceName } from "./service.ts";
+import { MAX_NAMED_CLUSTERS } from "./service-routing.ts";
 
 const MAX_LOCAL_SERVICE_BYTES = 1024 * 1024;
-const SHAPE = new Shape(["namespace", "name", "frontends", "external", "backends", "global", "shared", "affinity"]);
+const SHAPE = new Shape([
+  "namespace",
+  "name",
+  "frontends",
+  "external",
+  "backends",
+  "global",
+  "shared",
+  "affinity",
+  "ending",
+  "routing",
+]);
+const ROUTING_SHAPE = new Shape(["prefer", "weights", "spillBelow", "unready"]);
 const AFFINITIES: ReadonlySet<string> = new Set(["none", "local", "remote"] satisfies readonly Affinity[]);
 
 function isAffinity(text: string): text is Affinity {
@@ -33,6 +47,23 @@ function decode(suffix: string, value: Uint8Array): LocalService {
     global: fields.flag("global"),
     shared: fields.flag("shared"),
     affinity,
+    ...(fields.flag("ending") ? { ending: true } : {}),
+    ...(fields.has("routing") ? { routing: readRouting(fields.fields("routing", ROUTING_SHAPE)) } : {}),
+  };
+}
+
+function readRouting(fields: Fields): Routing {
+  const weights = fields.fields("weights");
+  const prefer = fields.texts("prefer");
+  for (const names of [prefer, [...weights.names()]]) {
+    if (names.length <= MAX_NAMED_CLUSTERS) continue;
+    throw new Refusal("too-large", `names ${names.length} clusters; the limit is ${MAX_NAMED_CLUSTERS}`, fields.path);
+  }
+  return {
+    prefer,
+    weights: new Map([...weights.names()].map((name) => [name, weights.whole(name, FULL_WEIGHT)])),
+    spillBelow: fields.whole("spillBelow", 100),
+    unready: fields.whole("unready", MAX_INT32),
   };
 }
 
@@ -51,5 +82,11 @@ export function encodeLocalService(service: LocalService): Uint8Array {
     global: service.global,
     shared: service.shared,
     affinity: service.affinity,
+    ending: service.ending,
+    routing: service.routing && writeRouting(service.routing),
   });
+}
+
+function writeRouting({ prefer, weights, spillBelow, unready }: Routing): GoValue {
+  return { prefer, weights: sortedMap(weights), spillBelow, unready };
 }

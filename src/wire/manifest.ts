@@ -114,6 +114,8 @@ export interface SliceEndpoint {
   readonly zone?: string;
   /** Zones in which it should be used. */
   readonly forZones?: readonly string[];
+  /** Is about to end, or has. */
+  readonly terminating: boolean;
 }
 
 export interface ContainerPort {

@@ -20,7 +20,7 @@ function readEndpoint(fields: Fields, isOfFamily: (address: string) => boolean):
     throw fields.refusal("addresses", `${quote(text)} is not of the slice's addressType`);
   });
   const serving = conditions.has("serving") ? conditions.flag("serving") : ready;
-  return { addresses, ready, serving, ...readPlace(fields) };
+  return { addresses, ready, serving, terminating: conditions.flag("terminating"), ...readPlace(fields) };
 }
 
 function readPlace(fields: Fields): Pick<SliceEndpoint, "hostname" | "zone" | "forZones"> {

@@ -117,6 +117,36 @@ for (const [what, annotations, shared, local] of [
   });
 }
 
+async function routingOf(annotations: string, ...pods: readonly string[]): Promise<unknown> {
+  const global = `service.cilium.io/global: "true"${annotations}`;
+  const found = texts(await compiled(BASE, service("a", ADDRESS, global), ...pods));
+  assert.equal(found[`${SERVICES}a`]?.includes("routing"), false, "other clusters are not told");
+  return JSON.parse(found[`${LOCAL}a`] ?? "{}").routing;
+}
+
+test("annotations of ours are told to the own agents; how many pods are not ready only where it decides something", async () => {
+  const status = 'conditions: [{type: Ready, status: "False"}]';
+  const pods = [
+    podText("ledger-0"),
+    podText("ledger-1", { ip: "10.77.3.82", status }),
+    podText("leaves", { ip: "10.77.3.83", status }).replace(
+      "metadata: {",
+      "metadata: {deletionTimestamp: 2026-01-01, ",
+    ),
+    podText("other", { ip: "10.77.3.84", status, labels: "app: other" }),
+  ];
+  assert.equal(await routingOf("", ...pods), undefined);
+  const weights = ', service.bulkhead.io/weights: "local=50"';
+  assert.deepEqual(await routingOf(weights, ...pods), {
+    prefer: [],
+    weights: { osaka: 50 },
+    spillBelow: 0,
+    unready: 0,
+  });
+  const spill = ', service.bulkhead.io/prefer: "local", service.bulkhead.io/spill-below: "50"';
+  assert.deepEqual(await routingOf(spill, ...pods), { prefer: ["osaka"], weights: {}, spillBelow: 50, unready: 1 });
+});
+
 test("a namespace that is not global, or unknown, shares nothing but is served locally", async () => {
   const closed = BASE.replace("name: billing,", 'name: billing, annotations: {clustermesh.cilium.io/global: "false"},');
   for (const base of [closed, BASE.replace("name: billing", "name: other")]) {

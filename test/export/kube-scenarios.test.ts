@@ -148,7 +148,8 @@ test("dual stack: addresses of both families before, backends of both behind; of
 });
 
 test("backends: ready ones; those that end but still answer only when nobody is ready; of unknown state ready", async () => {
-  const { scene, apply, backends } = await cluster(ALL);
+  const { scene, apply, backends, value } = await cluster(ALL);
+  const ends = async (): Promise<unknown> => (await value("bulkhead/v1/services/billing/ledger")).ending;
   const slice = (first: string, second: string): string =>
     LEDGER_SLICE.replace(
       /endpoints:\n.*\n/,
@@ -159,13 +160,36 @@ test("backends: ready ones; those that end but still answer only when nobody is 
     );
   const ending = "ready: false, serving: true, terminating: true";
   await apply(slice(ending, "ready: true"));
-  assert.deepEqual(await backends("billing/ledger"), ["10.77.3.82"]);
+  assert.deepEqual([await backends("billing/ledger"), await ends()], [["10.77.3.82"], undefined]);
   await apply(slice(ending, "ready: false, serving: false"));
-  assert.deepEqual(await backends("billing/ledger"), ["10.77.3.81"], "better than nobody");
+  assert.deepEqual([await backends("billing/ledger"), await ends()], [["10.77.3.81"], true], "better than nobody");
   await apply(slice("ready: false", "ready: false"));
   assert.deepEqual(await backends("billing/ledger"), []);
   await apply(slice("", "ready: null"));
   assert.deepEqual(await backends("billing/ledger"), ["10.77.3.81", "10.77.3.82"]);
+  await scene.end();
+});
+
+test("a spill threshold: endpoints that are not ready are counted once, of two families too, those that leave never", async () => {
+  const { scene, apply, value } = await cluster(ALL);
+  const routing = async (): Promise<unknown> => (await value("bulkhead/v1/services/billing/ledger")).routing;
+  const asking = 'service.cilium.io/affinity: local, service.bulkhead.io/spill-below: "60"}}';
+  await apply(LEDGER_SERVICE.replace("}}", `, ${asking}`));
+  const expected = { prefer: [], weights: {}, spillBelow: 60 };
+  assert.deepEqual(await routing(), { ...expected, unready: 0 });
+  const sick = (address: string): string => `
+  - {addresses: ["${address}"], conditions: {ready: false}}
+  - {addresses: ["${address}1"], conditions: {ready: false, serving: false, terminating: true}}`;
+  const v4 = LEDGER_SLICE.replace("endpoints:", `endpoints:${sick("10.77.3.9")}`);
+  await apply(v4);
+  await apply(
+    v4
+      .replace("ledger-x7k2p", "ledger-v6")
+      .replace("IPv4", "IPv6")
+      .replaceAll(/"10\.77\.3\.(\d+)"/g, '"fd00:77:3::$1"')
+      .replace("[10.77.3.81]", '["fd00:77:3::51"]'),
+  );
+  assert.deepEqual(await routing(), { ...expected, unready: 1 });
   await scene.end();
 });
 

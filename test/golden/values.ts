@@ -127,6 +127,16 @@ export const LOCAL_SERVICE: LocalService = {
   global: true,
   shared: true,
   affinity: "local",
+  ending: true,
+  routing: {
+    prefer: ["bergen", "oslo"],
+    weights: new Map([
+      ["bergen", 100],
+      ["oslo", 50],
+    ]),
+    spillBelow: 70,
+    unready: 2,
+  },
 };
 
 export const ENDPOINT_SLICE: ClusterEndpointSlice = {

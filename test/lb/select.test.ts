@@ -89,6 +89,32 @@ for (const [affinity, both, osakaDead, bothDead, bothDeadNoLocal] of [
   });
 }
 
+for (const [affinity, withRemotes] of [
+  ["none", REMOTE],
+  ["local", REMOTE],
+  ["remote", REMOTE],
+] as const) {
+  test(`own backends that are about to end count where there are no others that live: affinity ${affinity}`, () => {
+    const service = local({ affinity, ending: true });
+    assert.deepEqual(chosen(service, inOsaka, inVirginia), withRemotes);
+    assert.deepEqual(chosen(service), [LOCAL]);
+    assert.deepEqual(chosen(local({ affinity, ending: true, global: false }), inOsaka), [LOCAL]);
+    assert.deepEqual(chosenWithout([OSAKA, VIRGINIA], service, inOsaka, inVirginia), [LOCAL]);
+  });
+}
+
+test("a preference and a spill among what can be reached", () => {
+  const routing = { prefer: ["osaka", "amsterdam"], weights: new Map(), spillBelow: 0, unready: 0 };
+  const service = local({ routing });
+  assert.deepEqual(chosen(service, inOsaka, inVirginia), [REMOTE[0]]);
+  assert.deepEqual(chosenWithout([OSAKA], service, inOsaka, inVirginia), [LOCAL]);
+  assert.deepEqual(chosenWithout([OSAKA], local({ routing, backends: new Map() }), inOsaka, inVirginia), [REMOTE[1]]);
+  const spilling = local({ affinity: "local", routing: { ...routing, prefer: [], spillBelow: 100, unready: 1 } });
+  assert.deepEqual(chosen(spilling, inOsaka, inVirginia), [LOCAL, ...REMOTE]);
+  assert.deepEqual(chosenWithout([OSAKA], spilling, inOsaka, inVirginia), [LOCAL, REMOTE[1]]);
+  assert.deepEqual(chosenWithout([OSAKA, VIRGINIA], spilling, inOsaka, inVirginia), [LOCAL]);
+});
+
 test("a service that is not global uses its own backends only, whatever its affinity", () => {
   assert.deepEqual(chosen(local({ global: false, affinity: "remote" }), inOsaka), [LOCAL]);
 });

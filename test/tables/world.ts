@@ -7,6 +7,7 @@ import type {
   ClusterService,
   LocalService,
   Node,
+  Routing,
   ServicePort,
 } from "../../src/model/resource.ts";
 import { AgentTables } from "../../src/tables/agent-tables.ts";
@@ -48,6 +49,13 @@ function addressPorts(addresses: readonly string[], most: number): fc.Arbitrary<
 
 const backends = addressPorts(["10.1.0.1", "10.1.0.2", "10.1.0.3", "fd00::1", "fd00::2"], 4);
 
+const routings: fc.Arbitrary<Routing> = fc.record({
+  prefer: fc.constantFrom([], ["osaka"], ["virginia", "amsterdam"]),
+  weights: fc.constantFrom(new Map(), new Map([["osaka", 30]])),
+  spillBelow: fc.constantFrom(0, 50),
+  unready: fc.nat({ max: 3 }),
+});
+
 export const localServices: fc.Arbitrary<LocalService> = fc
   .record({
     name: fc.constantFrom(...NAMES),
@@ -56,8 +64,14 @@ export const localServices: fc.Arbitrary<LocalService> = fc
     global: mostly,
     shared: mostly,
     affinity: fc.constantFrom<Affinity>("none", "none", "local", "remote"),
+    routing: fc.option(routings),
+    ending: mostly,
   })
-  .map((service) => ({ ...service, ...splitName(service.name) }));
+  .map(({ routing, ending, ...service }) => ({
+    ...{ ...service, ...splitName(service.name) },
+    ...(routing ? { routing } : {}),
+    ...(ending ? {} : { ending: true }),
+  }));
 
 export const clusterServices: fc.Arbitrary<ClusterService> = fc
   .record({ cluster: fc.constantFrom(...REMOTES), name: fc.constantFrom(...NAMES), backends, shared: mostly })

@@ -115,6 +115,7 @@ describe("containers as manifests", () => {
       maintainer: "Me <me@example.org>",
       app: "cart",
       "policy.bulkhead.io/audit": "true",
+      "service.bulkhead.io/prefer": "local",
     };
     const { objects, problems } = containerManifests([container({}, labels)], PLACE);
     assert.deepEqual(problems, []);
@@ -150,6 +151,7 @@ describe("containers behind services", () => {
       "bulkhead.namespace": "shop",
       "bulkhead.ports": "http=80:8080, dns=53/udp",
       "service.cilium.io/global": "true",
+      "service.bulkhead.io/prefer": "local",
     };
     const [, service] = containerManifests([container({}, labels)], PLACE).objects;
     assert.ok(service?.kind === "Service");
@@ -158,7 +160,10 @@ describe("containers behind services", () => {
       { name: "http", port: 80, targetPort: 8080, protocol: "TCP" },
       { name: "dns", port: 53, targetPort: 53, protocol: "UDP" },
     ]);
-    assert.deepEqual([...service.annotations], [["service.cilium.io/global", "true"]]);
+    assert.deepEqual(Object.fromEntries(service.annotations), {
+      "service.cilium.io/global": "true",
+      "service.bulkhead.io/prefer": "local",
+    });
     assert.deepEqual(Object.fromEntries(service.selector), { "bulkhead.service": "cart" });
     assert.deepEqual(service.clusterIps, [addressOfName("shop/cart", RANGE)]);
     const asked = { ...labels, "bulkhead.address": "10.9.9.9" };

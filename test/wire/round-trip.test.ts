@@ -236,6 +236,16 @@ test("service exports", () => {
 });
 
 test("local services", () => {
+  const weights = fc.uniqueArray(fc.tuple(dnsLabel, fc.nat({ max: 100 })), {
+    selector: ([name]) => name,
+    maxLength: 3,
+  });
+  const routing = record({
+    prefer: fc.array(dnsLabel, { maxLength: 3 }),
+    weights: weights.map((entries) => new Map(entries)),
+    spillBelow: fc.nat({ max: 100 }),
+    unready: fc.nat({ max: 2 ** 31 - 1 }),
+  });
   const service = record({
     ...names,
     frontends: addressPorts,
@@ -245,9 +255,10 @@ test("local services", () => {
     affinity: fc.constantFrom("none", "local", "remote" as const),
   });
   fc.assert(
-    fc.property(service, (value) =>
-      same(judgeLocalService(`${value.namespace}/${value.name}`, encodeLocalService(value)), value),
-    ),
+    fc.property(service, fc.boolean(), fc.option(routing), (rest, ending, asked) => {
+      const value = { ...rest, ...(ending ? { ending: true as const } : {}), ...(asked ? { routing: asked } : {}) };
+      same(judgeLocalService(`${value.namespace}/${value.name}`, encodeLocalService(value)), value);
+    }),
   );
 });
 
