@@ -80,13 +80,15 @@ static __always_inline enum selection translate(struct bpf_sock_addr *context, s
 	struct choice_key chooser = {
 		.cookie = bpf_get_socket_cookie(context), .address = peer->address, .port = peer->port
 	};
+	struct asker asker = { .chooser = moment == SENDING ? &chooser : 0, .client = affinity_key_of(&key) };
 	struct backend_value *backend = 0;
 	struct peer service = *peer;
 	enum selection selection;
 
 	if (!is_translated_protocol(context->protocol))
 		return SELECTED_NOTHING;
-	selection = select_backend(&key, moment == SENDING ? &chooser : 0, reach, &backend);
+	asker.client.cookie = bpf_get_netns_cookie(context);
+	selection = select_backend(&key, &asker, reach, &backend);
 	if (selection == SELECTED_NOTHING)
 		forget(context, peer, moment);
 	if (selection != SELECTED_BACKEND || !backend)

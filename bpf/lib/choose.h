@@ -4,6 +4,13 @@
 #include "choice.h"
 #include "select.h"
 
+/* Who asks: a socket, of a network namespace. */
+struct asker {
+	/* The socket and service of a datagram, or 0: a new choice each time. */
+	const struct choice_key *chooser;
+	struct affinity_key client;
+};
+
 /* The backend that this socket's last datagram to the service went to, while the service still has it in that place. */
 static __always_inline struct backend_value *same_backend(const struct choice_key *chooser, struct service_key *key,
 							  __u32 count, enum reach reach)
@@ -19,25 +26,38 @@ static __always_inline struct backend_value *same_backend(const struct choice_ke
 	return id == choice->backend_id ? backend : 0;
 }
 
-/* `key` is the frontend, its slot is used as scratch. `chooser` is the socket and service of a datagram, or 0: a new choice each time. */
-static __always_inline enum selection select_backend(struct service_key *key, const struct choice_key *chooser,
-						     enum reach reach, struct backend_value **chosen)
+/* A socket's session goes on, whatever its client was given meanwhile; if that is the same, its time begins anew. */
+static __always_inline void touch_affinity(const struct affinity_key *client, const struct service_key *slot, __u64 now)
 {
-	struct choice_value choice = {};
-	enum selection selection;
-	__u32 backends_in_all = 0;
+	struct affinity_value *affinity = bpf_map_lookup_elem(&affinities, client);
 
-	selection = count_backends(key, &backends_in_all);
+	if (affinity && slot_names(slot, affinity->backend_id))
+		affinity->used_ns = now;
+}
+
+/* `key` is the frontend, its slot is used as scratch. */
+static __always_inline enum selection select_backend(struct service_key *key, const struct asker *asker, enum reach reach,
+						     struct backend_value **chosen)
+{
+	struct service_value frontend = {};
+	struct choice_value choice = {};
+	__u64 now = bpf_ktime_get_boot_ns();
+	enum selection selection;
+
+	selection = find_frontend(key, &frontend);
 	if (selection != SELECTED_BACKEND)
 		return selection;
-	*chosen = chooser ? same_backend(chooser, key, backends_in_all, reach) : 0;
-	if (*chosen)
+	*chosen = asker->chooser ? same_backend(asker->chooser, key, frontend.count, reach) : 0;
+	if (*chosen) {
+		if (affinity_seconds(&frontend))
+			touch_affinity(&asker->client, key, now);
 		return SELECTED_BACKEND;
-	selection = new_backend(key, backends_in_all, reach, chosen, &choice.backend_id);
+	}
+	selection = new_backend(key, &frontend, &asker->client, reach, now, chosen, &choice.backend_id);
 	if (selection != SELECTED_BACKEND)
 		return selection;
 	choice.slot = key->slot;
-	if (chooser)
-		bpf_map_update_elem(&choices, chooser, &choice, BPF_ANY);
+	if (asker->chooser)
+		bpf_map_update_elem(&choices, asker->chooser, &choice, BPF_ANY);
 	return SELECTED_BACKEND;
 }

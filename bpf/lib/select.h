@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only */
 /* From a destination to one backend of the service it names. */
 #pragma once
-#include "backend.h"
+#include "affinity.h"
 #include "metrics.h"
-#include "service.h"
 
 /* Slots tried while they name no backend: the agent is between two writes. The last try is slot 1, the last to go. */
 #define SLOT_TRIES 4
@@ -54,27 +53,47 @@ static __always_inline struct backend_value *random_backend(struct service_key *
 	return 0;
 }
 
-/* How many backends the service has that `key` names, if it names one. */
-static __always_inline enum selection count_backends(const struct service_key *key, __u32 *backends_in_all)
+/* The service that `key` names, if it names one: slot 0. */
+static __always_inline enum selection find_frontend(const struct service_key *key, struct service_value *frontend)
 {
-	struct service_value *frontend = bpf_map_lookup_elem(&services, key);
+	struct service_value *found = bpf_map_lookup_elem(&services, key);
 
-	if (!frontend)
+	if (!found)
 		return SELECTED_NOTHING;
-	*backends_in_all = frontend->count;
-	if (*backends_in_all)
+	*frontend = *found;
+	if (frontend->count)
 		return SELECTED_BACKEND;
 	count(METRIC_NO_BACKEND);
 	return SELECTED_REFUSAL;
 }
 
+/* The backend that this client was given last, while its time runs and the service has it. Leaves its slot in `key`. */
+static __always_inline struct backend_value *affine_backend(const struct affinity_key *client, struct service_key *key,
+							    const struct service_value *frontend, enum reach reach,
+							    __u64 now, __u32 *id)
+{
+	struct affinity_value *affinity = find_affinity(client, affinity_seconds(frontend), now);
+
+	if (!affinity || !find_slot(key, frontend->count, affinity->backend_id, affinity->slot))
+		return 0;
+	return backend_of_slot(key, reach, id);
+}
+
 /* Leaves the slot in `key`, which is the frontend, and the backend's id in `id`. */
-static __always_inline enum selection new_backend(struct service_key *key, __u32 backends_in_all, enum reach reach,
+static __always_inline enum selection new_backend(struct service_key *key, const struct service_value *frontend,
+						  const struct affinity_key *client, enum reach reach, __u64 now,
 						  struct backend_value **chosen, __u32 *id)
 {
-	*chosen = random_backend(key, backends_in_all, reach, id);
-	if (*chosen)
-		return SELECTED_BACKEND;
-	count(METRIC_BACKEND_MISSING);
-	return SELECTED_REFUSAL;
+	int is_affine = affinity_seconds(frontend) > 0;
+
+	*chosen = is_affine ? affine_backend(client, key, frontend, reach, now, id) : 0;
+	if (!*chosen)
+		*chosen = random_backend(key, frontend->count, reach, id);
+	if (!*chosen) {
+		count(METRIC_BACKEND_MISSING);
+		return SELECTED_REFUSAL;
+	}
+	if (is_affine)
+		remember_affinity(client, *id, key->slot, now);
+	return SELECTED_BACKEND;
 }

@@ -13,7 +13,7 @@ struct service_key {
 };
 
 struct service_value {
-	/* Slots above 0. */
+	/* Slots above 0. In slot 0 seconds of session affinity, or 0: see affinity_seconds. */
 	__u32 backend_id;
 	/* Slot 0. */
 	__u32 count;
@@ -26,3 +26,9 @@ struct {
 	__type(key, struct service_key);
 	__type(value, struct service_value);
 } services SEC(".maps");
+
+/* For how long a client of this frontend, a slot 0, keeps its backend; 0: not at all. */
+static __always_inline __u32 affinity_seconds(const struct service_value *frontend)
+{
+	return frontend->backend_id;
+}

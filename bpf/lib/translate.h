@@ -111,18 +111,20 @@ static __noinline enum selection find_backend(const struct packet *packet, __u64
 {
 	struct service_key key = { .address = packet->destination, .port = packet->destination_port,
 				   .protocol = packet->protocol };
+	struct affinity_key client = affinity_key_of(&key);
+	struct service_value frontend = {};
 	struct backend_value *backend;
 	enum selection selection;
-	__u32 backends_in_all = 0;
 
 	if (!packet->has_transport || (packet->protocol != IPPROTO_TCP && packet->protocol != IPPROTO_UDP))
 		return SELECTED_NOTHING;
-	selection = count_backends(&key, &backends_in_all);
+	selection = find_frontend(&key, &frontend);
 	if (selection != SELECTED_BACKEND)
 		return selection;
 	backend = same_connection_backend(packet, now, &place->backend_id);
 	if (!backend) {
-		selection = new_backend(&key, backends_in_all, packet->is_v4 ? REACH_V4 : REACH_V6, &backend,
+		client.client = packet->source;
+		selection = new_backend(&key, &frontend, &client, packet->is_v4 ? REACH_V4 : REACH_V6, now, &backend,
 					&place->backend_id);
 		if (selection != SELECTED_BACKEND || !backend)
 			return SELECTED_REFUSAL;

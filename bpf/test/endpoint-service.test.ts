@@ -1,7 +1,7 @@
 // Services for packets that no socket program translated: to a backend and back, with right checksums.
 import assert from "node:assert/strict";
 import { after, before, beforeEach, describe, test } from "node:test";
-import { backendEntry, countersOf, entriesOf, type Place } from "./entries.ts";
+import { backendEntry, countersOf, entriesOf, type Place, serviceEntries } from "./entries.ts";
 import {
   ipPacket,
   PROTOCOL,
@@ -114,6 +114,16 @@ function translation({ family, number, frontend, backends, packetOf, answer, sen
     await scene.service(frontend, backends);
     const backend = send(31_000);
     for (let again = 0; again < 20; again++) assert.equal(send(31_000), backend);
+  });
+  test("session affinity: connections of one address go to one backend, until it goes", async () => {
+    await scene.service(frontend, backends, 600);
+    const first = send(31_100);
+    for (let sourcePort = 31_101; sourcePort < 31_160; sourcePort++) assert.equal(send(sourcePort), first);
+    const others = backends.flatMap(({ address }, index) => (address === first ? [] : [index + 1]));
+    await scene.map("services").update(entriesOf(serviceEntries(frontend, others, 600)));
+    const next = send(31_200);
+    assert.notEqual(next, first);
+    for (let sourcePort = 31_201; sourcePort < 31_260; sourcePort++) assert.equal(send(sourcePort), next);
   });
   test("other ports and directly asked backends are left alone", async () => {
     await scene.service(frontend, backends);

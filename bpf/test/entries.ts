@@ -3,7 +3,12 @@ import assert from "node:assert/strict";
 import type { KernelMap, LoadedObject, MapEntries } from "../../src/kernel/door.ts";
 import { encodeBackendKey, encodeBackendValue } from "../../src/maps/backend-map.ts";
 import { decodeMetricKey, decodeMetricValue, METRIC_REASONS, type MetricReason } from "../../src/maps/metrics-map.ts";
-import { encodeServiceKey, encodeServiceValue, protocolNumber } from "../../src/maps/service-map.ts";
+import {
+  encodeFrontendValue,
+  encodeServiceKey,
+  encodeServiceValue,
+  protocolNumber,
+} from "../../src/maps/service-map.ts";
 import { parseAddress } from "../../src/model/address.ts";
 
 type Pair = readonly [key: Uint8Array, value: Uint8Array];
@@ -27,7 +32,7 @@ export function numberOf(protocol: Place["protocol"]): number {
 }
 
 /** Slot 0 with the count and one slot for each backend id. */
-export function serviceEntries(frontend: Place, backendIds: readonly number[]): Pair[] {
+export function serviceEntries(frontend: Place, backendIds: readonly number[], affinitySeconds = 0): Pair[] {
   const { port } = frontend;
   const address = bytesOf(frontend.address);
   const protocol = numberOf(frontend.protocol);
@@ -35,7 +40,7 @@ export function serviceEntries(frontend: Place, backendIds: readonly number[]): 
   const slots = backendIds.map(
     (backendId, index): Pair => [keyOf(index + 1), encodeServiceValue({ backendId, count: 0 })],
   );
-  return [[keyOf(0), encodeServiceValue({ backendId: 0, count: backendIds.length })], ...slots];
+  return [[keyOf(0), encodeFrontendValue({ affinitySeconds, count: backendIds.length })], ...slots];
 }
 
 export function backendEntry(id: number, backend: Place): Pair {

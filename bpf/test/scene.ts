@@ -195,10 +195,10 @@ export class Scene {
     await this.endpoint(direction === "ingress" ? { ingressPolicy: slot, flags } : { egressPolicy: slot, flags });
   }
 
-  async service(frontend: Place, backends: readonly Place[]): Promise<void> {
+  async service(frontend: Place, backends: readonly Place[], affinitySeconds = 0): Promise<void> {
     const ids = backends.map((_, index) => index + 1);
     await this.map("backends").update(entriesOf(backends.map((place, index) => backendEntry(index + 1, place))));
-    await this.map("services").update(entriesOf(serviceEntries(frontend, ids)));
+    await this.map("services").update(entriesOf(serviceEntries(frontend, ids, affinitySeconds)));
   }
 
   run(program: Program, packet: Uint8Array): Outcome {

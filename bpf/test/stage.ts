@@ -144,18 +144,22 @@ export class Stage {
     return { ifindex: link.ifindex, name, pod };
   }
 
-  /** A process in the namespace, inside or outside of the cgroup. */
-  actor(where: "inside" | "outside"): Actor {
-    return new Actor(this.spawn(where, ACTOR));
+  /** A process in the namespace, or in a pod's, inside or outside of the cgroup. */
+  actor(where: "inside" | "outside", pod = this.name): Actor {
+    return new Actor(this.#spawn(this.#joining(where), pod, ACTOR));
   }
 
   spawn(where: "inside" | "outside", script: string, ...args: string[]): ChildProcess {
-    return this.#spawn(where === "inside" ? this.#enterCgroup : "", this.name, script, ...args);
+    return this.#spawn(this.#joining(where), this.name, script, ...args);
   }
 
   /** A process in a pod's namespace and in the cgroup: its calls are translated. */
   actorInPod(pod: string): Actor {
-    return new Actor(this.#spawn(this.#enterCgroup, pod, ACTOR));
+    return new Actor(this.#spawn(this.#joining("inside"), pod, ACTOR));
+  }
+
+  #joining(where: "inside" | "outside"): string {
+    return where === "inside" ? this.#enterCgroup : "";
   }
 
   spawnInPod(pod: string, script: string, ...args: string[]): ChildProcess {

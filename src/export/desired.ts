@@ -165,7 +165,6 @@ function ipEntry(
 /** What a manifest asks for and nothing here does yet: said, not passed over in silence. */
 function unenforced(service: ServiceManifest): readonly string[] {
   const lines: string[] = [];
-  if (service.sessionAffinity !== "None") lines.push(`sessionAffinity ${service.sessionAffinity} is not enforced yet`);
   if (service.ports.some(({ protocol }) => protocol === "SCTP")) lines.push("SCTP ports are not load-balanced yet");
   if (service.clusterIps.length === 0) lines.push("no spec.clusterIP, so that no address can be served; write one");
   return lines;
@@ -204,10 +203,12 @@ function* serviceEntries(
   const unready = (): number => (manifest.sliced ? unreadyEndpoints(slices) : unreadyPods(manifest, pods));
   // Written only where it decides something: it changes often.
   const routing = asked.routing && { ...asked.routing, unready: asked.routing.spillBelow > 0 ? unready() : 0 };
+  const { sessionAffinitySeconds } = manifest;
   const more = {
     ...(external.size > 0 && { external }),
     ...(ending ? { ending } : {}),
     ...(routing ? { routing } : {}),
+    ...(sessionAffinitySeconds > 0 ? { sessionAffinitySeconds } : {}),
   };
   const local = { ...more, namespace, name, frontends, backends, global, shared, affinity: wish.affinity };
   yield* vetted(input, "local-services", suffix, where, () => encodeLocalService(local));

@@ -1,7 +1,14 @@
 /** Reads the pinned `services` and `backends` back into frontends with their backends: what an agent that restarts takes over. */
 
 import { decodeBackendKey, decodeBackendValue } from "../maps/backend-map.ts";
-import { decodeServiceKey, decodeServiceValue, MAX_SLOTS, protocolNumber } from "../maps/service-map.ts";
+import {
+  decodeFrontendValue,
+  decodeServiceKey,
+  decodeServiceValue,
+  type FrontendValue,
+  MAX_SLOTS,
+  protocolNumber,
+} from "../maps/service-map.ts";
 import { formatAddress } from "../model/address.ts";
 import type { Protocol } from "../model/resource.ts";
 import { type Candidate, type Endpoint, type EndpointKey, endpointText } from "./backend.ts";
@@ -12,6 +19,8 @@ export interface KernelFrontend {
   readonly endpoint: Endpoint;
   /** Each as often as it has slots. */
   readonly backends: readonly Candidate[];
+  /** For how long a client keeps its backend; 0: not at all. */
+  readonly affinitySeconds: number;
 }
 
 export interface KernelServices {
@@ -46,23 +55,26 @@ export function readKernelServices(
   nameOf: (id: number) => string,
 ): KernelServices {
   const known = readBackends(backends, ownId, nameOf);
-  const counts = new Map<EndpointKey, { readonly endpoint: Endpoint; readonly count: number }>();
+  const counts = new Map<EndpointKey, { readonly endpoint: Endpoint } & FrontendValue>();
   const slots = new Map<string, number>();
   let lastId = 0;
   for (const id of known.keys()) lastId = Math.max(lastId, id);
   for (const [key, value] of services) {
     const { address, port, slot, protocol } = decodeServiceKey(key);
-    const { backendId, count } = decodeServiceValue(value);
     const named = protocolOf(protocol);
     if (named === undefined) continue;
     const endpoint = { address: formatAddress(address), port, protocol: named };
-    if (slot === 0) counts.set(endpointText(endpoint), { endpoint, count });
-    else slots.set(`${endpointText(endpoint)}#${slot}`, backendId);
+    if (slot === 0) {
+      counts.set(endpointText(endpoint), { endpoint, ...decodeFrontendValue(value) });
+      continue;
+    }
+    const { backendId } = decodeServiceValue(value);
+    slots.set(`${endpointText(endpoint)}#${slot}`, backendId);
     lastId = Math.max(lastId, backendId);
   }
   const frontends = new Map<EndpointKey, KernelFrontend>();
-  for (const [text, { endpoint, count }] of counts) {
-    frontends.set(text, { endpoint, backends: backendsOf(text, count, slots, known) });
+  for (const [text, { endpoint, count, affinitySeconds }] of counts) {
+    frontends.set(text, { endpoint, affinitySeconds, backends: backendsOf(text, count, slots, known) });
   }
   return { frontends, backends: known, lastId };
 }

@@ -49,7 +49,7 @@ export class Retained {
     const frontend = this.#frontends.get(key);
     if (frontend === undefined) return;
     if (backends.length === 0) this.#frontends.delete(key);
-    else this.#frontends.set(key, { endpoint: frontend.endpoint, backends, claimed: true });
+    else this.#frontends.set(key, { ...frontend, backends, claimed: true });
   }
 
   /** Ids of the clusters whose backends are kept although the local etcd does not prove them. */

@@ -7,7 +7,7 @@ import { protocolNumber } from "../maps/service-map.ts";
 import type { BackendStatus, ServiceStatus } from "../model/status.ts";
 import type { ChangeSet, ServiceName, TablesView } from "../tables/tables-view.ts";
 import { backendKey, type Candidate, type EndpointKey, endpointText } from "./backend.ts";
-import { type Entry, readKernelServices } from "./kernel-services.ts";
+import { type Entry, type KernelFrontend, readKernelServices } from "./kernel-services.ts";
 import { Retained } from "./retained.ts";
 import {
   candidates,
@@ -52,7 +52,7 @@ export class ServiceCompiler {
     for (const [id, backend] of kernel.backends) this.entries.ids.adopt(backendKey(backend), id);
     this.entries.ids.startAfter(kernel.lastId);
     this.#retained.adopt(kernel.frontends);
-    for (const { endpoint, backends } of kernel.frontends.values()) this.entries.place(endpoint, backends);
+    for (const frontend of kernel.frontends.values()) this.#keep(frontend);
     this.entries.ids.forgetUnused();
   }
 
@@ -112,8 +112,12 @@ export class ServiceCompiler {
     }
     this.#standing.delete(key);
     const kept = this.#retained.unclaimed(key);
-    if (kept !== undefined) this.entries.place(kept.endpoint, kept.backends);
+    if (kept !== undefined) this.#keep(kept);
     else this.entries.remove(key);
+  }
+
+  #keep({ endpoint, backends, affinitySeconds }: KernelFrontend): void {
+    this.entries.place(endpoint, backends, affinitySeconds);
   }
 
   #serve(key: EndpointKey, owner: ServiceName, frontend: NamedFrontend): void {
@@ -126,7 +130,7 @@ export class ServiceCompiler {
     }
     const selection = this.#select(owner, frontend);
     this.#retained.claim(key, selection.kept);
-    this.entries.place(frontend, selection.slots);
+    this.entries.place(frontend, selection.slots, this.#view.localService(owner)?.sessionAffinitySeconds);
     const standing = basis && selection.kept.length === 0 ? Standing.of(basis, selection) : undefined;
     if (standing === undefined) this.#standing.delete(key);
     else this.#standing.set(key, { owner, standing });
@@ -168,12 +172,14 @@ export class ServiceCompiler {
         addRow(rows, candidate, lost ?? refusals[index], remarks[index], this.#demotions.get(candidate.clusterId));
       }
     }
+    const seconds = service?.sessionAffinitySeconds;
     return {
       namespace: service?.namespace ?? "",
       name: service?.name ?? "",
       frontends: own.map(endpointText),
       affinity: service?.affinity ?? "none",
       global: service?.global ?? false,
+      ...(seconds === undefined ? {} : { sessionAffinitySeconds: seconds }),
       backends: [...rows.values()],
     };
   }

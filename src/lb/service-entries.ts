@@ -4,7 +4,13 @@
  */
 
 import { encodeBackendKey, encodeBackendValue } from "../maps/backend-map.ts";
-import { encodeServiceKey, encodeServiceValue, MAX_SLOTS, protocolNumber } from "../maps/service-map.ts";
+import {
+  encodeFrontendValue,
+  encodeServiceKey,
+  encodeServiceValue,
+  MAX_SLOTS,
+  protocolNumber,
+} from "../maps/service-map.ts";
 import { parseAddress } from "../model/address.ts";
 import { DesiredMap, type EntryKey, entryKey } from "../tables/desired-map.ts";
 import { backendKey, type Candidate, type Endpoint, type EndpointKey, endpointText } from "./backend.ts";
@@ -27,6 +33,7 @@ interface Placed {
   readonly frontend: Endpoint;
   /** Backend ids of the slots from 1 on. */
   readonly slots: number[];
+  readonly affinitySeconds: number;
 }
 
 export class ServiceEntries {
@@ -40,12 +47,16 @@ export class ServiceEntries {
     return this.#placed.size;
   }
 
-  /** The frontend has exactly these backends, each in as many slots as it is named. More than MAX_SLOTS: the last ones are left out. */
-  place(frontend: Endpoint, backends: readonly Candidate[]): void {
+  /**
+   * The frontend has exactly these backends, each in as many slots as it is named. More than MAX_SLOTS: the last ones are left out.
+   * @param affinitySeconds for how long a client keeps its backend; 0: each connection makes a new choice.
+   */
+  place(frontend: Endpoint, backends: readonly Candidate[], affinitySeconds = 0): void {
     const wanted = backends.slice(0, MAX_SLOTS).map((backend) => this.#acquire(backend));
     const missing = new Map<number, number>();
     for (const id of wanted) missing.set(id, (missing.get(id) ?? 0) + 1);
-    const placed = this.#placed.get(endpointText(frontend)) ?? { frontend, slots: [] };
+    const { slots = [] } = this.#placed.get(endpointText(frontend)) ?? {};
+    const placed = { frontend, slots, affinitySeconds };
     const free: number[] = [];
     for (const [place, id] of placed.slots.entries()) {
       const times = missing.get(id) ?? 0;
@@ -80,23 +91,20 @@ export class ServiceEntries {
 
   /** @param free places of slots that go, ascending. */
   #move(placed: Placed, free: readonly number[], come: readonly number[]): void {
-    const { frontend, slots } = placed;
+    const { frontend, slots, affinitySeconds } = placed;
     const slotKey = slotKeys(frontend);
     const put = (place: number, backendId: number): void => {
       slots[place] = backendId;
       this.services.set(slotKey(place + 1), encodeServiceValue({ backendId, count: 0 }));
     };
-    const count = slots.length;
     for (const [index, id] of come.entries()) put(free[index] ?? slots.length, id);
     for (const place of free.slice(come.length).reverse()) {
       const last = slots.pop() as number;
       this.services.delete(slotKey(slots.length + 1));
       if (place < slots.length) put(place, last);
     }
-    const key = endpointText(frontend);
-    if (slots.length === count && this.#placed.has(key)) return;
-    this.#placed.set(key, placed);
-    this.services.set(slotKey(0), encodeServiceValue({ backendId: 0, count: slots.length }));
+    this.#placed.set(endpointText(frontend), placed);
+    this.services.set(slotKey(0), encodeFrontendValue({ affinitySeconds, count: slots.length }));
   }
 
   #acquire(backend: Candidate): number {

@@ -1,6 +1,7 @@
 /** The BPF objects and what each must hold. */
 
 import type { EnumLayout, FamilyLayout, MapLayout, StructLayout } from "../model/layout.ts";
+import { AFFINITY_MAP } from "./affinity-map.ts";
 import { BACKEND_MAP } from "./backend-map.ts";
 import { CHOICE_MAP } from "./choice-map.ts";
 import { CONNECTION_MAP, CONNECTION_OUTCOME_ENUM } from "./connection-map.ts";
@@ -43,7 +44,7 @@ export interface DevicePrograms {
 /** Service address to backend at socket time. */
 export const SOCK_LB_OBJECT: ObjectLayout = {
   file: "sock_lb.bpf.o",
-  maps: [SERVICE_MAP, BACKEND_MAP, CHOICE_MAP, REVERSE_NAT_MAP, METRICS_MAP],
+  maps: [SERVICE_MAP, BACKEND_MAP, AFFINITY_MAP, CHOICE_MAP, REVERSE_NAT_MAP, METRICS_MAP],
   enums: [METRIC_REASON_ENUM],
   programs: [
     "recvmsg4",
@@ -58,12 +59,13 @@ export const SOCK_LB_OBJECT: ObjectLayout = {
   ],
 };
 
-/** Policy, connection tracking and per-packet services at the workloads' devices. Shares services, backends and metrics with SOCK_LB_OBJECT. */
+/** Policy, connection tracking and per-packet services at the workloads' devices. Shares services, backends, affinities and metrics with SOCK_LB_OBJECT. */
 export const ENDPOINT_OBJECT: ObjectLayout = {
   file: "endpoint.bpf.o",
   maps: [
     SERVICE_MAP,
     BACKEND_MAP,
+    AFFINITY_MAP,
     METRICS_MAP,
     IPCACHE_MAP,
     IPCACHE_CIDR_MAP,

@@ -15,9 +15,16 @@ export interface ServiceKey {
 }
 
 export interface ServiceValue {
-  /** Key of the backend in `backends`; 0 in slot 0. */
+  /** Key of the backend in `backends`; in slot 0 seconds of session affinity, see `FrontendValue`. */
   readonly backendId: number;
   /** Backends of the frontend, in slot 0; 0 elsewhere. A frontend with 0 refuses connections. */
+  readonly count: number;
+}
+
+/** The value of slot 0. */
+export interface FrontendValue {
+  /** For how long a client keeps its backend; 0: each connection makes a new choice. */
+  readonly affinitySeconds: number;
   readonly count: number;
 }
 
@@ -31,6 +38,15 @@ export const encodeServiceKey = key.encode;
 export const decodeServiceKey = key.decode;
 export const encodeServiceValue = value.encode;
 export const decodeServiceValue = value.decode;
+
+export function encodeFrontendValue({ affinitySeconds, count }: FrontendValue): Uint8Array {
+  return value.encode({ backendId: affinitySeconds, count });
+}
+
+export function decodeFrontendValue(bytes: Uint8Array): FrontendValue {
+  const { backendId, count } = value.decode(bytes);
+  return { affinitySeconds: backendId, count };
+}
 
 const PROTOCOL_NUMBERS: Readonly<Partial<Record<Protocol, number>>> = { TCP: 6, UDP: 17 };
 

@@ -149,6 +149,8 @@ export interface LocalService {
   /** Whether own backends are offered to others. */
   readonly shared: boolean;
   readonly affinity: Affinity;
+  /** For how long a client keeps its backend, of whatever cluster; absent: each connection goes where it may. */
+  readonly sessionAffinitySeconds?: number;
   /** Its own backends are about to end: they count where there are no others. */
   readonly ending?: true;
   /** How its connections are divided beyond that; absent: by affinity alone. */

@@ -290,6 +290,8 @@ export interface ServiceStatus {
   readonly frontends: readonly string[];
   readonly affinity: string;
   readonly global: boolean;
+  /** For how long a client keeps its backend; absent: each connection makes a new choice. */
+  readonly sessionAffinitySeconds?: number;
   readonly backends: readonly BackendStatus[];
 }
 

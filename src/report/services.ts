@@ -94,7 +94,9 @@ function backendRows({ service, health }: ServiceEntry): readonly (readonly stri
 
 function detail(entry: ServiceEntry): string {
   const { cluster, nodes, service } = entry;
-  const kind = service.global ? `global, affinity ${service.affinity}` : "not global";
+  const seconds = service.sessionAffinitySeconds;
+  const session = seconds === undefined ? "" : `, session affinity ${duration(seconds * 1000)}`;
+  const kind = (service.global ? `global, affinity ${service.affinity}` : "not global") + session;
   const head = `${safeText(cluster)} ${safeText(serviceName(service))}: ${kind}, on ${nodes.map(safeText).join(", ")}`;
   const frontends = joinProtocols(service.frontends).map(safeText).join(" ") || "no frontend";
   const backends = table(["BACKEND", "FROM", "USED", "WHY"], backendRows(entry));

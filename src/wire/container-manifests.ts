@@ -8,7 +8,7 @@ import { Fields } from "./fields.ts";
 import type { Tree } from "./json.ts";
 import type { Manifest, PodManifest, ServiceManifest } from "./manifest.ts";
 import { parsePod } from "./parse-pod.ts";
-import { parseService } from "./parse-service.ts";
+import { MAX_SESSION_AFFINITY_SECONDS, parseService } from "./parse-service.ts";
 import { judging, quote, Refusal } from "./refusal.ts";
 import { giveAddresses, type ServiceAddresses } from "./service-addresses.ts";
 import { SERVICE_ANNOTATIONS } from "./service-routing.ts";
@@ -20,7 +20,9 @@ const NAMESPACE = "bulkhead.namespace";
 const SERVICE = "bulkhead.service";
 const PORTS = "bulkhead.ports";
 const ADDRESS = "bulkhead.address";
-const KNOWN: ReadonlySet<string> = new Set(["bulkhead.cluster", NAMESPACE, SERVICE, PORTS, ADDRESS]);
+/** Seconds for which a client keeps its backend. */
+const SESSION_AFFINITY = "bulkhead.session-affinity";
+const KNOWN: ReadonlySet<string> = new Set(["bulkhead.cluster", NAMESPACE, SERVICE, PORTS, ADDRESS, SESSION_AFFINITY]);
 const COMPOSE_SERVICE = "com.docker.compose.service";
 const COMPOSE_PROJECT = "com.docker.compose.project";
 
@@ -119,14 +121,14 @@ function byPrecedence(left: Container, right: Container): number {
 }
 
 function sameService(left: ServiceManifest, right: ServiceManifest): boolean {
-  const said = ({ ports, annotations, clusterIps }: ServiceManifest): string => {
-    return JSON.stringify([ports, [...annotations].sort(), clusterIps]);
+  const said = ({ ports, annotations, clusterIps, sessionAffinitySeconds }: ServiceManifest): string => {
+    return JSON.stringify([ports, [...annotations].sort(), clusterIps, sessionAffinitySeconds]);
   };
   return said(left) === said(right);
 }
 
 function differsLine(key: string, first: ServiceManifest, other: ServiceManifest): string {
-  const what = `ports, address or annotations of Service ${key} differ from those of ${first.source}, which count`;
+  const what = `ports, address, session affinity or annotations of Service ${key} differ from those of ${first.source}, which count`;
   return `${other.source}: ${what}; give all its containers the same labels`;
 }
 
@@ -156,6 +158,7 @@ function readContainer(container: Container, source: string, place: ContainerPla
     selector: objectTree({ [SERVICE]: name }),
     ports: readPorts(ports),
     clusterIP: labels.get(ADDRESS) ?? "",
+    ...readAffinity(labels.get(SESSION_AFFINITY)),
   });
   const document = objectTree({ metadata: objectTree({ name, namespace, annotations }), spec });
   return { pod, service: parseService(new Fields(document), source) };
@@ -183,6 +186,17 @@ function podTree(container: Container, namespace: string, service: string | unde
     conditions: [objectTree({ type: "Ready", status: ready ? "True" : "False" })],
   });
   return objectTree({ metadata, spec: objectTree({ nodeName: node }), status });
+}
+
+function readAffinity(text: string | undefined): Readonly<Record<string, Tree>> {
+  if (text === undefined) return {};
+  const seconds = /^\d{1,6}$/.test(text) ? Number(text) : 0;
+  if (seconds < 1 || seconds > MAX_SESSION_AFFINITY_SECONDS) {
+    const mend = `write seconds, from 1 to ${MAX_SESSION_AFFINITY_SECONDS}`;
+    throw new Refusal("malformed", `label ${SESSION_AFFINITY}: ${quote(text)} is no time; ${mend}`);
+  }
+  const config = objectTree({ clientIP: objectTree({ timeoutSeconds: seconds }) });
+  return { sessionAffinity: "ClientIP", sessionAffinityConfig: config };
 }
 
 const PORT = /^(?:([a-z0-9-]{1,63})=)?(\d{1,5})(?::(\d{1,5}))?(?:\/(tcp|udp|sctp))?$/;

@@ -57,6 +57,7 @@ const SERVICE = {
     selector: true,
     ports: true,
     sessionAffinity: true,
+    sessionAffinityConfig: { clientIP: { timeoutSeconds: true } },
   },
   status: { loadBalancer: { ingress: { ip: true, ipMode: true } } },
 } as const;

@@ -1,7 +1,7 @@
 /**
  * Services of the own cluster as its agents need them: `bulkhead/v1/services/<namespace>/<name>`, our own format:
- * `{"namespace","name","frontends","external","backends","global","shared","affinity","ending","routing"}`, addresses and ports as in Cilium's services;
- * `external` and the last two where they say something.
+ * `{"namespace","name","frontends","external","backends","global","shared","affinity","sessionAffinitySeconds","ending","routing"}`, addresses and ports as in
+ * Cilium's services; `external` and the last three where they say something.
  */
 import { FULL_WEIGHT } from "../model/drain.ts";
 import type { Affinity, Judged, LocalService, Routing } from "../model/resource.ts";
@@ -10,6 +10,7 @@ import { Fields, MAX_INT32, Shape } from "./fields.ts";
 import { encodeGoJson, type GoValue, sortedMap } from "./go-json.ts";
 import { parseJson } from "./json.ts";
 import { LOCAL_SERVICES_PREFIX } from "./keys.ts";
+import { MAX_SESSION_AFFINITY_SECONDS } from "./parse-service.ts";
 import { judging, limitBytes, quote, Refusal } from "./refusal.ts";
 import { readServiceName } from "./service.ts";
 import { MAX_NAMED_CLUSTERS } from "./service-routing.ts";
@@ -24,6 +25,7 @@ const SHAPE = new Shape([
   "global",
   "shared",
   "affinity",
+  "sessionAffinitySeconds",
   "ending",
   "routing",
 ]);
@@ -39,6 +41,7 @@ function decode(suffix: string, value: Uint8Array): LocalService {
   const fields = new Fields(parseJson(value), [], SHAPE);
   const affinity = fields.text("affinity");
   if (!isAffinity(affinity)) throw new Refusal("malformed", `${quote(affinity)} is no affinity`, ["affinity"]);
+  const sessionAffinitySeconds = fields.whole("sessionAffinitySeconds", MAX_SESSION_AFFINITY_SECONDS);
   return {
     ...readServiceName(fields, suffix),
     frontends: readAddressPorts(fields, "frontends"),
@@ -47,6 +50,7 @@ function decode(suffix: string, value: Uint8Array): LocalService {
     global: fields.flag("global"),
     shared: fields.flag("shared"),
     affinity,
+    ...(sessionAffinitySeconds > 0 ? { sessionAffinitySeconds } : {}),
     ...(fields.flag("ending") ? { ending: true } : {}),
     ...(fields.has("routing") ? { routing: readRouting(fields.fields("routing", ROUTING_SHAPE)) } : {}),
   };
@@ -82,6 +86,7 @@ export function encodeLocalService(service: LocalService): Uint8Array {
     global: service.global,
     shared: service.shared,
     affinity: service.affinity,
+    sessionAffinitySeconds: service.sessionAffinitySeconds,
     ending: service.ending,
     routing: service.routing && writeRouting(service.routing),
   });

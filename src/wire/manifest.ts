@@ -56,7 +56,8 @@ export interface ServiceManifest extends ManifestBase {
   /** Further addresses at which it is reached, canonical: external ones and those of a load balancer. */
   readonly externalIps?: readonly string[];
   readonly ports: readonly ManifestServicePort[];
-  readonly sessionAffinity: "None" | "ClientIP";
+  /** For how long a client keeps its backend; 0: each connection goes where it may. */
+  readonly sessionAffinitySeconds: number;
   /** Its backends are those of its EndpointSlices; absent: the pods that `selector` selects. */
   readonly sliced?: true;
   /** What a ServiceExport of its name says of it; absent: none is read. */

@@ -53,12 +53,21 @@ function readPorts(spec: Fields): readonly ManifestServicePort[] {
   });
 }
 
-function readSessionAffinity(spec: Fields): ServiceManifest["sessionAffinity"] {
+const DEFAULT_SESSION_AFFINITY_SECONDS = 10_800;
+export const MAX_SESSION_AFFINITY_SECONDS = 86_400;
+
+/** 0: none. */
+function readSessionAffinity(spec: Fields): number {
   const affinity = spec.text("sessionAffinity") || "None";
   if (affinity !== "None" && affinity !== "ClientIP") {
     throw spec.refusal("sessionAffinity", `${quote(affinity)} must be None or ClientIP`);
   }
-  return affinity;
+  if (affinity === "None") return 0;
+  const client = spec.fields("sessionAffinityConfig").fields("clientIP");
+  if (!client.has("timeoutSeconds")) return DEFAULT_SESSION_AFFINITY_SECONDS;
+  const seconds = client.whole("timeoutSeconds", MAX_SESSION_AFFINITY_SECONDS);
+  if (seconds > 0) return seconds;
+  throw client.refusal("timeoutSeconds", `must be a whole number from 1 to ${MAX_SESSION_AFFINITY_SECONDS}`);
 }
 
 export function parseService(root: Fields, source: string): ServiceManifest {
@@ -76,6 +85,6 @@ export function parseService(root: Fields, source: string): ServiceManifest {
     clusterIps: readClusterIps(spec),
     ...(externalIps.length > 0 && { externalIps }),
     ports: readPorts(spec),
-    sessionAffinity: readSessionAffinity(spec),
+    sessionAffinitySeconds: readSessionAffinity(spec),
   };
 }

@@ -147,6 +147,21 @@ test("annotations of ours are told to the own agents; how many pods are not read
   assert.deepEqual(await routingOf(spill, ...pods), { prefer: ["osaka"], weights: {}, spillBelow: 50, unready: 1 });
 });
 
+test("session affinity is told to the own agents, three hours unless it says otherwise; other clusters have their own", async () => {
+  for (const [rest, seconds] of [
+    ["", undefined],
+    [", sessionAffinity: None, sessionAffinityConfig: {clientIP: {timeoutSeconds: 9}}", undefined],
+    [", sessionAffinity: ClientIP", 10_800],
+    [", sessionAffinity: ClientIP, sessionAffinityConfig: {clientIP: {timeoutSeconds: 60}}", 60],
+  ] as const) {
+    const { problems, ...result } = await compiled(BASE, service("a", ADDRESS + rest));
+    assert.deepEqual(problems, []);
+    const found = texts({ problems, ...result });
+    assert.equal(JSON.parse(found[`${LOCAL}a`] ?? "{}").sessionAffinitySeconds, seconds);
+    assert.equal(found[`${SERVICES}a`]?.includes("ffinity"), false);
+  }
+});
+
 test("a namespace that is not global, or unknown, shares nothing but is served locally", async () => {
   const closed = BASE.replace("name: billing,", 'name: billing, annotations: {clustermesh.cilium.io/global: "false"},');
   for (const base of [closed, BASE.replace("name: billing", "name: other")]) {
@@ -227,11 +242,6 @@ test("a headless service is exported without frontends and is nothing for agents
 });
 
 for (const [what, rest, expected] of [
-  [
-    "sessionAffinity",
-    `${ADDRESS}, sessionAffinity: ClientIP`,
-    /Service billing\/a: sessionAffinity ClientIP is not enforced yet/,
-  ],
   [
     "SCTP",
     ADDRESS.replace("{port: 80}", "{port: 80, protocol: SCTP}"),

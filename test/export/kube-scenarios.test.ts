@@ -339,11 +339,12 @@ test("a slice that makes no sense leaves its service as it was; a service that m
   await scene.end();
 });
 
-test("what is not done yet is said: session affinity, SCTP", async () => {
-  const asking = LEDGER_SERVICE.replace("selector:", "sessionAffinity: ClientIP\n  selector:").replace("TCP", "SCTP");
-  const { scene, exporter } = await cluster([BASE, asking].join("---"));
+test("what is not done yet is said: SCTP; session affinity is taken over", async () => {
+  const affinity = "sessionAffinity: ClientIP\n  sessionAffinityConfig: {clientIP: {timeoutSeconds: 77}}\n  selector:";
+  const asking = LEDGER_SERVICE.replace("selector:", affinity).replace("TCP", "SCTP");
+  const { scene, exporter, value } = await cluster([BASE, asking].join("---"));
+  assert.equal((await value("bulkhead/v1/services/billing/ledger")).sessionAffinitySeconds, 77);
   const text = exporter.status().problems.join("\n");
-  assert.match(text, /Service billing\/ledger: sessionAffinity ClientIP is not enforced yet/);
   assert.match(text, /SCTP ports are not load-balanced yet/);
   await scene.end();
 });

@@ -127,6 +127,7 @@ export const LOCAL_SERVICE: LocalService = {
   global: true,
   shared: true,
   affinity: "local",
+  sessionAffinitySeconds: 900,
   ending: true,
   routing: {
     prefer: ["bergen", "oslo"],

@@ -2,11 +2,11 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import { ServiceCompiler } from "../../src/lb/service-compiler.ts";
-import { encodeServiceKey, encodeServiceValue } from "../../src/maps/service-map.ts";
+import { decodeFrontendValue, encodeServiceKey, encodeServiceValue } from "../../src/maps/service-map.ts";
 import { parseAddress } from "../../src/model/address.ts";
 import type { LocalService } from "../../src/model/resource.ts";
 import type { AgentTables } from "../../src/tables/agent-tables.ts";
-import { type DesiredMap, keyBytes } from "../../src/tables/desired-map.ts";
+import { type DesiredMap, entryKey, keyBytes } from "../../src/tables/desired-map.ts";
 import { serviceName } from "../../src/tables/tables-view.ts";
 import {
   type Change,
@@ -196,6 +196,35 @@ test("ids go on after the largest that any slot names, also one without a backen
     { address: "10.1.0.1", port: 80, protocol: "TCP", portName: "", cluster: "osaka", clusterId: 1, own: false },
   ]);
   assert.deepEqual([...readBackends(compiler.entries.backends.entries()).keys()], [8]);
+});
+
+test("session affinity is the frontend's, from the first word about it until the last, over restarts too", () => {
+  const ports = [{ name: "http", protocol: "TCP" as const, port: 80 }];
+  const service =
+    (more: object): Change =>
+    (tables) =>
+      tables.putLocalService({
+        ...{ namespace: "billing", name: "ledger", global: true, shared: true, affinity: "none", ...more },
+        frontends: new Map([["10.9.0.1", ports]]),
+        backends: new Map([["10.2.0.1", ports]]),
+      });
+  const keyBase = { address: parseAddress("10.9.0.1") as Uint8Array, port: 80, protocol: 6 };
+  const frontendOf = ({ entries }: ServiceCompiler) => {
+    const value = entries.services.get(entryKey(encodeServiceKey({ ...keyBase, slot: 0 })));
+    return value && decodeFrontendValue(value);
+  };
+  const tables = tablesAfter([service({ sessionAffinitySeconds: 60 })]);
+  const compiler = compiled(tables);
+  assert.deepEqual(frontendOf(compiler), { affinitySeconds: 60, count: 1 });
+  const after = restarted(compiler, tablesAfter([]));
+  assert.deepEqual(frontendOf(after), { affinitySeconds: 60, count: 1 }, "kept before anybody speaks of it");
+  assert.deepEqual([...readBackends(after.entries.backends.entries()).keys()], [1], "seconds are no backend's id");
+  service({})(tables);
+  compiler.update(tables.takeChanges());
+  assert.deepEqual(frontendOf(compiler), { affinitySeconds: 0, count: 1 });
+  service({ sessionAffinitySeconds: 9 })(tables);
+  compiler.update(tables.takeChanges());
+  assert.deepEqual(frontendOf(compiler), { affinitySeconds: 9, count: 1 });
 });
 
 test("backends of a cluster that has not spoken stay; its first word about the service replaces them for good", () => {

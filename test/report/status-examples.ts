@@ -35,6 +35,7 @@ export function agent(node: string): AgentStatus {
         name: "cart",
         frontends: ["10.101.0.10:80/UDP", "10.101.0.10:80/TCP"],
         affinity: "local",
+        sessionAffinitySeconds: 900,
         global: true,
         backends: [
           { cluster: "amsterdam", address: "10.1.1.10:8080/TCP", used: true, why: "local" },

@@ -66,11 +66,13 @@ export const localServices: fc.Arbitrary<LocalService> = fc
     affinity: fc.constantFrom<Affinity>("none", "none", "local", "remote"),
     routing: fc.option(routings),
     ending: mostly,
+    seconds: fc.constantFrom(0, 0, 60),
   })
-  .map(({ routing, ending, ...service }) => ({
+  .map(({ routing, ending, seconds, ...service }) => ({
     ...{ ...service, ...splitName(service.name) },
     ...(routing ? { routing } : {}),
     ...(ending ? {} : { ending: true }),
+    ...(seconds > 0 ? { sessionAffinitySeconds: seconds } : {}),
   }));
 
 export const clusterServices: fc.Arbitrary<ClusterService> = fc

@@ -150,6 +150,7 @@ describe("containers behind services", () => {
       "com.docker.compose.service": "cart",
       "bulkhead.namespace": "shop",
       "bulkhead.ports": "http=80:8080, dns=53/udp",
+      "bulkhead.session-affinity": "900",
       "service.cilium.io/global": "true",
       "service.bulkhead.io/prefer": "local",
     };
@@ -164,6 +165,7 @@ describe("containers behind services", () => {
       "service.cilium.io/global": "true",
       "service.bulkhead.io/prefer": "local",
     });
+    assert.equal(service.sessionAffinitySeconds, 900);
     assert.deepEqual(Object.fromEntries(service.selector), { "bulkhead.service": "cart" });
     assert.deepEqual(service.clusterIps, [addressOfName("shop/cart", RANGE)]);
     const asked = { ...labels, "bulkhead.address": "10.9.9.9" };
@@ -181,7 +183,8 @@ describe("containers behind services", () => {
     const service = objects.find(({ kind }) => kind === "Service");
     assert.ok(service?.kind === "Service");
     assert.equal(service.ports[0]?.port, 82);
-    const what = "ports, address or annotations of Service default/cart differ from those of docker:222222222222";
+    const what =
+      "ports, address, session affinity or annotations of Service default/cart differ from those of docker:222222222222";
     const mend = "which count; give all its containers the same labels";
     assert.deepEqual(problems, [`docker:333333333333: ${what}, ${mend}`, `docker:111111111111: ${what}, ${mend}`]);
     const { objects: left } = containerManifests([stopped], PLACE);

@@ -13,7 +13,7 @@ function service(annotations: Record<string, string>): ServiceManifest {
     selector: new Map(),
     clusterIps: [],
     ports: [],
-    sessionAffinity: "None",
+    sessionAffinitySeconds: 0,
   };
 }
 

@@ -79,7 +79,7 @@ test("reads the four kinds", () => {
         { name: "web", protocol: "TCP", port: 80, targetPort: "http" },
         { name: "dns", protocol: "UDP", port: 53, targetPort: 53 },
       ],
-      sessionAffinity: "None",
+      sessionAffinitySeconds: 0,
     },
     {
       kind: "Pod",
@@ -200,6 +200,10 @@ const PROBLEMS: readonly (readonly [string, string])[] = [
     "f.yaml:8: spec.ports[1].port: TCP 80 occurs twice; keep one",
   ],
   [service("  sessionAffinity: Sometimes"), 'f.yaml:6: spec.sessionAffinity: "Sometimes" must be None or ClientIP'],
+  [
+    service("  sessionAffinity: ClientIP\n  sessionAffinityConfig: {clientIP: {timeoutSeconds: 0}}"),
+    "f.yaml:7: spec.sessionAffinityConfig.clientIP.timeoutSeconds: must be a whole number from 1 to 86400",
+  ],
   ["a: [1", "f.yaml:1: bad YAML: "],
   ["apiVersion: v1\nkind: Pod\n  metadata: {}", "f.yaml:2: bad YAML: "],
 ];

@@ -255,8 +255,11 @@ test("local services", () => {
     affinity: fc.constantFrom("none", "local", "remote" as const),
   });
   fc.assert(
-    fc.property(service, fc.boolean(), fc.option(routing), (rest, ending, asked) => {
-      const value = { ...rest, ...(ending ? { ending: true as const } : {}), ...(asked ? { routing: asked } : {}) };
+    fc.property(service, fc.nat({ max: 2 }), fc.boolean(), fc.option(routing), (rest, seconds, ending, asked) => {
+      const value = {
+        ...{ ...rest, ...(seconds ? { sessionAffinitySeconds: seconds } : {}) },
+        ...{ ...(ending ? { ending: true as const } : {}), ...(asked ? { routing: asked } : {}) },
+      };
       same(judgeLocalService(`${value.namespace}/${value.name}`, encodeLocalService(value)), value);
     }),
   );
