@@ -5,7 +5,7 @@
 #include "service.h"
 
 /* Slots among which a backend is looked for that is not where it was. */
-#define AFFINITY_SLOTS 1024
+#define AFFINITY_SLOTS 4096
 
 struct affinity_key {
 	/* Of the client's network namespace; 0 where a packet says who the client is. */
@@ -55,22 +55,32 @@ static __always_inline int slot_names(const struct service_key *slot, __u32 back
 	return service && service->backend_id == backend_id;
 }
 
-/* Puts a slot that names the backend into `key`, if there is one. The first place to look is where it was. */
-static __noinline int find_slot(struct service_key *key, __u32 count, __u32 backend_id, __u32 first)
-{
-	__u32 slot;
+struct slot_search {
+	struct service_key slot;
+	__u32 backend_id;
+	__u32 found;
+};
 
-	if (!key)
-		return 0;
-	key->slot = first;
-	if (first && first <= count && slot_names(key, backend_id))
+static long look_at_slot(__u32 index, void *context)
+{
+	struct slot_search *search = context;
+
+	search->slot.slot = index + 1;
+	search->found = slot_names(&search->slot, search->backend_id);
+	return search->found;
+}
+
+/* Puts a slot that names the backend into `key`, if there is one. The first place to look is where it was. */
+static __always_inline int find_slot(struct service_key *key, __u32 count, const struct affinity_value *affinity)
+{
+	struct slot_search search = { .slot = *key, .backend_id = affinity->backend_id };
+
+	key->slot = affinity->slot;
+	if (key->slot && key->slot <= count && slot_names(key, search.backend_id))
 		return 1;
-	for (slot = 1; slot <= AFFINITY_SLOTS && slot <= count; slot++) {
-		key->slot = slot;
-		if (slot_names(key, backend_id))
-			return 1;
-	}
-	return 0;
+	bpf_loop(count < AFFINITY_SLOTS ? count : AFFINITY_SLOTS, look_at_slot, &search, 0);
+	key->slot = search.slot.slot;
+	return search.found;
 }
 
 static __always_inline void remember_affinity(const struct affinity_key *client, __u32 backend_id, __u16 slot, __u64 now)

@@ -74,7 +74,7 @@ static __always_inline struct backend_value *affine_backend(const struct affinit
 {
 	struct affinity_value *affinity = find_affinity(client, affinity_seconds(frontend), now);
 
-	if (!affinity || !find_slot(key, frontend->count, affinity->backend_id, affinity->slot))
+	if (!affinity || !find_slot(key, frontend->count, affinity))
 		return 0;
 	return backend_of_slot(key, reach, id);
 }
