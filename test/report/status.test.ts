@@ -41,7 +41,10 @@ test("a service that is asked for shows each backend and why; nodes that differ 
     services: [{ ...(agent("n3").services[0] as ServiceStatus), backends: [] }],
   };
   const text = serviceDetailText([agent("n1"), agent("n2"), other], ["shop/cart", "shop/nothing"]);
-  assert.match(text, /amsterdam shop\/cart: global, affinity local, session affinity 15 min, on n1, n2\n {2}10\.101\.0\.10:80\/TCP\+UDP/);
+  assert.match(
+    text,
+    /amsterdam shop\/cart: global, affinity local, session affinity 15 min, on n1, n2\n {2}10\.101\.0\.10:80\/TCP\+UDP/,
+  );
   assert.match(text, /10\.2\.1\.10:8080\/TCP +osaka +no +affinity local: local backends exist/);
   assert.match(text, /on n3\n/);
   assert.match(text, /! no node programs a service shop\/nothing$/);
