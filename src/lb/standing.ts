@@ -44,7 +44,7 @@ export class Standing {
   static of(basis: Basis, selection: Selection): Standing | undefined {
     const { slots, used, remarks } = selection;
     const isUndivided = slots === used && remarks.every((remark) => remark === undefined);
-    const isPlain = isUndivided && used.length <= MAX_SLOTS;
+    const isPlain = isUndivided && basis.service.routing === undefined && used.length <= MAX_SLOTS;
     return isPlain ? new Standing(basis, selection) : undefined;
   }
 
