@@ -102,7 +102,7 @@ export class SnapshotStore {
     const file = this.#newest === 0 ? 1 : 0;
     const takenAtMs = clock.nowMs();
     try {
-      await disk.writeAtomic(this.#path(file), Buffer.concat(pieces));
+      await disk.writeAtomic(this.#path(file), pieces);
       this.#generation = generation;
       this.#newest = file;
       this.#savedAtMs = takenAtMs;

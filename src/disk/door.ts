@@ -21,6 +21,12 @@ export interface DirectoryListing {
   readonly unreadable: readonly UnreadableFile[];
 }
 
+export type FileContent = Uint8Array | Iterable<Uint8Array>;
+
+export function piecesOf(content: FileContent): Iterable<Uint8Array> {
+  return content instanceof Uint8Array ? [content] : content;
+}
+
 export interface Disk {
   readText(path: string): Promise<string>;
   /** @param maxBytes larger files are refused; default MAX_FILE_BYTES. */
@@ -32,8 +38,11 @@ export interface Disk {
    * system's time may look alike.
    */
   stamp(directory: string): Promise<string>;
-  /** The whole file or nothing, also after a power cut: readers never see a part of it. Mode 0600. */
-  writeAtomic(path: string, bytes: Uint8Array): Promise<void>;
+  /**
+   * The whole file or nothing, also after a power cut: readers never see a part of it. Mode 0600.
+   * @param content pieces are asked for one by one, each when those before it are written.
+   */
+  writeAtomic(path: string, content: FileContent): Promise<void>;
 }
 
 /** A disk on which folders are made and kept. */

@@ -31,9 +31,9 @@ export function faultyDisk(disk: Disk, faults: DiskFaults): Disk {
       const { unreadable } = withUnreadable(directory, await disk.list(directory), faults);
       return [await disk.stamp(directory), ...unreadable.map(({ detail }) => detail)].join("\n");
     },
-    async writeAtomic(path, bytes) {
+    async writeAtomic(path, content) {
       check("write", path);
-      return disk.writeAtomic(path, bytes);
+      return disk.writeAtomic(path, content);
     },
   };
 }

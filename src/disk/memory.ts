@@ -1,7 +1,7 @@
 /** A disk in memory: a map of whole paths. Directories exist as soon as they are made or hold a file. */
 import { posix } from "node:path";
-import type { DirectoryListing, DiskFile, FolderDisk } from "./door.ts";
-import { DiskError, MAX_FILE_BYTES, tooLarge } from "./door.ts";
+import type { DirectoryListing, DiskFile, FileContent, FolderDisk } from "./door.ts";
+import { DiskError, MAX_FILE_BYTES, piecesOf, tooLarge } from "./door.ts";
 
 export class MemoryDisk implements FolderDisk {
   readonly #files = new Map<string, Uint8Array>();
@@ -66,9 +66,9 @@ export class MemoryDisk implements FolderDisk {
     return [...this.#files.keys()].filter(inside).sort();
   }
 
-  async writeAtomic(path: string, bytes: Uint8Array): Promise<void> {
+  async writeAtomic(path: string, content: FileContent): Promise<void> {
     if (!this.#directories.has(posix.normalize(posix.dirname(path)))) throw new DiskError("absent", `${path}: ENOENT`);
-    this.put(path, bytes);
+    this.put(path, Buffer.concat([...piecesOf(content)]));
   }
 
   async unlink(path: string): Promise<void> {

@@ -2,8 +2,8 @@
 import { constants } from "node:fs";
 import { mkdir, open, readdir, rename, rm, stat, unlink } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
-import type { DirectoryListing, DiskErrorCode, DiskFile, FolderDisk, UnreadableFile } from "./door.ts";
-import { DiskError, MAX_FILE_BYTES, tooLarge } from "./door.ts";
+import type { DirectoryListing, DiskErrorCode, DiskFile, FileContent, FolderDisk, UnreadableFile } from "./door.ts";
+import { DiskError, MAX_FILE_BYTES, piecesOf, tooLarge } from "./door.ts";
 
 const CODES: ReadonlyMap<string, DiskErrorCode> = new Map([
   ["ENOENT", "absent"],
@@ -101,10 +101,10 @@ async function stampOf(path: string): Promise<string> {
   }
 }
 
-async function writeSynced(path: string, bytes: Uint8Array): Promise<void> {
+async function writeSynced(path: string, content: FileContent): Promise<void> {
   const handle = await open(path, "w", 0o600);
   try {
-    await handle.writeFile(bytes);
+    for (const piece of piecesOf(content)) await handle.writeFile(piece);
     await handle.sync();
   } finally {
     await handle.close();
@@ -140,12 +140,12 @@ function isAlive(pid: number): boolean {
   }
 }
 
-async function writeAtomic(path: string, bytes: Uint8Array): Promise<void> {
+async function writeAtomic(path: string, content: FileContent): Promise<void> {
   const temporary = join(dirname(path), `.${basename(path)}.${process.pid}.new`);
   await guarded(path, async () => {
     try {
       await removeLeftBehind(path);
-      await writeSynced(temporary, bytes);
+      await writeSynced(temporary, content);
       await rename(temporary, path);
       await syncDirectory(dirname(path));
     } catch (error) {

@@ -1,5 +1,5 @@
-/** One etcd followed for ever: list, hand over, watch; whatever ends the watch, list again after a jittered pause. */
-import type { KvClient } from "../kv/client.ts";
+/** One etcd followed for ever: list (or resume), hand over, watch; whatever ends the watch, again after a jittered pause. */
+import type { KvClient, WatchEnd } from "../kv/client.ts";
 import { Backoff, type BackoffSettings } from "../runtime/backoff.ts";
 import { type Clock, sleep } from "../runtime/clock.ts";
 import type { Random } from "../runtime/random.ts";
@@ -24,6 +24,11 @@ export interface SourceOptions {
   readonly progressIntervalMs: number;
   readonly progressTimeoutMs: number;
   readonly backoff: BackoffSettings;
+  /**
+   * Asked before each listing: goes on from what was known before instead, and resolves to how that ended; undefined: it cannot. Rejects when contact
+   * is lost before anything was told.
+   */
+  readonly resume?: (sink: FollowSink) => Promise<WatchEnd | undefined>;
 }
 
 /** Resolves when `signal` aborts; never rejects. */
@@ -48,8 +53,6 @@ async function followOnce(
   sink: SourceSink,
   backoff: Backoff,
 ): Promise<string> {
-  const listing = await list(options.kv, ranges, options);
-  await sink.listed(listing);
   const proved: FollowSink = {
     changed: (index, events) => sink.changed(index, events),
     progress(revision) {
@@ -57,10 +60,21 @@ async function followOnce(
       sink.progress(revision);
     },
   };
-  const end = await watch(options.kv, ranges, listing.revision + 1, proved, {
+  const end = (await options.resume?.(proved)) ?? (await listAndWatch(options, ranges, sink, proved));
+  return `watch ${end.cause}: ${end.detail}`;
+}
+
+async function listAndWatch(
+  options: SourceOptions,
+  ranges: readonly KeyRange[],
+  sink: SourceSink,
+  proved: FollowSink,
+): Promise<WatchEnd> {
+  const listing = await list(options.kv, ranges, options);
+  await sink.listed(listing);
+  return watch(options.kv, ranges, listing.revision + 1, proved, {
     ...options,
     clusterId: listing.clusterId,
     witness: witnessOf(listing, ranges),
   });
-  return `watch ${end.cause}: ${end.detail}`;
 }

@@ -2,12 +2,15 @@
  * The arrow from the local etcd to the tables, and from nothing else. A row goes when its key is deleted, or when a listing of a source that is
  * proved complete (config and canary) does not show it. Silence, an empty etcd, one that lacks a canary, and one that was restored take nothing away.
  */
+import type { Disk } from "../disk/door.ts";
 import type { Listing } from "../follow/list.ts";
+import { type Known, ListingStore } from "../follow/listing-store.ts";
 import { followForever, type SourceOptions, type SourceSink } from "../follow/source.ts";
-import type { WatchEvent } from "../kv/client.ts";
+import type { FollowSink } from "../follow/watch.ts";
+import type { KeyValue, WatchEvent } from "../kv/client.ts";
 import type { Cluster } from "../model/cluster.ts";
-import type { PeersStatus } from "../model/status.ts";
-import { Slices } from "../runtime/clock.ts";
+import type { FirstView, PeersStatus } from "../model/status.ts";
+import { Slices, sleep } from "../runtime/clock.ts";
 import type { Logger } from "../runtime/log.ts";
 import type { Metrics } from "../runtime/metrics.ts";
 import type { AgentTables } from "../tables/agent-tables.ts";
@@ -22,6 +25,7 @@ import { FollowedKeys } from "./keys.ts";
 import { LocalWorld } from "./local-world.ts";
 import { Parking } from "./parking.ts";
 import { Peers } from "./peers.ts";
+import { Resumption } from "./resumption.ts";
 import { type Row, Rows } from "./rows.ts";
 
 /** One kind of one cluster. */
@@ -34,7 +38,7 @@ function sourceName({ cluster, kind }: Source): string {
   return `${kind}/${cluster.id}`;
 }
 
-export interface IngestOptions extends SourceOptions {
+export interface IngestOptions extends Omit<SourceOptions, "resume"> {
   readonly tables: AgentTables;
   readonly log: Logger;
   readonly metrics: Metrics;
@@ -46,6 +50,16 @@ export interface IngestOptions extends SourceOptions {
   readonly restoredConfirmMs: number;
   /** Told after the tables changed. */
   readonly changed: () => void;
+  /** Where what the etcd says is written down, so that the next process need not list it; absent: it is not. */
+  readonly written?: {
+    readonly disk: Disk;
+    readonly directory: string;
+    readonly cluster: string;
+    readonly node: string;
+    readonly saveIntervalMs: number;
+    /** A process that went on from there lists after that long at the latest, at random, in case a watch lost something. */
+    readonly auditMs: number;
+  };
 }
 
 export interface IngestStatus {
@@ -54,6 +68,8 @@ export interface IngestStatus {
   readonly listed: boolean;
   /** Every source, of the own cluster and of each configured one, is complete. */
   readonly synced: boolean;
+  /** How the first view came; absent: there was none. */
+  readonly first?: FirstView;
   /** Since the last proof that the tables are what the local etcd says; absent when there was none. */
   readonly ageMs?: number;
   readonly problems: readonly string[];
@@ -74,6 +90,10 @@ export class Ingest implements SourceSink {
   #vouched = 0;
   #vouchedBefore = 0;
   readonly #drains: Drains;
+  readonly #store: ListingStore | undefined;
+  readonly #resumption: Resumption | undefined;
+  /** Complete when they were written down: an etcd that is another one has to vouch for them. */
+  #recalled: readonly string[] = [];
   /** Clusters of which some values were turned away before their id was known: complete only after the next listing. */
   readonly #incomplete = new Set<string>();
   /** What the tables were told to be synced, `kind/id`. */
@@ -99,17 +119,35 @@ export class Ingest implements SourceSink {
     this.#peers = new Peers(options.clock);
     this.#doubt = new Doubt(options.restoredConfirmMs);
     this.#drains = new Drains(options.tables);
+    const { ranges } = this.#keys;
+    this.#store = options.written && new ListingStore({ ...options.written, ranges });
+    this.#resumption =
+      options.written &&
+      this.#store &&
+      new Resumption({
+        ...options,
+        ...options.written,
+        ranges,
+        store: this.#store,
+        world: this.#world,
+        recalled: (known) => this.#recall(known),
+        resumed: (listing) => this.#resumed(listing),
+      });
   }
 
   /** Resolves when the signal aborts. */
   async run(): Promise<void> {
-    const { signal } = this.#options;
+    const { signal, kv } = this.#options;
+    const resumption = this.#resumption;
+    resumption?.start();
     while (!signal.aborted) {
       this.#watching = false;
       this.#round = new AbortController();
       const either = AbortSignal.any([signal, this.#round.signal]);
-      await followForever({ ...this.#options, signal: either }, this.#keys.ranges, this);
+      const resume = resumption && { resume: (sink: FollowSink) => resumption.resume(kv, either, sink) };
+      await followForever({ ...this.#options, ...resume, signal: either }, this.#keys.ranges, this);
     }
+    await this.#store?.save();
   }
 
   /**
@@ -126,6 +164,7 @@ export class Ingest implements SourceSink {
     return {
       connected: this.#connected,
       listed: proven !== undefined,
+      ...(this.#resumption?.first && { first: this.#resumption.first }),
       synced: this.#clusters.all().every((cluster) => !this.#unproven(cluster)),
       ...(proven !== undefined && { ageMs: this.#options.clock.nowMs() - proven }),
       problems: this.#problems(),
@@ -139,6 +178,41 @@ export class Ingest implements SourceSink {
   }
 
   async listed(listing: Listing): Promise<void> {
+    await this.#takeIn(listing);
+    this.#resumption?.listed();
+    if (this.#doubt.sources.size > 0) this.#store?.suspend();
+    else this.#store?.listed(listing, this.#world.deletions());
+  }
+
+  /** As if it had been listed; soon it will be. */
+  async #resumed(listing: Listing): Promise<void> {
+    const { clock, random, signal, written } = this.#options;
+    await this.#takeIn(listing);
+    if (this.#doubt.sources.size > 0) this.#store?.suspend();
+    const auditMs = random.next() * (written?.auditMs ?? 0);
+    void sleep(clock, auditMs, signal).then(() => this.recheck());
+  }
+
+  /** What is known before the etcd was asked: what it must not contradict. */
+  #recall(known: Known): void {
+    const clusters = new Clusters(this.#own);
+    const canaries: KeyValue[] = [];
+    for (const kv of known.listing.ranges.flat()) {
+      const subject = this.#keys.subject(kv.key);
+      if (subject?.what === "canary") canaries.push(kv);
+      if (subject?.what === "config") clusters.put(subject.cluster, kv.value);
+    }
+    this.#world.recall(known);
+    this.#canaries.listed(canaries, known.listing.revision);
+    const sources = clusters.all().flatMap((cluster) => this.#sources(cluster));
+    const complete = sources.filter(({ cluster: { name }, kind }) => {
+      const canary = this.#keys.canary(name, kind);
+      return canary !== undefined && clusters.isConfigured(name) && this.#canaries.proves(canary);
+    });
+    this.#recalled = complete.map(sourceName);
+  }
+
+  async #takeIn(listing: Listing): Promise<void> {
     const slices = new Slices(this.#options.clock);
     await this.#meet(listing);
     this.#incomplete.clear();
@@ -167,12 +241,13 @@ export class Ingest implements SourceSink {
     const other = await this.#world.isOther(kv, listing);
     if (other) {
       this.#canaries.doubt(listing.revision);
-      this.#doubt.begin(this.#synced.keys(), clock.nowMs());
+      this.#doubt.begin([...this.#recalled, ...this.#synced.keys()], clock.nowMs());
       log.warn(
         { sources: this.#doubt.sources.size },
         "the local etcd was restored, or is another one; what was known stays until its writers have compared everything",
       );
     }
+    this.#recalled = [];
     this.#world.listed(listing, other);
   }
 
@@ -185,8 +260,9 @@ export class Ingest implements SourceSink {
     return this.#doubt.sources.has(sourceName(source)) && !this.#isComplete(source);
   }
 
-  changed(_range: number, events: readonly WatchEvent[]): void {
+  changed(range: number, events: readonly WatchEvent[]): void {
     this.#world.happened(events);
+    this.#store?.happened(range, events);
     for (const event of events) {
       if (event.type === "delete") this.#delete(event.key);
       else if (this.#keys.subject(event.kv.key)?.what === "canary") this.#canaries.put(event.kv);
@@ -199,6 +275,7 @@ export class Ingest implements SourceSink {
   progress(revision: number): void {
     this.#canaries.progress(revision);
     this.#world.progress(revision);
+    this.#store?.progress(revision, this.#world.deletions());
     this.#prove();
     this.#settle(false);
     this.#relistIfVouched();
@@ -360,6 +437,7 @@ export class Ingest implements SourceSink {
       ...this.#rows.problems(),
       ...this.#peers.problems(),
       ...this.#drains.problems(),
+      ...(this.#store?.problems() ?? []),
     ];
   }
 

@@ -1,6 +1,8 @@
 /** Whether the local etcd is the one that was followed: an etcd that was restored from a backup has its canaries, and looks complete. */
 import { Facts, witnessOfFact } from "../follow/facts.ts";
-import { confirms, type Listing, type Witness } from "../follow/list.ts";
+import { absence, confirms, type Listing, type Witness } from "../follow/list.ts";
+import type { Deletion } from "../follow/listing-file.ts";
+import type { Known } from "../follow/listing-store.ts";
 import { type KeyValue, type KvClient, KvError, revisionOf, type WatchEvent } from "../kv/client.ts";
 
 const MAX_FACTS = 8;
@@ -27,6 +29,25 @@ export class LocalWorld {
     this.#facts.listed(ranges, other ? [] : this.#facts.all().map(witnessOfFact));
     this.#clusterId = clusterId;
     this.#revision = revision;
+  }
+
+  /** What was known of an etcd before this process began. */
+  recall({ listing, deletions }: Known): void {
+    const gone = deletions.map(({ key, modRevision }) => absence(modRevision, key));
+    this.#facts.listed(listing.ranges, gone);
+    this.#clusterId = listing.clusterId;
+    this.#revision = listing.revision;
+  }
+
+  /** Facts as they can be read at a revision up to which everything is known. */
+  witnesses(revision: number): readonly Witness[] {
+    return this.#facts.at(revision);
+  }
+
+  /** The newest ones. */
+  deletions(): readonly Deletion[] {
+    const gone = this.#facts.all().filter(({ kv }) => kv === undefined);
+    return gone.map(({ key, revision }) => ({ type: "delete", key, modRevision: revision }));
   }
 
   happened(events: readonly WatchEvent[]): void {

@@ -238,6 +238,14 @@ export interface SnapshotStatus {
   readonly refused: readonly string[];
 }
 
+/** How an agent got its first view of the local etcd. */
+export interface FirstView {
+  /** `resumed`: from what an agent before it wrote down and what happened since, without a listing. */
+  readonly how: "resumed" | "listed";
+  /** What was missed, or why it was listed. */
+  readonly detail: string;
+}
+
 /** Where an exporter is told to move its cluster's traffic away, or back. */
 export const DRAIN_PATH = "/v1/drain";
 
@@ -250,6 +258,8 @@ export interface AgentStatus extends ProgramStatusBase {
   readonly synced: boolean;
   readonly ageMs?: number;
   readonly snapshot: SnapshotStatus;
+  /** Absent: the local etcd has not answered yet. */
+  readonly firstView?: FirstView;
   readonly peers: PeersStatus;
   /** Whether this node reaches the remotes, and what follows for their backends. */
   readonly health: HealthStatus;

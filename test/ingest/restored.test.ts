@@ -3,9 +3,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { cacheKey } from "../../src/wire/resources.ts";
 import { OSAKA, OWN, VIRGINIA } from "../tables/world.ts";
-import { followed, SETTLE_MS } from "./stage.ts";
+import { followed, LATER_MS, SETTLE_MS } from "./stage.ts";
 
-const LATER_MS = Date.parse("2026-01-01T01:00:00Z");
 /** stage.ts */
 const CONFIRM_MS = 60_000;
 

@@ -1,4 +1,5 @@
 /** An ingest over a local etcd in memory, on a virtual clock, and what exporters and mirrors would write there. */
+import type { Disk } from "../../src/disk/door.ts";
 import { Ingest } from "../../src/ingest/ingest.ts";
 import type { KvClient } from "../../src/kv/client.ts";
 import { MemoryEtcd } from "../../src/kv/memory.ts";
@@ -41,6 +42,8 @@ const LOCAL_PREFIXES = [
 /** What a change takes to get into the tables. */
 export const SETTLE_MS = 300;
 const FIRST_WRITTEN_MS = Date.parse("2026-01-01T00:00:00Z");
+/** When canaries are written again by those who compared everything anew. */
+export const LATER_MS = FIRST_WRITTEN_MS + 3_600_000;
 
 export function ipValue({ id }: Cluster, address: string, namedPorts: readonly NamedPort[] = []): Uint8Array {
   const pod = { namespace: "shop", podName: "web", serviceAccount: "", namedPorts };
@@ -132,11 +135,11 @@ export class LocalEtcd {
   }
 
   /** Everything: config, one service, one IP, canaries. */
-  cluster(cluster: Cluster, subnet: string): void {
+  cluster(cluster: Cluster, subnet: string, writtenMs = FIRST_WRITTEN_MS): void {
     this.config(cluster);
     this.service(cluster, "web", `${subnet}.1`);
     this.ip(cluster, `${subnet}.1`);
-    this.canaries(cluster);
+    this.canaries(cluster, writtenMs);
   }
 }
 
@@ -160,7 +163,17 @@ export async function followed(prepare: (local: LocalEtcd) => void = () => undef
   return { local, ...running };
 }
 
-export function stage(local: LocalEtcd, own: Cluster, maxParked = 100, kv: KvClient = local.etcd.client()): Stage {
+/** Within that time an ingest that did not list does. */
+export const AUDIT_MS = 60_000;
+
+/** @param disk where what the etcd says is written down; absent: nowhere. */
+export function stage(
+  local: LocalEtcd,
+  own: Cluster,
+  maxParked = 100,
+  kv: KvClient = local.etcd.client(),
+  disk?: Disk,
+): Stage {
   const over = new AbortController();
   const tables = new AgentTables(own);
   let changes = 0;
@@ -180,6 +193,9 @@ export function stage(local: LocalEtcd, own: Cluster, maxParked = 100, kv: KvCli
     progressTimeoutMs: 500,
     backoff: { baseMs: 50, capMs: 500 },
     changed: () => changes++,
+    ...(disk && {
+      written: { disk, directory: "/d", cluster: own.name, node: "n1", saveIntervalMs: 1_000, auditMs: AUDIT_MS },
+    }),
   });
   const running = ingest.run();
   return {

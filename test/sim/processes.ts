@@ -289,6 +289,7 @@ export class AgentProcess extends SimProcess {
       "backoff-cap-ms": 1_000,
       "network-interval-ms": 10_000,
       "recheck-interval-ms": 1_000,
+      "snapshot-interval-ms": 1_000,
       "restored-confirm-ms": LIMITS.holdConfirmMs,
       "probe-targets": 0,
     };

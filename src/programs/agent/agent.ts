@@ -122,7 +122,11 @@ export class Agent {
       attach: () => objects.attachCgroup(),
       reconciled: () => this.#reconciled(),
     });
-    this.#ingest = new Ingest({ ...parts, backoff, tables, changed: () => this.#changed() });
+    const written = {
+      ...{ disk: doors.disk, directory: settings.snapshotDir, cluster, node },
+      ...{ saveIntervalMs: settings.snapshotIntervalMs, auditMs: settings.resumeAuditMs },
+    };
+    this.#ingest = new Ingest({ ...parts, backoff, tables, written, changed: () => this.#changed() });
     this.#endpoints = new Endpoints({
       ...parts,
       backoff: quick,
@@ -214,7 +218,7 @@ export class Agent {
   status(): AgentStatus {
     const { cluster, node } = this.#settings;
     const datapath = this.#datapath.status();
-    const { connected, synced, ageMs } = this.#ingest.status();
+    const { connected, synced, ageMs, first } = this.#ingest.status();
     const { maps, adopted, written, removed } = datapath;
     const drains = this.#tables.drains();
     return {
@@ -228,6 +232,7 @@ export class Agent {
       synced,
       ...(ageMs !== undefined && { ageMs }),
       snapshot: this.#snapshotStatus(),
+      ...(first && { firstView: first }),
       peers: this.#ingest.peers(),
       health: this.health(),
       maps,

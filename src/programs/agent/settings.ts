@@ -92,6 +92,11 @@ export const agentSettings = settingsSchema({
   snapshotIntervalMs: durationMs
     .default(60_000)
     .describe("Least time between two such snapshots; one is written when the maps changed."),
+  resumeAuditMs: durationMs
+    .default(3_600_000)
+    .describe(
+      "Within that time, at random, the local etcd is listed by an agent that began without doing so, in case a watch had lost something.",
+    ),
   countersIntervalMs: durationMs.default(5_000).describe("How often the programs' counters are read."),
   pageSize: count.default(5_000).describe("Keys per page of a listing."),
   progressIntervalMs: durationMs.default(1_000).describe("How often the local etcd is asked for a proof of freshness."),

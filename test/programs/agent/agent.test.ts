@@ -5,6 +5,7 @@ import type { Agent } from "../../../src/programs/agent/agent.ts";
 import { PEER_GRADES_KEY, peerDetailKey } from "../../../src/wire/keys.ts";
 import { encodeGrades, encodePeerDetail } from "../../../src/wire/peers.ts";
 import { PEER_DETAIL } from "../../golden/values.ts";
+import { LATER_MS } from "../../ingest/stage.ts";
 import { OSAKA, OWN, VIRGINIA } from "../../tables/world.ts";
 import { start, world } from "./stage.ts";
 
@@ -53,14 +54,14 @@ test("restarted before a mirror has filled an empty etcd again, it keeps the bac
   const mesh = world();
   await (await start(mesh)).crash();
   mesh.local.etcd.wipe();
-  mesh.local.cluster(OWN, "10.2.0");
-  mesh.local.cluster(VIRGINIA, "10.3.0");
+  mesh.local.cluster(OWN, "10.2.0", LATER_MS);
+  mesh.local.cluster(VIRGINIA, "10.3.0", LATER_MS);
   const { agent, crash } = await start(mesh);
   assert.deepEqual(counts(agent), { adopted: 10, written: 0, removed: 0 });
   assert.match(agent.status().problems.join(), /cluster id 1: map entries are kept/);
-  mesh.local.cluster(OSAKA, "10.1.0");
+  mesh.local.cluster(OSAKA, "10.1.0", LATER_MS);
   mesh.local.service(OSAKA, "web", "10.1.0.2");
-  await mesh.local.clock.advance(500);
+  await mesh.local.clock.advance(5_000);
   assert.deepEqual(usedBackends(agent), ["10.2.0.1:80/TCP", "10.1.0.2:80/TCP", "10.3.0.1:80/TCP"]);
   assert.deepEqual(agent.status().problems, []);
   await crash();

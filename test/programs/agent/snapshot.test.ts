@@ -10,6 +10,7 @@ import { decodeServiceKey, decodeServiceValue, encodeServiceKey, SERVICE_MAP } f
 import { formatAddress } from "../../../src/model/address.ts";
 import type { Agent } from "../../../src/programs/agent/agent.ts";
 import { entryKey, keyBytes } from "../../../src/tables/desired-map.ts";
+import { LATER_MS } from "../../ingest/stage.ts";
 import { OSAKA, OWN } from "../../tables/world.ts";
 import { settings, start, world } from "./stage.ts";
 
@@ -65,13 +66,13 @@ test("P03: after a boot with every etcd down the maps are rebuilt, and nothing i
 test("after a boot, what an etcd that is not filled yet lacks stays; what it lacks once it is complete goes", async () => {
   const { mesh } = await before();
   mesh.local.etcd.wipe();
-  mesh.local.cluster(OWN, "10.2.0");
+  mesh.local.cluster(OWN, "10.2.0", LATER_MS);
   const { agent, crash } = await start({ ...mesh, kernel: boot() });
   assert.equal(agent.status().removed, 0);
   assert.match(agent.status().problems.join(), /cluster id 1: map entries are kept/);
-  mesh.local.cluster(OSAKA, "10.1.0");
+  mesh.local.cluster(OSAKA, "10.1.0", LATER_MS);
   mesh.local.service(OSAKA, "web", "10.1.0.2");
-  await mesh.local.clock.advance(500);
+  await mesh.local.clock.advance(5_000);
   assert.notEqual(agent.status().removed, 0);
   await crash();
 });

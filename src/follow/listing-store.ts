@@ -1,0 +1,281 @@
+/**
+ * What an etcd said, on disk: its listing, and beside it what changed since, written anew from time to time and folded into the listing when it has
+ * become large. So a program that starts again can go on from there. Whatever is wrong with the files costs a listing and nothing else.
+ */
+import { type Disk, DiskError } from "../disk/door.ts";
+import { revisionOf, type WatchEvent } from "../kv/client.ts";
+import { messageOf } from "../runtime/user-error.ts";
+import type { KeyRange, Listing } from "./list.ts";
+import { type Deletion, encodeChanges, encodeListing, type Placed, readChanges, readListing } from "./listing-file.ts";
+import { Overlay, placedKeys, rangesOf } from "./overlay.ts";
+
+export interface ListingStoreOptions {
+  readonly disk: Disk;
+  /** Must exist when something is written. */
+  readonly directory: string;
+  readonly cluster: string;
+  readonly node: string;
+  readonly ranges: readonly KeyRange[];
+}
+
+export interface Known {
+  /**
+   * Its revision is that of its newest key: nobody but the etcd that wrote that key can say what followed. What was deleted since, and is known to be,
+   * is told once more.
+   */
+  readonly listing: Listing;
+  /** The newest ones before its revision, as far as they were told. */
+  readonly deletions: readonly Deletion[];
+}
+
+interface Base {
+  readonly digest: Uint8Array;
+  readonly bytes: number;
+}
+
+const MAX_FILE_BYTES = 1024 * 1024 * 1024;
+/** Changes are folded into the listing when they are larger than this and than a quarter of it. */
+const MIN_FOLD_BYTES = 4 * 1024 * 1024;
+
+export class ListingStore {
+  readonly #options: ListingStoreOptions;
+  readonly #owner: string;
+  readonly #ranges: string;
+  /** The listing on disk that the overlay goes on from; absent: there is none yet. */
+  #base: Base | undefined;
+  #overlay: Overlay;
+  /** What was told and is not in the overlay yet. */
+  #ahead: Placed[] = [];
+  #joint = 0;
+  #clusterId = 0n;
+  #revision = 0;
+  #deletions: readonly Deletion[] = [];
+  /** Nothing is taken down of an etcd that is doubted. */
+  #following = false;
+  #changed = false;
+  /** Counts listings: a write that began before the last one says nothing of it. */
+  #epoch = 0;
+  #work: Promise<void> = Promise.resolve();
+  #busy = false;
+  #failure: string | undefined;
+  #refusals: readonly string[] = [];
+
+  constructor(options: ListingStoreOptions) {
+    this.#options = options;
+    this.#owner = `${options.cluster}/${options.node}`;
+    this.#ranges = options.ranges.map(({ key, rangeEnd = "" }) => `${key} ${rangeEnd}`).join("\n");
+    this.#overlay = new Overlay(options.ranges.length);
+  }
+
+  /** Files that did not count when they were read last, a line each. */
+  get refusals(): readonly string[] {
+    return this.#refusals;
+  }
+
+  problems(): readonly string[] {
+    return this.#failure === undefined ? [] : [this.#failure];
+  }
+
+  /** What the files say; undefined: nothing that counts. Never rejects. */
+  async load(): Promise<Known | undefined> {
+    const refusals: string[] = [];
+    this.#refusals = refusals;
+    try {
+      return await this.#load();
+    } catch (error) {
+      if (!(error instanceof DiskError && error.code === "absent"))
+        refusals.push(`${this.#path("listing")} is not used: ${messageOf(error)}`);
+      return undefined;
+    }
+  }
+
+  async #load(): Promise<Known> {
+    const { listing, bytes } = await this.#readListing();
+    const { digest, keys, clusterId } = listing;
+    const changes = await this.#readChanges(digest);
+    const overlay = new Overlay(this.#options.ranges.length);
+    for (const placed of changes?.events ?? []) overlay.put(placed);
+    const ranges = rangesOf(overlay.over(keys), this.#options.ranges.length);
+    this.#base = { digest, bytes };
+    this.#overlay = overlay;
+    this.#clusterId = clusterId;
+    this.#revision = changes?.revision ?? listing.revision;
+    this.#deletions = changes?.deletions ?? [];
+    const newest = ranges.flat().reduce((max, { modRevision }) => Math.max(max, modRevision), 0);
+    const deletions = this.#deletions.filter(({ modRevision }) => modRevision <= newest);
+    return { listing: { revision: newest, clusterId, ranges }, deletions };
+  }
+
+  /** What was loaded is still true: what is told from now on follows it. */
+  goOn(): void {
+    this.#begin(this.#revision);
+  }
+
+  /** The etcd was listed, and is not doubted. */
+  listed(listing: Listing, deletions: readonly Deletion[]): void {
+    const { clusterId, revision } = listing;
+    this.#begin(revision);
+    this.#base = undefined;
+    this.#overlay = new Overlay(this.#options.ranges.length);
+    this.#clusterId = clusterId;
+    this.#deletions = deletions;
+    this.#enqueue(() => this.#writeListing(revision, placedKeys(listing.ranges)));
+  }
+
+  #begin(revision: number): void {
+    this.#epoch++;
+    this.#ahead = [];
+    this.#revision = revision;
+    this.#joint = revision;
+    this.#following = true;
+  }
+
+  /** Nothing that is told counts until the next listing; the files stay. */
+  suspend(): void {
+    this.#following = false;
+  }
+
+  happened(range: number, events: readonly WatchEvent[]): void {
+    if (!this.#following) return;
+    for (const event of events) this.#ahead.push({ range, event: copied(event) });
+  }
+
+  /** Every range told everything up to `revision`. It counts at the next call: an old server may say so a little too early. */
+  progress(revision: number, deletions: readonly Deletion[]): void {
+    if (!this.#following) return;
+    const ahead: Placed[] = [];
+    for (const placed of this.#ahead) {
+      if (revisionOf(placed.event) > this.#joint) ahead.push(placed);
+      else this.#overlay.put(placed);
+    }
+    this.#ahead = ahead;
+    this.#changed ||= this.#joint > this.#revision;
+    this.#revision = this.#joint;
+    this.#joint = revision;
+    this.#deletions = deletions.filter(({ modRevision }) => modRevision <= this.#revision);
+  }
+
+  /** Resolves when what was told is on disk, or could not be written; a line in `problems` says so. */
+  save(): Promise<void> {
+    if (!this.#busy && this.#changed) this.#enqueue(() => this.#writeChanges());
+    return this.#work;
+  }
+
+  #enqueue(write: () => Promise<void>): void {
+    this.#busy = true;
+    const work = this.#work.then(write).then(
+      () => {
+        this.#failure = undefined;
+      },
+      (error: unknown) => {
+        this.#changed = true;
+        const mend = "--snapshot-dir must be a folder with room that the agent may write to";
+        this.#failure = `what the local etcd said is not written down: ${messageOf(error)}; ${mend}`;
+      },
+    );
+    const settled = work.then(() => {
+      if (this.#work === settled) this.#busy = false;
+    });
+    this.#work = settled;
+  }
+
+  async #writeListing(revision: number, keys: Iterable<Placed>): Promise<void> {
+    const epoch = this.#epoch;
+    const head = { owner: this.#owner, ranges: this.#ranges, clusterId: this.#clusterId, revision };
+    const written = new Written(encodeListing(head, keys));
+    await this.#options.disk.writeAtomic(this.#path("listing"), written);
+    if (epoch !== this.#epoch) return;
+    this.#base = written.base;
+    await this.#writeOverlay(written.base);
+  }
+
+  async #writeChanges(): Promise<void> {
+    const base = this.#base;
+    if (base === undefined) return;
+    if (this.#overlay.bytes <= Math.max(MIN_FOLD_BYTES, base.bytes / 4)) await this.#writeOverlay(base);
+    else await this.#fold();
+  }
+
+  async #writeOverlay({ digest }: Base): Promise<void> {
+    this.#changed = false;
+    const changes = { base: digest, revision: this.#revision, deletions: this.#deletions };
+    const pieces = encodeChanges({ ...changes, events: this.#overlay.all() });
+    await this.#options.disk.writeAtomic(this.#path("changes"), pieces);
+  }
+
+  async #fold(): Promise<void> {
+    const epoch = this.#epoch;
+    const { listing } = await this.#readListing();
+    const folded = this.#overlay;
+    // What is told meanwhile follows the new listing.
+    this.#overlay = new Overlay(this.#options.ranges.length);
+    try {
+      await this.#writeListing(this.#revision, folded.over(listing.keys));
+    } catch (error) {
+      if (epoch === this.#epoch) {
+        for (const placed of this.#overlay.all()) folded.put(placed);
+        this.#overlay = folded;
+      }
+      throw error;
+    }
+  }
+
+  /** Rejects with a DiskError, or an Error of one line. */
+  async #readListing() {
+    const path = this.#path("listing");
+    const bytes = await this.#options.disk.readBytes(path, MAX_FILE_BYTES);
+    const read = readListing(bytes);
+    if (!read.ok) throw new Error(read.detail);
+    const { owner, ranges } = read.value;
+    if (owner !== this.#owner) throw new Error(`it is of ${owner}, not of ${this.#owner}`);
+    if (ranges !== this.#ranges) throw new Error("it is of other keys than this agent follows");
+    return { listing: read.value, bytes: bytes.length };
+  }
+
+  /** Undefined: there are none that follow that listing. */
+  async #readChanges(base: Uint8Array) {
+    let bytes: Uint8Array;
+    try {
+      bytes = await this.#options.disk.readBytes(this.#path("changes"), MAX_FILE_BYTES);
+    } catch (error) {
+      if (error instanceof DiskError && error.code === "absent") return undefined;
+      throw error;
+    }
+    const read = readChanges(bytes);
+    if (!read.ok) throw new Error(`${this.#path("changes")}: ${read.detail}`);
+    return read.value.base.every((byte, index) => byte === base[index]) ? read.value : undefined;
+  }
+
+  #path(kind: "listing" | "changes"): string {
+    const { directory, cluster, node } = this.#options;
+    return `${directory}/${cluster}-${node}.${kind}`;
+  }
+}
+
+/** Pieces of a listing on their way to the disk: afterwards they say what was written. */
+class Written implements Iterable<Uint8Array> {
+  readonly #pieces: Iterable<Uint8Array>;
+  #last: Uint8Array = new Uint8Array();
+  #bytes = 0;
+
+  constructor(pieces: Iterable<Uint8Array>) {
+    this.#pieces = pieces;
+  }
+
+  *[Symbol.iterator](): Generator<Uint8Array> {
+    for (const piece of this.#pieces) {
+      this.#last = piece;
+      this.#bytes += piece.length;
+      yield piece;
+    }
+  }
+
+  get base(): Base {
+    return { digest: this.#last, bytes: this.#bytes };
+  }
+}
+
+/** The value may be a view into a whole answer. */
+function copied(event: WatchEvent): WatchEvent {
+  return event.type === "put" ? { ...event, kv: { ...event.kv, value: event.kv.value.slice() } } : event;
+}
