@@ -1,15 +1,14 @@
 // Compiles probe.c and says what it holds.
-import { arch } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { LoadRequest } from "../../src/kernel/door.ts";
 import { POLICY_FAMILY } from "../../src/maps/policy-map.ts";
 import { struct, u32, u64 } from "../../src/maps/struct.ts";
-import { run, type Stage } from "./stage.ts";
+import { compileBpf } from "./compile.ts";
+import type { Stage } from "./stage.ts";
 
 const SOURCE = fileURLToPath(new URL("probe.c", import.meta.url));
 const HEADERS = fileURLToPath(new URL("..", import.meta.url));
-const MACHINE: Readonly<Record<string, string>> = { x64: "x86_64", arm64: "aarch64" };
 
 const key = struct<{ readonly index: number }>("count_key", { index: u32 });
 const value = struct<{ readonly packets: bigint }>("count_value", { packets: u64 });
@@ -28,9 +27,7 @@ export const PROBE_PROGRAMS = { from: "from_probe", to: "to_probe" } as const;
 /** What to ask `kernel.load` for: the probe of this version, compiled into the stage's folder. */
 export function probeRequest(stage: Stage, version: 1 | 2, more: Partial<LoadRequest> = {}): LoadRequest {
   const objectPath = join(stage.temporary, `probe${version}.o`);
-  const include = `-I/usr/include/${MACHINE[arch()]}-linux-gnu`;
-  const flags = ["-O2", "-g", "-target", "bpf", "-mcpu=v3", "-Wall", "-Werror", include, `-I${HEADERS}`];
-  run("clang", ...flags, `-DVERSION=${version}`, "-c", SOURCE, "-o", objectPath);
+  compileBpf(SOURCE, objectPath, HEADERS, `-DVERSION=${version}`);
   return {
     objectPath,
     pinDirectory: stage.pins,

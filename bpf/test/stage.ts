@@ -22,7 +22,7 @@ export const kernel = createLibbpfKernel({ clock: systemClock });
 
 /** Runs a program that must succeed. */
 export function run(command: string, ...args: string[]): void {
-  execFileSync(command, args, { stdio: ["ignore", "ignore", "pipe"], timeout: 10_000 });
+  execFileSync(command, args, { stdio: ["ignore", "ignore", "pipe"], timeout: 60_000 });
 }
 
 function quietly(action: () => void): void {
@@ -49,6 +49,7 @@ export function loadRequest(object: ObjectLayout, pinDirectory: string, more: Pa
     pinDirectory,
     layoutVersion: LAYOUT_VERSION,
     layouts: object.maps,
+    kept: object.kept,
     enums: object.enums,
     families: object.families ?? [],
     structs: object.structs ?? [],

@@ -29,6 +29,10 @@ export interface MapInfo {
   readonly valueSize: number;
   readonly maxEntries: number;
   readonly flags: number;
+  /** 0: it was made without type information. */
+  readonly btfId: number;
+  readonly keyType: number;
+  readonly valueType: number;
 }
 
 export function mapInfo(fd: number): MapInfo {
@@ -40,6 +44,9 @@ export function mapInfo(fd: number): MapInfo {
     valueSize: info.readUInt32LE(12),
     maxEntries: info.readUInt32LE(16),
     flags: info.readUInt32LE(20),
+    btfId: info.readUInt32LE(64),
+    keyType: info.readUInt32LE(68),
+    valueType: info.readUInt32LE(72),
     name: nameAt(info, MAP_NAME_AT),
   };
 }
@@ -60,9 +67,13 @@ export function programId(fd: number): number {
 
 /** Code and maps in one line. The tag alone is not enough: it hides which maps the code uses. */
 export function programFingerprint(fd: number): string {
-  const first = readInfo(fd, Buffer.alloc(PROGRAM_INFO_BYTES));
-  const tag = first.toString("hex", 8, 8 + PROGRAM_TAG_BYTES);
-  const count = first.readUInt32LE(52);
+  const tag = readInfo(fd, Buffer.alloc(PROGRAM_INFO_BYTES)).toString("hex", 8, 8 + PROGRAM_TAG_BYTES);
+  return `${tag} ${programMaps(fd).map(mapFingerprint).sort().join(",")}`;
+}
+
+/** Ids of the maps that a program uses. */
+export function programMaps(fd: number): readonly number[] {
+  const count = readInfo(fd, Buffer.alloc(PROGRAM_INFO_BYTES)).readUInt32LE(52);
   const ids = Buffer.alloc(4 * count);
   if (count > 0) {
     const second = Buffer.alloc(PROGRAM_INFO_BYTES);
@@ -70,8 +81,7 @@ export function programFingerprint(fd: number): string {
     second.writeBigUInt64LE(addressOf(ids), 56);
     readInfo(fd, second);
   }
-  const maps = Array.from({ length: count }, (_, index) => mapFingerprint(ids.readUInt32LE(4 * index)));
-  return `${tag} ${maps.sort().join(",")}`;
+  return Array.from({ length: count }, (_, index) => ids.readUInt32LE(4 * index));
 }
 
 /** Every load makes the maps of constants anew (their names hold a dot): they are the same when their contents are. */

@@ -36,6 +36,8 @@ export interface Libbpf {
   innerMap(map: Pointer): Pointer;
   objectBtf(object: Pointer): Pointer;
   btfBytes(btf: Pointer, size: Uint8Array): Pointer;
+  loadBtf(id: number): Pointer;
+  freeBtf(btf: Pointer): void;
   pin(fd: number, path: string): number;
   openPin(path: string): number;
   infoByFd(fd: number, info: Uint8Array, size: Uint8Array): number;
@@ -126,6 +128,8 @@ function declare(library: LibraryHandle): Libbpf {
     innerMap: library.func("void *bpf_map__inner_map(void *map)"),
     objectBtf: library.func("void *bpf_object__btf(void *object)"),
     btfBytes: library.func("const void *btf__raw_data(void *btf, void *size)"),
+    loadBtf: library.func("void *btf__load_from_kernel_by_id(uint32_t id)"),
+    freeBtf: library.func("void btf__free(void *btf)"),
     pin: library.func("int bpf_obj_pin(int fd, const char *path)"),
     openPin: library.func("int bpf_obj_get(const char *path)"),
     infoByFd: library.func("int bpf_obj_get_info_by_fd(int fd, void *info, void *size)"),

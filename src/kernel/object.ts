@@ -6,10 +6,11 @@ import { UserError } from "../runtime/user-error.ts";
 import { Btf, enumDifference, namedStructDifference, structDifference } from "./btf.ts";
 import { KernelError, type LoadRequest } from "./door.ts";
 import { ERRNO, errnoName, kernelError } from "./errno.ts";
-import { mapInfo } from "./info.ts";
+import { type MapInfo, mapInfo } from "./info.ts";
 import { addressOf, checked, copyFrom, lastErrno, libbpf, type Pointer } from "./library.ts";
 import { DEVICE_PROGRAM, type Program } from "./link.ts";
 import { mapPin, openPin } from "./pins.ts";
+import { openRunning, runningMaps } from "./running.ts";
 
 export const MAP_TYPE = { lpmTrie: 11, arrayOfMaps: 12, ring: 27 } as const;
 const OPEN_OPTIONS_BYTES = 80;
@@ -102,34 +103,40 @@ export class BpfObject {
     return new Btf(copyFrom(bytes, size.readUInt32LE()));
   }
 
-  /** Takes over the maps that are pinned; answers their names. */
+  /**
+   * Takes over the maps that are pinned, and of those that no pin of this version holds the running ones that are to be kept; answers the names of the
+   * former. A pinned map that our programs do not use though they run is a left-over, of another version or of a process that did not get as far
+   * as swapping them: it is made anew.
+   */
   adoptPins(request: LoadRequest): string[] {
+    const running = runningMaps(request.pinDirectory);
+    const names = this.programs().map(({ name }) => name);
+    const isLeftOver = (fd: number, name: string): boolean => {
+      if (running === undefined || !running.has(names) || request.shared?.includes(name)) return false;
+      return !running.maps.has(mapInfo(fd).id);
+    };
     const adopted: string[] = [];
     for (const [name, map] of this.maps()) {
       const capacity = request.maxEntries?.[name];
       if (capacity !== undefined) checked(`sizing ${name}`, libbpf().setMapMaxEntries(map, capacity));
       const pin = mapPin(request.pinDirectory, name, request.layoutVersion);
       const fd = openPin(pin);
-      if (fd === undefined) continue;
-      try {
-        this.#adopt(map, fd, pin);
-      } finally {
-        closeSync(fd);
+      if (fd !== undefined && !isLeftOver(fd, name)) {
+        closing(fd, () => this.#adopt(map, fd, pin));
+        adopted.push(name);
+        continue;
       }
-      adopted.push(name);
+      if (fd !== undefined) closing(fd, () => rmSync(pin));
+      const layout = request.kept?.includes(name) ? request.layouts.find((one) => one.name === name) : undefined;
+      const kept = running && layout && openRunning(running, layout, (info) => matches(map, info, true));
+      if (kept !== undefined) closing(kept, () => checked(`keeping ${name}`, libbpf().reuseMapFd(map, kept)));
     }
     return adopted;
   }
 
   /** libbpf takes any map for another: what the programs were compiled for is compared here. Capacity may differ. */
   #adopt(map: Pointer, fd: number, pin: string): void {
-    const pinned = mapInfo(fd);
-    const matches =
-      pinned.type === libbpf().mapType(map) &&
-      pinned.keySize === libbpf().mapKeySize(map) &&
-      pinned.valueSize === libbpf().mapValueSize(map) &&
-      pinned.flags === libbpf().mapFlags(map);
-    if (!matches) {
+    if (!matches(map, mapInfo(fd), false)) {
       const mend = "raise LAYOUT_VERSION in src/maps, or remove the pin";
       throw new KernelError(`${pin} holds a map of another type or size than the object's; ${mend}`, ERRNO.EINVAL);
     }
@@ -163,6 +170,24 @@ export class BpfObject {
       throw error;
     }
   }
+}
+
+function closing(fd: number, action: () => void): void {
+  try {
+    action();
+  } finally {
+    closeSync(fd);
+  }
+}
+
+function matches(map: Pointer, found: MapInfo, capacityToo: boolean): boolean {
+  return (
+    found.type === libbpf().mapType(map) &&
+    found.keySize === libbpf().mapKeySize(map) &&
+    found.valueSize === libbpf().mapValueSize(map) &&
+    found.flags === libbpf().mapFlags(map) &&
+    (!capacityToo || found.maxEntries === libbpf().mapMaxEntries(map))
+  );
 }
 
 function missing(name: string): string {

@@ -22,6 +22,8 @@ export interface ObjectLayout {
   readonly file: string;
   readonly maps: readonly MapLayout[];
   readonly enums: readonly EnumLayout[];
+  /** Names of maps that only programs write: connections go on in them when all other maps are made anew. */
+  readonly kept: readonly string[];
   /** Names of the cgroup programs, in the order in which they are attached. */
   readonly programs: readonly string[];
   /** Arrays of maps. */
@@ -45,6 +47,7 @@ export interface DevicePrograms {
 export const SOCK_LB_OBJECT: ObjectLayout = {
   file: "sock_lb.bpf.o",
   maps: [SERVICE_MAP, BACKEND_MAP, AFFINITY_MAP, CHOICE_MAP, REVERSE_NAT_MAP, METRICS_MAP],
+  kept: [AFFINITY_MAP, CHOICE_MAP, REVERSE_NAT_MAP, METRICS_MAP].map(({ name }) => name),
   enums: [METRIC_REASON_ENUM],
   programs: [
     "recvmsg4",
@@ -77,6 +80,15 @@ export const ENDPOINT_OBJECT: ObjectLayout = {
     VERDICT_COUNTER_MAP,
     CONNECTION_MAP,
   ],
+  kept: [
+    AFFINITY_MAP,
+    METRICS_MAP,
+    CONNTRACK_MAP,
+    FLOW_MAP,
+    FRAGMENT_MAP,
+    VERDICT_COUNTER_MAP,
+    CONNECTION_MAP,
+  ].map(({ name }) => name),
   enums: [
     METRIC_REASON_ENUM,
     ENDPOINT_FLAG_ENUM,

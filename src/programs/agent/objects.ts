@@ -35,7 +35,11 @@ export class AgentObjects {
   static async load(settings: AgentSettings, kernel: Kernel): Promise<AgentObjects> {
     const sockets = await load(SOCK_LB_OBJECT, settings, kernel);
     try {
-      return new AgentObjects(settings, sockets, await load(ENDPOINT_OBJECT, settings, kernel));
+      return new AgentObjects(
+        settings,
+        sockets,
+        await load(ENDPOINT_OBJECT, settings, kernel, [...sockets.maps.keys()]),
+      );
     } catch (error) {
       sockets.close();
       throw error;
@@ -105,14 +109,21 @@ function capacitiesOf(settings: AgentSettings): Readonly<Record<string, number>>
   };
 }
 
-function load(layout: ObjectLayout, settings: AgentSettings, kernel: Kernel): Promise<LoadedObject> {
-  const { file, maps, enums, families = [], structs = [], rings = [], devicePrograms } = layout;
+function load(
+  layout: ObjectLayout,
+  settings: AgentSettings,
+  kernel: Kernel,
+  shared: readonly string[] = [],
+): Promise<LoadedObject> {
+  const { file, maps, kept, enums, families = [], structs = [], rings = [], devicePrograms } = layout;
   const { objects, bpfDir, deviceHook } = settings;
   return kernel.load({
     objectPath: `${objects}/${file}`,
     pinDirectory: bpfDir,
     layoutVersion: LAYOUT_VERSION,
     layouts: maps,
+    kept,
+    shared,
     enums,
     maxEntries: capacitiesOf(settings),
     families,
