@@ -19,6 +19,7 @@ import { allMirrors, type Mirrors } from "./mirrors.ts";
 import { reconcile } from "./reconcile.ts";
 import { isWithin, sectionsOf } from "./restore.ts";
 import type { SnapshotStore } from "./snapshot-store.ts";
+import { UsageReader } from "./usage.ts";
 
 /** What the kernel holds at start, by name; a family's maps by slot. */
 export interface Held {
@@ -89,6 +90,7 @@ export interface DatapathStatus {
 export class Datapath {
   readonly #options: DatapathOptions;
   readonly #mirrors: Mirrors;
+  readonly #usage: UsageReader;
   readonly #backoff: Backoff;
   #wake: (() => void) | undefined;
   #changed = false;
@@ -114,6 +116,7 @@ export class Datapath {
       }),
       families: joinedByName(compilers.desiredFamilies, families, (family, slots) => new MirroredFamily(family, slots)),
     };
+    this.#usage = new UsageReader(maps, this.#mirrors.maps, options.clock);
   }
 
   /** The tables changed: reconcile soon. */
@@ -202,7 +205,8 @@ export class Datapath {
     for (const mirror of allMirrors(this.#mirrors)) await mirror.refresh();
     const slices = new Slices(clock);
     for (const _ of compilers.compile()) await slices.rest();
-    const failures = await reconcile(this.#mirrors, clusterId, () => sleep(clock, readersMs));
+    const readers = (): Promise<void> => sleep(clock, readersMs);
+    const failures = await reconcile(this.#mirrors, { clusterId, readers, usage: () => this.#usage.read() });
     for (const [name, family] of this.#mirrors.families) compilers.released(name, (slot) => family.isFree(slot));
     if (this.#attached ? this.#linksDoubtful : compilers.complete || this.#restored) await this.#attach();
     return failures;
@@ -256,11 +260,13 @@ export class Datapath {
     const { metrics } = this.#options;
     const held = metrics.gauge("bulkhead_map_entries", "Entries of an eBPF map.", ["map"]);
     const limit = metrics.gauge("bulkhead_map_max_entries", "Capacity of an eBPF map.", ["map"]);
+    const waits = metrics.gauge("bulkhead_map_waiting_entries", "Entries that find no room in an eBPF map.", ["map"]);
     const writes = metrics.gauge("bulkhead_map_writes", "Entries written and removed since start.", ["verb"]);
     const { maps, written, removed } = this.status();
     for (const map of maps) {
       held.set(map.entries, { map: map.name });
       limit.set(map.maxEntries, { map: map.name });
+      waits.set(map.waiting ?? 0, { map: map.name });
     }
     writes.set(written, { verb: "write" });
     writes.set(removed, { verb: "remove" });
@@ -286,8 +292,9 @@ const FILLING = 0.9;
 
 const isFilling = ({ entries, maxEntries }: MapStatus): boolean => entries >= maxEntries * FILLING;
 
-function fillingLine({ name, entries, maxEntries }: MapStatus): string {
-  return `map ${name}: ${entries} of ${maxEntries} entries are taken; make it larger as docs/MAPS.md says, before it is full`;
+function fillingLine({ name, entries, maxEntries, waiting = 0 }: MapStatus): string {
+  const left = waiting === 0 ? "before it is full" : `${waiting} find no room`;
+  return `map ${name}: ${entries} of ${maxEntries} entries are taken; make it larger as docs/MAPS.md says, ${left}`;
 }
 
 function problemOf(failure: unknown): string {

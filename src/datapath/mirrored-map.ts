@@ -56,6 +56,17 @@ export class MirroredMap {
     return this.#actual.get(key);
   }
 
+  /** What the map should hold. */
+  wanted(): IterableIterator<[EntryKey, Uint8Array]> {
+    return this.#desired.entries();
+  }
+
+  /** Whether these fit, with what is there. */
+  hasRoomFor(keys: readonly EntryKey[]): boolean {
+    const fresh = keys.filter((key) => !this.#actual.has(key)).length;
+    return this.#actual.size + fresh <= this.#map.maxEntries;
+  }
+
   desired(key: EntryKey): Uint8Array | undefined {
     return this.#desired.get(key);
   }
@@ -176,7 +187,19 @@ export class MirroredMap {
   }
 
   status(): MapStatus {
-    return { name: this.#map.name, entries: this.#actual.size, maxEntries: this.#map.maxEntries };
+    const waiting = this.#waiting();
+    return {
+      name: this.#map.name,
+      entries: this.#actual.size,
+      maxEntries: this.#map.maxEntries,
+      ...(waiting > 0 && { waiting }),
+    };
+  }
+
+  /** Of a map that is full: entries that should be there and are not. */
+  #waiting(): number {
+    if (this.#actual.size < this.#map.maxEntries) return 0;
+    return [...this.#suspects].filter((key) => !this.#actual.has(key) && this.#desired.get(key) !== undefined).length;
   }
 
   #look(key: EntryKey): void {

@@ -6,22 +6,25 @@ import type { MirroredMap } from "./mirrored-map.ts";
 import { allMirrors, type Mirrors } from "./mirrors.ts";
 import { serviceSoundness } from "./service-soundness.ts";
 import { CHAINS, type FamilyStep, type MapStep, type Step } from "./steps.ts";
+import type { Usage } from "./usage.ts";
 
 type Filter = (key: EntryKey) => boolean;
 
-/**
- * @param clusterId of the own cluster.
- * @param readers resolves when programs that were running are done. Returns what failed: empty when kernel and compilers agree.
- */
-export async function reconcile(
-  mirrors: Mirrors,
-  clusterId: number,
-  readers: () => Promise<void>,
-): Promise<readonly unknown[]> {
+export interface Surroundings {
+  /** Of the own cluster. */
+  readonly clusterId: number;
+  /** Resolves when programs that were running are done. */
+  readonly readers: () => Promise<void>;
+  /** What is in use now. */
+  readonly usage: () => Promise<Usage>;
+}
+
+/** Returns what failed: empty when kernel and compilers agree. */
+export async function reconcile(mirrors: Mirrors, surroundings: Surroundings): Promise<readonly unknown[]> {
   for (const mirror of allMirrors(mirrors)) mirror.collect();
   mirrors.families.get(POLICY_FAMILY.name)?.movedInto(slotsMovedInto(mirrors));
   const failures: unknown[] = [];
-  for (const chain of CHAINS) failures.push(...(await new Walk(mirrors, clusterId, readers).through(chain)));
+  for (const chain of CHAINS) failures.push(...(await new Walk(mirrors, surroundings).through(chain)));
   if (failures.length === 0) for (const mirror of allMirrors(mirrors)) mirror.settle();
   return failures;
 }
@@ -32,14 +35,12 @@ export async function reconcile(
  */
 class Walk {
   readonly #mirrors: Mirrors;
-  readonly #clusterId: number;
-  readonly #readers: () => Promise<void>;
+  readonly #surroundings: Surroundings;
   readonly #failures: unknown[] = [];
 
-  constructor(mirrors: Mirrors, clusterId: number, readers: () => Promise<void>) {
+  constructor(mirrors: Mirrors, surroundings: Surroundings) {
     this.#mirrors = mirrors;
-    this.#clusterId = clusterId;
-    this.#readers = readers;
+    this.#surroundings = surroundings;
   }
 
   async through(chain: readonly Step[]): Promise<readonly unknown[]> {
@@ -63,21 +64,25 @@ class Walk {
   async #write(step: MapStep, map: MirroredMap, only: Filter): Promise<boolean> {
     const keys = map.differing(step.verb).filter((key) => (step.takes?.(key) ?? true) && only(key));
     if (keys.length === 0) return true;
-    if (step.afterReaders) await this.#readers();
-    const failed = await map[step.verb](this.#ownFirst(step, map, keys)).catch((error: unknown) =>
-      this.#failures.push(error),
-    );
+    if (step.afterReaders) await this.#surroundings.readers();
+    const write = async (): Promise<void> => map[step.verb](await this.#inOrder(step, map, keys));
+    const failed = await write().catch((error: unknown) => this.#failures.push(error));
     await map.refresh();
     return failed === undefined;
   }
 
-  #ownFirst({ clusterOf }: MapStep, map: MirroredMap, keys: readonly EntryKey[]): readonly EntryKey[] {
-    if (clusterOf === undefined) return keys;
-    const isOwn = (key: EntryKey): boolean => clusterOf(map.desired(key) as Uint8Array) === this.#clusterId;
-    const own: EntryKey[] = [];
-    const others: EntryKey[] = [];
-    for (const key of keys) (isOwn(key) ? own : others).push(key);
-    return own.length === 0 ? others : [...own, ...others];
+  /** Where there is no room for all: the own cluster's first, then what is in use, then the rest. */
+  async #inOrder({ verb, map: name, clusterOf }: MapStep, map: MirroredMap, keys: readonly EntryKey[]) {
+    if (verb === "remove" || map.hasRoomFor(keys)) return keys;
+    const { clusterId, usage } = this.#surroundings;
+    // Maps that cannot be read rank nothing; those that are written are the matter.
+    const isUsed = await usage().catch((): Usage => () => false);
+    const rank = (key: EntryKey): number => {
+      if (clusterOf?.(map.desired(key) as Uint8Array) === clusterId) return 0;
+      return isUsed(name, key) ? 1 : 2;
+    };
+    const ranked = Map.groupBy(keys, rank);
+    return [0, 1, 2].flatMap((one) => ranked.get(one) ?? []);
   }
 
   /** A slot goes only when no endpoint names it, even if writing the endpoints failed. */
@@ -87,7 +92,7 @@ class Walk {
     const inUse = verb === "remove" ? slotsInUse(this.#mirrors) : new Set<number>();
     const slots = family.pending(verb).filter((slot) => !inUse.has(slot));
     if (slots.length === 0) return;
-    if (afterReaders) await this.#readers();
+    if (afterReaders) await this.#surroundings.readers();
     await family.apply(verb, slots).catch((error: unknown) => this.#failures.push(error));
     await family.refresh();
   }

@@ -166,6 +166,8 @@ export interface MapStatus {
   readonly name: string;
   readonly entries: number;
   readonly maxEntries: number;
+  /** Entries that should be there and find no room; absent: none. */
+  readonly waiting?: number;
 }
 
 export interface CertificateStatus {

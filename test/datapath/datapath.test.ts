@@ -6,6 +6,9 @@ import { KernelError, type KernelMap, type MapEntries } from "../../src/kernel/d
 import { crashAt, faultyKernel, type MapFault } from "../../src/kernel/faulty.ts";
 import { MemoryKernel } from "../../src/kernel/memory.ts";
 import { BACKEND_MAP, decodeBackendValue } from "../../src/maps/backend-map.ts";
+import { encodeReverseNatKey, encodeReverseNatValue, REVERSE_NAT_MAP } from "../../src/maps/reverse-nat-map.ts";
+import { formatAddress, parseAddress } from "../../src/model/address.ts";
+import { keyBytes } from "../../src/tables/desired-map.ts";
 import { type Change, OSAKA, OWN, pod, rowChanges, syncEverything, tablesAfter } from "../tables/world.ts";
 import { ipcacheOf, type KernelMaps, pinnedMaps, stage, translations } from "./stage.ts";
 
@@ -87,20 +90,37 @@ test("after every single entry the maps are valid, and nothing serves less than 
   );
 });
 
-test("a crash at any call leaves valid maps, and the next start repairs them", async () => {
+/** Each address is there as before or as after, and none of both is missing. */
+function assertLegitimateIpcache(now: Addresses, before: Addresses, after: Addresses): void {
+  for (const [address, value] of now) assert([before.get(address), after.get(address)].includes(value), `${address}`);
+  for (const address of before.keys()) if (after.has(address)) assert(now.has(address), `${address} is gone`);
+}
+
+type Addresses = ReadonlyMap<string, string>;
+
+async function addressesIn(kernel: MemoryKernel): Promise<Addresses> {
+  const entries = await ipcacheOf(await pinnedMaps(kernel));
+  return new Map(entries.map(([key, value]) => [formatAddress(keyBytes(key)), Buffer.from(value).toString("hex")]));
+}
+
+test("P01: a crash at any call leaves valid maps, and the next start repairs them", async () => {
   const faults = fc.constantFrom<MapFault["when"]>("before", "midway", "after");
   await fc.assert(
-    fc.asyncProperty(rowChanges, rowChanges, fc.nat(14), faults, async (old, next, call, when) => {
+    fc.asyncProperty(rowChanges, rowChanges, fc.nat(18), faults, async (old, next, call, when) => {
       const kernel = new MemoryKernel();
+      const wanted = new MemoryKernel();
       const before = await settled(kernel, old);
-      const after = await settled(new MemoryKernel(), next);
+      const after = await settled(wanted, next);
+      const [oldAddresses, newAddresses] = [await addressesIn(kernel), await addressesIn(wanted)];
       const doomed = await pinnedMaps(faultyKernel(kernel, crashAt(call, when)));
       const agent = await stage(doomed, tablesAfter([...next, syncEverything])).catch(() => undefined);
       agent?.datapath.changed();
       await agent?.run();
       await agent?.stop();
       assertLegitimate(await translations(await pinnedMaps(kernel), false), before, after);
+      assertLegitimateIpcache(await addressesIn(kernel), oldAddresses, newAddresses);
       assert.deepEqual(await settled(kernel, next), after);
+      assert.deepEqual(await addressesIn(kernel), newAddresses);
     }),
     { numRuns: 300 },
   );
@@ -432,6 +452,53 @@ test("P05: where there is no room for all, the own cluster's backends are in, an
   const full = datapath.status().problems.join("\n");
   assert.match(full, /full/);
   assert.match(full, /map backends: 10 of 10 entries are taken; make it larger/);
+  await stop();
+});
+
+/** Nine backends of osaka for `shop/s<index>`. */
+const manyRemote = (index: number): Change => {
+  return (tables) =>
+    tables.putClusterService(OSAKA, {
+      ...{ cluster: OSAKA.name, clusterId: OSAKA.id, namespace: "shop", name: `s${index}`, shared: true },
+      ...{ labels: new Map(), selector: new Map() },
+      frontends: new Map(),
+      backends: new Map(Array.from({ length: 9 }, (_, at) => [`10.0.${index}.${at + 1}`, http])),
+    });
+};
+
+/** A socket that asked for `10.9.0.<index>:80` and was sent to `backend`. */
+async function asked(maps: KernelMaps, index: number, backend: string): Promise<void> {
+  const bytes = (address: string) => parseAddress(address) ?? assert.fail(address);
+  const keys = encodeReverseNatKey({ cookie: 1n, address: bytes(backend), port: 80 });
+  const values = encodeReverseNatValue({ address: bytes(`10.9.0.${index}`), port: 80 });
+  await maps.get(REVERSE_NAT_MAP.name)?.update({ count: 1, keys, values });
+}
+
+test("P05: where there is no room for all, what is in use comes after the own cluster's and before the rest, and it is told how many wait", async () => {
+  const maps = await pinnedMaps(new MemoryKernel(), { backends: 10, ipcache: 2 });
+  await asked(maps, 3, "10.0.3.1");
+  const addresses: Change[] = ["10.0.1.1", "10.0.2.1", "10.0.3.1"].map(
+    (address) => (tables) => tables.putIp(OSAKA, address, pod(OSAKA.id * 65536 + 300)),
+  );
+  const services = [manyRemote(1), manyRemote(3), service(1, 0), service(2, 1), service(3, 0)];
+  const { datapath, run, stop } = await stage(maps, tablesAfter([...addresses, ...services, syncEverything]));
+  datapath.changed();
+  await run(5_000);
+  const found = await translations(maps, false);
+  assert.equal(found.get("10.9.0.2:80/TCP")?.length, 1, "the own cluster's");
+  assert.equal(found.get("10.9.0.3:80/TCP")?.length, 9, "in use");
+  assert.equal(found.get("10.9.0.1:80/TCP"), undefined, "the rest");
+  const inIpcache = (await ipcacheOf(maps)).map(([key]) => formatAddress(keyBytes(key)));
+  assert(inIpcache.includes("10.0.3.1"), `in use, of ${inIpcache}`);
+  const status = datapath.status();
+  assert.deepEqual(
+    status.maps.map(({ name, waiting }) => [name, waiting]).filter(([, waiting]) => waiting),
+    [
+      ["backends", 9],
+      ["ipcache", 1],
+    ],
+  );
+  assert.match(status.problems.join("\n"), /map backends: 10 of 10 entries are taken; .*, 9 find no room/);
   await stop();
 });
 

@@ -4,8 +4,10 @@ import { IpcacheCompiler } from "../../src/ipcache/ipcache-compiler.ts";
 import type { Kernel, KernelMap } from "../../src/kernel/door.ts";
 import { ServiceCompiler } from "../../src/lb/service-compiler.ts";
 import { BACKEND_MAP } from "../../src/maps/backend-map.ts";
+import { CONNTRACK_MAP } from "../../src/maps/conntrack-map.ts";
 import { IPCACHE_MAP } from "../../src/maps/ipcache-map.ts";
 import { LAYOUT_VERSION } from "../../src/maps/layout.ts";
+import { REVERSE_NAT_MAP } from "../../src/maps/reverse-nat-map.ts";
 import { SERVICE_MAP } from "../../src/maps/service-map.ts";
 import type { MapLayout } from "../../src/model/layout.ts";
 import { silentLogger } from "../../src/runtime/log.ts";
@@ -17,7 +19,7 @@ import { readFrontends } from "../lb/entries.ts";
 import { VirtualClock } from "../support/virtual-clock.ts";
 import { OWN } from "../tables/world.ts";
 
-const LAYOUTS: readonly MapLayout[] = [SERVICE_MAP, BACKEND_MAP, IPCACHE_MAP];
+const LAYOUTS: readonly MapLayout[] = [SERVICE_MAP, BACKEND_MAP, IPCACHE_MAP, REVERSE_NAT_MAP, CONNTRACK_MAP];
 
 export type KernelMaps = ReadonlyMap<string, KernelMap>;
 
