@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { faultyKernel, type MapCall } from "../../../src/kernel/faulty.ts";
 import { MemoryKernel, type MemoryRing } from "../../../src/kernel/memory.ts";
 import { EVENT_RING, encodeFlowEvent } from "../../../src/maps/flow-map.ts";
 import { IPCACHE_MAP } from "../../../src/maps/ipcache-map.ts";
@@ -14,7 +15,7 @@ import { encodeIdentity } from "../../../src/wire/identity.ts";
 import { encodeIp } from "../../../src/wire/ip.ts";
 import { POLICIES_PREFIX } from "../../../src/wire/keys.ts";
 import { stateKey } from "../../../src/wire/resources.ts";
-import { OWN } from "../../tables/world.ts";
+import { OSAKA, OWN } from "../../tables/world.ts";
 import { settings, start, world } from "./stage.ts";
 
 const POD = "10.2.0.1";
@@ -296,4 +297,91 @@ test("P03: where nothing was enforced, a boot with every etcd down attaches to n
   assert.match(agent.ready().detail, /from snapshot/);
   assert.deepEqual(kernel.attachedDevices(programs), []);
   await crash();
+});
+
+const NEWCOMER = "10.2.0.8";
+
+/** Each question to the pod, and what its node says. */
+async function verdicts(kernel: MemoryKernel): Promise<readonly string[]> {
+  const all: string[] = [];
+  for (const from of [CLIENT, NEWCOMER, "10.2.0.1", "192.0.2.77"]) {
+    for (const port of [80, 81]) all.push(await verdict(kernel, 7, from, port));
+  }
+  return all;
+}
+
+/** A world in which CLIENT may talk to the pod, after an agent converged. */
+async function admitted() {
+  const mesh = withPod();
+  admit(mesh);
+  mesh.local.ip(OWN, CLIENT);
+  const { crash } = await start(mesh);
+  await mesh.local.clock.advance(300);
+  await crash();
+  return { mesh };
+}
+
+type Mesh = ReturnType<typeof world>;
+
+/** Another port is allowed. */
+function allowMore({ local }: Mesh): void {
+  const document = {
+    apiVersion: "networking.k8s.io/v1",
+    kind: "NetworkPolicy",
+    metadata: { namespace: "shop", name: "more" },
+    spec: { podSelector: {}, ingress: [{ from: [{ podSelector: {} }], ports: [{ port: 81, protocol: "TCP" }] }] },
+  };
+  const value = new TextEncoder().encode(JSON.stringify({ source: "more.yaml:1", document }));
+  local.put(`${POLICIES_PREFIX}NetworkPolicy/shop/more`, value);
+}
+
+/** CLIENT is gone, NEWCOMER and an address of another cluster came. */
+function moveAddresses({ local }: Mesh): void {
+  local.delete(stateKey("ip", OWN.name, CLIENT));
+  local.ip(OWN, NEWCOMER);
+  local.ip(OSAKA, "10.1.0.77");
+}
+
+/** After these changes: what the node says, and what its maps hold. */
+async function changed(...changes: readonly ((mesh: Mesh) => void)[]) {
+  const { mesh } = await admitted();
+  for (const change of changes) change(mesh);
+  const { agent, crash } = await start(mesh);
+  await mesh.local.clock.advance(300);
+  await crash();
+  return { said: await verdicts(mesh.kernel), maps: agent.status().maps };
+}
+
+test("P01: killed before, in or after any call while policies and addresses change: packets meet the old or the new, and the next agent finishes", async () => {
+  const wanted = await changed(allowMore, moveAddresses);
+  // A policy and the addresses that it is about are two things.
+  const legitimate = [await changed(), await changed(allowMore), await changed(moveAddresses), wanted];
+  assert.equal(new Set(legitimate.map(({ said }) => said.join())).size, 4);
+  let calls = 0;
+  for (let finished = false; !finished; calls++) {
+    for (const when of ["before", "midway", "after"] as const) {
+      const { mesh } = await admitted();
+      for (const change of [allowMore, moveAddresses]) change(mesh);
+      let reached = false;
+      const plan = ({ index }: MapCall) => {
+        if (index !== calls) return undefined;
+        reached = true;
+        return { when };
+      };
+      const doomed = await start({ ...mesh, kernel: faultyKernel(mesh.kernel, plan) }).catch(() => undefined);
+      await mesh.local.clock.advance(300);
+      await doomed?.crash();
+      finished = !reached;
+      for (const [at, said] of (await verdicts(mesh.kernel)).entries()) {
+        const known = legitimate.map((one) => one.said[at]);
+        assert(known.includes(said), `killed ${when} call ${calls}: packet ${at} ${said}, not ${known}`);
+      }
+      const { agent, crash } = await start(mesh);
+      await mesh.local.clock.advance(300);
+      assert.deepEqual(await verdicts(mesh.kernel), wanted.said);
+      assert.deepEqual(agent.status().maps, wanted.maps);
+      await crash();
+    }
+  }
+  assert(calls > 15, `only ${calls} calls were made`);
 });
