@@ -108,12 +108,14 @@ test("P06: `bulkhead maps` shows no difference; an entry removed behind the agen
   assert.deepEqual(await kernelBackends(node), before);
 });
 
-test("twin of P02: agents killed and back with every etcd there", async () => {
+test("twin of P02: agents killed and back with every etcd there go on from what they wrote down, without a listing", async () => {
   await throughout(async () => {
     await restartAgents();
     await agentsSay(/^synced$/);
   });
   await expectNothingMoved();
+  const views = (await statuses()).map(({ firstView }) => firstView?.how);
+  assert.deepEqual([...new Set(views)], ["resumed"], JSON.stringify((await statuses()).map((one) => one.firstView)));
 });
 
 test("P02: agents killed and back with every etcd down: ready, stale, and nothing is pruned", async () => {

@@ -75,6 +75,9 @@ export interface IngestStatus {
   readonly problems: readonly string[];
 }
 
+/** Least time between two listings that are written down, in intervals of what changed. */
+const REWRITE_SAVES = 10;
+
 export class Ingest implements SourceSink {
   readonly #options: IngestOptions;
   readonly #own: Cluster;
@@ -94,6 +97,9 @@ export class Ingest implements SourceSink {
   readonly #resumption: Resumption | undefined;
   /** Complete when they were written down: an etcd that is another one has to vouch for them. */
   #recalled: readonly string[] = [];
+  #writtenAtMs = Number.NEGATIVE_INFINITY;
+  /** The last listing came too soon to be written down. */
+  #unwritten = false;
   /** Clusters of which some values were turned away before their id was known: complete only after the next listing. */
   readonly #incomplete = new Set<string>();
   /** What the tables were told to be synced, `kind/id`. */
@@ -180,8 +186,23 @@ export class Ingest implements SourceSink {
   async listed(listing: Listing): Promise<void> {
     await this.#takeIn(listing);
     this.#resumption?.listed();
-    if (this.#doubt.sources.size > 0) this.#store?.suspend();
-    else this.#store?.listed(listing, this.#world.deletions());
+    this.#writeDown(listing);
+  }
+
+  /** A whole listing is much to write: those that follow each other soon are not, and then what was written before stays until the next one. */
+  #writeDown(listing: Listing): void {
+    this.#unwritten = this.#doubt.sources.size === 0 && !this.#isRewriteDue();
+    if (this.#doubt.sources.size > 0 || this.#unwritten) {
+      this.#store?.suspend();
+      return;
+    }
+    this.#writtenAtMs = this.#options.clock.nowMs();
+    this.#store?.listed(listing, this.#world.deletions());
+  }
+
+  #isRewriteDue(): boolean {
+    const { clock, written } = this.#options;
+    return clock.nowMs() - this.#writtenAtMs >= REWRITE_SAVES * (written?.saveIntervalMs ?? 0);
   }
 
   /** As if it had been listed; soon it will be. */
@@ -279,6 +300,7 @@ export class Ingest implements SourceSink {
     this.#prove();
     this.#settle(false);
     this.#relistIfVouched();
+    if (this.#unwritten && this.#isRewriteDue()) this.recheck();
     this.#recheckIfDue();
   }
 

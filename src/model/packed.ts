@@ -74,7 +74,8 @@ export class PackedReader {
   #overrun = false;
 
   constructor(bytes: Uint8Array, longestText: number) {
-    this.#bytes = bytes;
+    // Not what a file's reader made of it: a slice of a Buffer is no copy.
+    this.#bytes = new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.length);
     this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
     this.#longestText = longestText;
   }

@@ -142,3 +142,27 @@ test("one that cannot be caught up with is listed", async () => {
   assert.deepEqual([ingest.status().synced, ingest.status().problems, pages() > 0], [true, [], true]);
   await stop();
 });
+
+test("listings that follow each other soon are not all written down, and what is written is true all the same", async () => {
+  const { local, disk, start } = await writtenDown();
+  local.put("somebody/else", new Uint8Array());
+  local.etcd.compact(local.etcd.revision);
+  const listing = (): Promise<Uint8Array> => disk.readBytes("/d/amsterdam-n1.listing");
+  const agent = start();
+  await local.clock.advance(SETTLE_MS);
+  const first = await listing();
+  local.ip(OSAKA, "10.1.0.4");
+  local.etcd.cut();
+  await local.clock.advance(2_000);
+  assert.deepEqual(await listing(), first, "too soon");
+  await local.clock.advance(50_000);
+  assert.notDeepEqual(await listing(), first, "in time");
+  local.ip(OSAKA, "10.1.0.5");
+  await local.clock.advance(2_000);
+  await agent.stop();
+  const { tables, ingest, stop } = start();
+  await local.clock.advance(SETTLE_MS);
+  assert.equal(ingest.status().first?.how, "resumed");
+  for (const address of ["10.1.0.4", "10.1.0.5"]) assert.equal(tables.ipClaims(address).length, 1);
+  await stop();
+});
