@@ -10,6 +10,8 @@ import { inNamespace } from "../../src/kernel/test-run.ts";
 import { BACKEND_MAP, type BackendKey, type BackendValue } from "../../src/maps/backend-map.ts";
 import { ENDPOINT_OBJECT, type ObjectLayout, SOCK_LB_OBJECT } from "../../src/maps/objects.ts";
 import { address, be16, struct, u8, u32 } from "../../src/maps/struct.ts";
+import { AgentObjects } from "../../src/programs/agent/objects.ts";
+import { agentSettings } from "../../src/programs/agent/settings.ts";
 import { compileBpf } from "./compile.ts";
 import { bytesOf, entriesOf, mapOf, type Place, rowsOf, serviceEntries } from "./entries.ts";
 import { PEER, POD, Scene } from "./scene.ts";
@@ -20,6 +22,8 @@ const SERVER_PORT = 8080;
 const STREAM_PORT = 5202;
 const INGRESS_OF_CLIENT = 1;
 const SWAPS = 3;
+/** One row per processor: written by programs alone. */
+const COUNTERS = ["metrics", "verdict_counters"];
 const SERVER = "10.3.0.1";
 const GATEWAY = { client: "10.1.0.1", server: "10.2.0.1" } as const;
 const PLACES: readonly Place[] = (["TCP", "UDP"] as const).map((protocol) => ({
@@ -215,6 +219,14 @@ function calls(): () => Promise<number> {
 
 const flowing = (milliseconds: number) => new Promise((resolve) => setTimeout(resolve, milliseconds));
 
+const markOf = (objects: AgentObjects, name: string): Uint8Array => new Uint8Array(objects.map({ name }).keySize);
+
+/** An entry whose key and value are zero. */
+async function mark(objects: AgentObjects, name: string): Promise<void> {
+  const { keySize, valueSize } = objects.map({ name });
+  await objects.map({ name }).update({ count: 1, keys: new Uint8Array(keySize), values: new Uint8Array(valueSize) });
+}
+
 test("upgraded and downgraded under traffic: no call fails, no packet is dropped, connections go on in their maps", async (context) => {
   const wide = { layoutVersion: 2, firstId: 500, objects: wideObjects(), capacity: 4096, backends: backendStruct(12) };
   let running = await Agent.load(OLD);
@@ -258,4 +270,22 @@ test("an agent that died before it swapped leaves maps that nobody takes for who
   assert.notDeepEqual(await rowsOf(mapOf(again.sockets, "services")), [], "swapped, they are taken over");
   assert.equal(existsSync(join(stage.pins, "services_v4")), true);
   again.close();
+});
+
+test("an agent's objects find every map again at the next start, attached or not", async () => {
+  const settings = agentSettings.parse({
+    ...{ cluster: "osaka", clusterId: 1, node: "n1", etcdConfig: "unused", cgroup: stage.cgroup },
+    ...{ bpfDir: join(stage.pins, "agent"), conntrackMax: 4096, flowsMax: 8192 },
+  });
+  for (const attaches of [false, true, true]) {
+    const objects = await AgentObjects.load(settings, kernel);
+    const names = [...objects.maps.keys()].filter((name) => !COUNTERS.includes(name));
+    const marks = names.map((name) => (objects.map({ name }).lookup(markOf(objects, name)) ? "kept" : "new"));
+    assert.deepEqual(new Set(marks), new Set([marks[0] ?? ""]));
+    assert.equal(marks[0], attaches ? "kept" : "new");
+    for (const name of names) await mark(objects, name);
+    if (attaches) await objects.attachCgroup();
+    if (attaches) await inNamespace(stage.namespacePath(), () => objects.attachDevice({ ...client, addresses: [] }));
+    objects.close();
+  }
 });
