@@ -61,9 +61,10 @@ const statuses = async () => {
 };
 
 async function expectNothingMoved(): Promise<void> {
-  for (const { node, adopted, written, removed } of await statuses()) {
+  for (const { node, adopted, written, removed, health, firstView } of await statuses()) {
     assert.ok(adopted > 1_000, `${node} adopted ${adopted}`);
-    assert.deepEqual([written, removed], [0, 0], node);
+    // A machine that is too busy to answer probes has remotes demoted: that moves entries.
+    assert.deepEqual([written, removed], [0, 0], `${node}: ${JSON.stringify({ health, firstView })}`);
   }
 }
 
