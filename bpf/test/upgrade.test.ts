@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { after, before, type TestContext, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import type { LoadedObject, LoadRequest } from "../../src/kernel/door.ts";
-import { inNamespace } from "../../src/kernel/test-run.ts";
+import { inNamespace } from "../../src/kernel/namespace.ts";
 import { BACKEND_MAP, type BackendKey, type BackendValue } from "../../src/maps/backend-map.ts";
 import { ENDPOINT_OBJECT, type ObjectLayout, SOCK_LB_OBJECT } from "../../src/maps/objects.ts";
 import { address, be16, struct, u8, u32 } from "../../src/maps/struct.ts";

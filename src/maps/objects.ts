@@ -80,15 +80,9 @@ export const ENDPOINT_OBJECT: ObjectLayout = {
     VERDICT_COUNTER_MAP,
     CONNECTION_MAP,
   ],
-  kept: [
-    AFFINITY_MAP,
-    METRICS_MAP,
-    CONNTRACK_MAP,
-    FLOW_MAP,
-    FRAGMENT_MAP,
-    VERDICT_COUNTER_MAP,
-    CONNECTION_MAP,
-  ].map(({ name }) => name),
+  kept: [AFFINITY_MAP, METRICS_MAP, CONNTRACK_MAP, FLOW_MAP, FRAGMENT_MAP, VERDICT_COUNTER_MAP, CONNECTION_MAP].map(
+    ({ name }) => name,
+  ),
   enums: [
     METRIC_REASON_ENUM,
     ENDPOINT_FLAG_ENUM,
