@@ -57,13 +57,14 @@ export async function imageSize(): Promise<number> {
   return Number(await docker("image", "inspect", "--format", "{{.Size}}", ENV.BULKHEAD_IMAGE));
 }
 
-export async function up(): Promise<void> {
-  await compose("up", "-d", "--no-build");
+/** With what is off by default, if its profiles are named. */
+export async function up(...profiles: readonly string[]): Promise<void> {
+  await compose(...profiles.flatMap((profile) => ["--profile", profile]), "up", "-d", "--no-build");
 }
 
 /** Containers, networks and volumes, those of a run that was broken off too. */
 export async function down(): Promise<void> {
-  await compose("down", "--volumes", "--remove-orphans", "--timeout", "3");
+  await compose("--profile", "drills", "down", "--volumes", "--remove-orphans", "--timeout", "3");
 }
 
 export async function containerOf(service: string): Promise<string> {

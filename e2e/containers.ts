@@ -94,6 +94,11 @@ export async function howTheyRun(): Promise<ReadonlyMap<string, HowItRuns>> {
   return found;
 }
 
+/** `running`, `paused`, `exited`, or another word of the engine's. */
+export async function stateOf(service: string): Promise<string> {
+  return (await (await containerOf(service)).inspect()).State.Status;
+}
+
 /** Resolves when every container that has a health check passes it. */
 export async function allHealthy(): Promise<void> {
   let last = "";

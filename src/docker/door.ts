@@ -1,5 +1,5 @@
 /**
- * The Docker door: the two calls that Bulkhead makes of a Docker engine. Bodies: `engine.ts` (a real one), `memory.ts` (a model), `faulty.ts`
+ * The Docker door: the two calls by which containers are exported (what drills do is `control.ts`). Bodies: `engine.ts` (a real one), `memory.ts` (a model), `faulty.ts`
  * (either, with faults). Answers are bytes: `wire` judges them.
  */
 

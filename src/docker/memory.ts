@@ -1,4 +1,5 @@
 /** A Docker engine in memory: containers with labels and addresses, and a daemon that can be gone while they run on. */
+import type { ContainerAction, DockerControl } from "./control.ts";
 import { type DockerEngine, DockerError } from "./door.ts";
 
 export interface MemoryContainer {
@@ -16,13 +17,16 @@ interface Watcher {
   readonly broken: (error: DockerError) => void;
 }
 
-export class MemoryDocker implements DockerEngine {
+export class MemoryDocker implements DockerEngine, DockerControl {
   readonly #containers = new Map<string, { readonly order: number; readonly container: MemoryContainer }>();
   readonly #watchers = new Set<Watcher>();
   #made = 0;
   #alive = true;
   /** Calls of `list` that were answered. */
   lists = 0;
+  /** What commands in containers write; a DockerError is thrown. */
+  writes: (where: "inside" | "beside", name: string, argv: readonly string[]) => readonly string[] | DockerError =
+    () => [];
 
   /** Makes a container anew, or changes the one of this name. */
   put(container: MemoryContainer): void {
@@ -69,6 +73,38 @@ export class MemoryDocker implements DockerEngine {
     });
   }
 
+  /** As a real engine refuses what is not possible. */
+  async act(id: string, action: ContainerAction): Promise<void> {
+    const { container, state } = this.#find(id);
+    const allowed = FROM[action];
+    if (action === "start" && state === "running") return;
+    if (!allowed.includes(state)) throw new DockerError("refused", `HTTP 409 ${container.name} is ${state}`);
+    this.put({ ...container, state: action === "kill" ? "exited" : action === "pause" ? "paused" : "running" });
+  }
+
+  async *inside(id: string, argv: readonly string[], signal: AbortSignal): AsyncGenerator<string> {
+    const { container, state } = this.#find(id);
+    if (state !== "running") throw new DockerError("refused", `HTTP 409 ${container.name} is ${state}`);
+    const written = this.writes("inside", container.name, argv);
+    if (written instanceof DockerError) throw written;
+    for (const line of written) if (!signal.aborted) yield line;
+  }
+
+  async beside(id: string, argv: readonly string[]): Promise<void> {
+    const { container, state } = this.#find(id);
+    if (!["running", "paused"].includes(state))
+      throw new DockerError("refused", `HTTP 409 ${container.name} is ${state}`);
+    const written = this.writes("beside", container.name, argv);
+    if (written instanceof DockerError) throw written;
+  }
+
+  #find(id: string): { readonly container: MemoryContainer; readonly state: string } {
+    if (!this.#alive) throw gone();
+    const found = [...this.#containers.values()].find(({ order }) => idOf(order).startsWith(id));
+    if (found === undefined) throw new DockerError("refused", `HTTP 404 no container ${id}`);
+    return { container: found.container, state: stateOf(found.container) };
+  }
+
   #tell(): void {
     for (const { onEvent } of [...this.#watchers]) onEvent();
   }
@@ -78,15 +114,31 @@ function gone(): DockerError {
   return new DockerError("unreachable", "the engine is gone");
 }
 
+/** States from which each is possible. */
+const FROM: Readonly<Record<ContainerAction, readonly string[]>> = {
+  kill: ["running"],
+  start: ["created", "exited"],
+  pause: ["running"],
+  unpause: ["paused"],
+};
+
+/** Told apart by its first digits, of which 12 are printed. */
+const idOf = (order: number): string => order.toString(16).padStart(12, "0").padEnd(64, "0");
+
+function stateOf({ state, address = "" }: MemoryContainer): string {
+  return state ?? (address === "" ? "exited" : "running");
+}
+
 /** As `GET /containers/json` says it. */
-function asJson({ name, labels, address = "", state, health }: MemoryContainer, order: number): unknown {
+function asJson(container: MemoryContainer, order: number): unknown {
+  const { name, labels, address = "", health } = container;
   const suffix = health === "starting" ? " (health: starting)" : health === undefined ? "" : ` (${health})`;
   return {
-    Id: order.toString(16).padStart(64, "0"),
+    Id: idOf(order),
     Names: [`/${name}`],
     Created: order,
     Labels: labels,
-    State: state ?? (address === "" ? "exited" : "running"),
+    State: stateOf(container),
     Status: `Up 3 seconds${suffix}`,
     NetworkSettings: { Networks: { mesh: { IPAddress: address, GlobalIPv6Address: "" } } },
   };

@@ -19,16 +19,23 @@ const httpUrl = formed(
   "must be http://HOST:PORT",
 );
 
+/** Of one container and no other: as Compose gives them, or `docker run --label`. */
+const label = formed(
+  (given) => (/^[A-Za-z0-9][A-Za-z0-9._-]{0,127}=[\x21-\x7e]{1,128}$/.test(given) ? given : undefined),
+  "must be a label of one container, NAME=VALUE",
+);
+
 const MAX_PORT = 65_535;
 
 const schema = record({
   version: wholeFrom(1, 1),
-  probes: listOf(record({ name: plainName, netns: maybe(path), cgroup: maybe(path) })),
+  probes: listOf(record({ name: plainName, netns: maybe(path), cgroup: maybe(path), container: maybe(label) })),
   targets: listOf(
     record({
       name: plainName,
       faults: someOf(word(...FAULTS)),
       process: maybe(record({ pidFile: path, command: text, start: maybe(someOf(text)) })),
+      container: maybe(label),
       device: maybe(record({ netns: maybe(path), name: device, port: maybe(wholeFrom(1, MAX_PORT)) })),
       etcd: maybe(record({ endpoint: httpUrl, data: path, backup: maybe(path) })),
     }),
@@ -43,8 +50,8 @@ export type Place = AllowList["probes"][number];
 const NEEDS: Readonly<Record<Fault, (target: Target) => string | undefined>> = {
   kill: startable,
   start: startable,
-  thaw: ({ process }) => (process ? undefined : "process"),
-  freeze: ({ process }) => (process ? undefined : "process"),
+  thaw: ({ process, container }) => (process || container ? undefined : "process or container"),
+  freeze: ({ process, container }) => (process || container ? undefined : "process or container"),
   blackhole: ({ device }) => (device ? undefined : "device"),
   "link-down": ({ device }) => (device ? undefined : "device"),
   flap: ({ device }) => (device ? undefined : "device"),
@@ -53,8 +60,18 @@ const NEEDS: Readonly<Record<Fault, (target: Target) => string | undefined>> = {
   quota: ({ etcd }) => (etcd ? undefined : "etcd"),
 };
 
-function startable({ process }: Target): string | undefined {
-  return process?.start ? undefined : "process.start";
+function startable({ process, container }: Target): string | undefined {
+  return process?.start || container ? undefined : "process.start or container";
+}
+
+/** What may be done to a container; a target that is one is nothing else. */
+const OF_CONTAINERS: ReadonlySet<Fault> = new Set<Fault>(["kill", "freeze", "thaw", "start", "blackhole"]);
+
+function misplaced({ faults, container, process, etcd, device }: Target): string | undefined {
+  if (container === undefined) return undefined;
+  if (process || etcd || device?.netns) return "names a container beside a process, an etcd or a netns; remove one";
+  const other = faults.find((fault) => !OF_CONTAINERS.has(fault));
+  return other && `${other} cannot be done to a container, only ${[...OF_CONTAINERS].join(", ")}; remove it`;
 }
 
 /** @throws UserError of one line. */
@@ -64,12 +81,20 @@ export function parseAllowList(file: string, content: string) {
   for (const target of list.targets) {
     if (names.has(target.name)) throw new UserError(`${file}: target ${target.name} is there twice; rename one`);
     names.add(target.name);
+    const wrong = misplaced(target);
+    if (wrong) throw new UserError(`${file}: target ${target.name}: ${wrong}`);
     for (const fault of target.faults) {
       const missing = NEEDS[fault](target);
       if (missing) throw new UserError(`${file}: target ${target.name}: ${fault} needs ${missing}; add it`);
     }
   }
+  const both = list.probes.find(({ container, netns, cgroup }) => container && (netns || cgroup));
+  if (both) throw new UserError(`${file}: place ${both.name} names a container beside a netns or cgroup; remove one`);
   return list;
+}
+
+export function namesContainers({ probes, targets }: AllowList): boolean {
+  return [...probes, ...targets].some(({ container }) => container !== undefined);
 }
 
 /** Writable by its owner alone: who may write it decides what is broken here. @throws UserError */

@@ -6,11 +6,11 @@ import { MARKER_KEY } from "../model/drill.ts";
 import { type Clock, sleep } from "../runtime/clock.ts";
 import { messageOf } from "../runtime/user-error.ts";
 import { type EtcdGateway, HttpGateway } from "./etcd-gateway.ts";
-import type { Operation } from "./operations.ts";
+import type { HostOperation, Operation } from "./operations.ts";
 
 /** Rejects with what failed, in one line. */
-export interface Hands {
-  carryOut(operation: Operation): Promise<void>;
+export interface Hands<O extends Operation = Operation> {
+  carryOut(operation: O): Promise<void>;
 }
 
 const COMMAND_TIMEOUT_MS = 10_000;
@@ -19,9 +19,9 @@ const POLL_MS = 5;
 /** A process that lives as long runs. */
 const STAYS_MS = 300;
 
-type Of<K extends Operation["kind"]> = Extract<Operation, { readonly kind: K }>;
+type Of<K extends HostOperation["kind"]> = Extract<HostOperation, { readonly kind: K }>;
 
-export class SystemHands implements Hands {
+export class SystemHands implements Hands<HostOperation> {
   readonly #clock: Clock;
   readonly #etcd: EtcdGateway;
 
@@ -30,7 +30,7 @@ export class SystemHands implements Hands {
     this.#etcd = etcd;
   }
 
-  async carryOut(operation: Operation): Promise<void> {
+  async carryOut(operation: HostOperation): Promise<void> {
     switch (operation.kind) {
       case "signal":
         return await this.#signal(operation);

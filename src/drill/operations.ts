@@ -1,9 +1,27 @@
 /** A fault as the list of what is done, and of what undoes it. The list is printed by a dry run, kept in the journal, and carried out: one list. */
+
+import type { ContainerAction } from "../docker/control.ts";
 import { DESTRUCTIVE, type Fault, MARKER_KEY } from "../model/drill.ts";
 import type { Target } from "./allow-list.ts";
 
 /** Each one of an undo is harmless when it was never needed, or is done twice. */
-export type Operation =
+export type Operation = HostOperation | ContainerOperation;
+
+/**
+ * On the one container of an engine that carries the label `NAME=VALUE`. `required`: it must be there, and so that it can be done; else whatever
+ * is not there needs nothing.
+ */
+export type ContainerOperation =
+  | {
+      readonly kind: "container";
+      readonly label: string;
+      readonly action: ContainerAction;
+      readonly required: boolean;
+    }
+  /** In its network, by a container of the same image: that network is gone when it does not run. */
+  | { readonly kind: "beside"; readonly label: string; readonly argv: readonly string[]; readonly required: boolean };
+
+export type HostOperation =
   /** `command` is part of the process's command line: a pid that was given to another is left alone. `mustLive`: else fail. */
   | {
       readonly kind: "signal";
@@ -50,10 +68,10 @@ const PLANS: Readonly<Record<Fault, Plan>> = {
   kill: (target) => ({ does: [signal(target, "SIGKILL", true)], undoes: [start(target)] }),
   freeze: (target) => ({ does: [signal(target, "SIGSTOP", true)], undoes: [signal(target, "SIGCONT", false)] }),
   thaw: (target) => ({ does: [signal(target, "SIGCONT", true)], undoes: [] }),
-  start: (target) => ({ does: [start(target)], undoes: [signal(target, "SIGKILL", false)] }),
-  blackhole: ({ device = NO_DEVICE }) => ({
-    does: [netns(device.netns, ["nft", dropRules(device)])],
-    undoes: [netns(device.netns, ["nft", NO_RULES])],
+  start: (target) => ({ does: [start(target, true)], undoes: [signal(target, "SIGKILL", false)] }),
+  blackhole: (target) => ({
+    does: [where(target, ["nft", dropRules(target.device ?? NO_DEVICE)], true)],
+    undoes: [where(target, ["nft", NO_RULES], false)],
   }),
   "link-down": ({ device = NO_DEVICE }) => ({
     does: [link(device, "down")],
@@ -105,6 +123,11 @@ export function inNetns(space: string | undefined, argv: readonly string[]): rea
   return space === undefined ? argv : ["nsenter", `--net=${space}`, "--", ...argv];
 }
 
+/** In the network of the target's device. */
+function where({ container: label, device }: Target, argv: readonly string[], required: boolean): Operation {
+  return label === undefined ? netns(device?.netns, argv) : { kind: "beside", label, argv, required };
+}
+
 function netns(space: string | undefined, argv: readonly string[]): Operation {
   return { kind: "command", argv: inNetns(space, argv) };
 }
@@ -118,12 +141,19 @@ function etcdOf({ etcd }: Target): { endpoint: string; data: string; backup: str
   return { endpoint: etcd?.endpoint ?? "", data: etcd?.data ?? "", backup: etcd?.backup ?? "" };
 }
 
-function signal(target: Target, name: "SIGKILL" | "SIGSTOP" | "SIGCONT", mustLive: boolean): Operation {
+/** What a signal is to a container: its engine remembers it, and does not start again what was killed. */
+const ACTIONS = { SIGKILL: "kill", SIGSTOP: "pause", SIGCONT: "unpause" } as const;
+
+function signal(target: Target, name: keyof typeof ACTIONS, mustLive: boolean): Operation {
+  const { container: label } = target;
+  if (label !== undefined) return { kind: "container", label, action: ACTIONS[name], required: mustLive };
   const { pidFile, command } = processOf(target);
   return { kind: "signal", pidFile, command, signal: name, mustLive };
 }
 
-function start(target: Target): Operation {
+function start(target: Target, required = false): Operation {
+  const { container: label } = target;
+  if (label !== undefined) return { kind: "container", label, action: "start", required };
   const { pidFile, command, start: argv } = processOf(target);
   return { kind: "start", pidFile, command, argv };
 }
@@ -156,6 +186,10 @@ export function operationText(operation: Operation): string {
       return `if there is ${operation.aside}: end the process of ${operation.pidFile}, and put it back as ${operation.path}`;
     case "marker":
       return `refuse, unless the etcd at ${operation.endpoint} has the key ${MARKER_KEY}`;
+    case "container":
+      return `${operation.action} the container that carries ${operation.label}`;
+    case "beside":
+      return `run in the network of the container that carries ${operation.label}: ${operation.argv.join(" ")}`;
     case "alarm":
       return `${operation.raise ? "raise" : "clear"} the alarm NOSPACE of the etcd at ${operation.endpoint}`;
   }

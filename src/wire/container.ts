@@ -13,6 +13,8 @@ export interface Container {
   /** Seconds since 1970. */
   readonly createdSeconds: number;
   readonly labels: TextMap;
+  /** `running`, `paused`, `exited`, or another word of the engine's. */
+  readonly state: string;
   /** As the engine writes them; none while it does not run. */
   readonly addresses: readonly string[];
   /** It runs and, if it has a health check, that passes. */
@@ -54,6 +56,7 @@ function readContainer(fields: Fields): Container {
     name: (fields.texts("Names")[0] ?? "").replace(/^\//, ""),
     createdSeconds: fields.whole("Created", MAX_CREATED),
     labels: fields.textMap("Labels"),
+    state,
     addresses: CONNECTED.has(state) ? readAddresses(fields) : [],
     ready: state === "running" && !NOT_HEALTHY.test(fields.text("Status")),
   };

@@ -16,7 +16,13 @@ const [etcd] = ALLOW_LIST.targets;
 
 for (const [targets, line] of [
   [[etcd, etcd], /target etcd is there twice; rename one$/],
-  [[{ ...etcd, process: undefined }], /target etcd: kill needs process\.start; add it$/],
+  [[{ ...etcd, process: undefined }], /target etcd: kill needs process\.start or container; add it$/],
+  [[{ ...etcd, container: "job=etcd" }], /target etcd: names a container beside a process, an etcd or a netns; remove/],
+  [[{ name: "x", faults: ["kill"], container: "etcd" }], /container: must be a label of one container, NAME=VALUE/],
+  [
+    [{ name: "x", faults: ["kill", "flap"], container: "job=etcd", device: { name: "eth0" } }],
+    /target x: flap cannot be done to a container, only kill, freeze, thaw, start, blackhole; remove it$/,
+  ],
   [[{ ...etcd, etcd: { endpoint: "http://127.0.0.1:2379", data: "/var/etcd" } }], /restore-old needs etcd\.backup/],
   [[{ name: "x", faults: ["flap"] }], /target x: flap needs device; add it$/],
   [[{ name: "x", faults: [] }], /targets\[0\]\.faults: /],
@@ -34,6 +40,14 @@ for (const [targets, line] of [
     );
   });
 }
+
+test("a place is a container or a network of this machine, not both", () => {
+  const list = { ...ALLOW_LIST, probes: [{ name: "client", container: "job=client", cgroup: "/sys/fs/cgroup/x" }] };
+  assert.throws(
+    () => parseAllowList("allow.yaml", JSON.stringify(list)),
+    /^UserError: allow\.yaml: place client names a container beside a netns or cgroup; remove one$/,
+  );
+});
 
 test("a list that others may write is refused; one that only its owner may is read", async () => {
   const folder = mkdtempSync(join(tmpdir(), "bulkhead-allow-"));

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, test } from "node:test";
 import { HttpGateway } from "../../src/drill/etcd-gateway.ts";
 import { livingPid, SystemHands } from "../../src/drill/hands.ts";
-import type { Operation } from "../../src/drill/operations.ts";
+import type { HostOperation } from "../../src/drill/operations.ts";
 import { MARKER_KEY } from "../../src/model/drill.ts";
 import { systemClock } from "../../src/runtime/clock.ts";
 import { TestEtcd } from "../support/etcd.ts";
@@ -28,11 +28,11 @@ afterEach(async () => {
   rmSync(folder, { recursive: true });
 });
 
-const start = (script = "while :; do sleep 1; done"): Operation => {
+const start = (script = "while :; do sleep 1; done"): HostOperation => {
   return { kind: "start", pidFile, command, argv: ["sh", "-c", script, command] };
 };
 
-function signal(name: "SIGKILL" | "SIGSTOP" | "SIGCONT", mustLive = false): Operation {
+function signal(name: "SIGKILL" | "SIGSTOP" | "SIGCONT", mustLive = false): HostOperation {
   return { kind: "signal", pidFile, command, signal: name, mustLive, group: true };
 }
 
@@ -72,13 +72,13 @@ test("a process that ends at once has not started", async () => {
 });
 
 test("a command that fails says why", async () => {
-  const fails: Operation = { kind: "command", argv: ["sh", "-c", "echo no such device >&2; exit 1"] };
+  const fails: HostOperation = { kind: "command", argv: ["sh", "-c", "echo no such device >&2; exit 1"] };
   await assert.rejects(hands.carryOut(fails), /: no such device$/);
 });
 
 test("what was moved aside is put back, from wherever that was cut off, and once", async () => {
   const [path, aside] = [join(folder, "data"), join(folder, "data.aside")];
-  const putBack: Operation = { kind: "put-back", aside, path, pidFile, command };
+  const putBack: HostOperation = { kind: "put-back", aside, path, pidFile, command };
   mkdirSync(path);
   writeFileSync(join(path, "own"), "");
   await hands.carryOut(putBack);
@@ -112,7 +112,7 @@ test("a real etcd: refused without the marker, admitted with it; the alarm refus
   const kv = etcd.connect();
   const put = (key: string) => kv.txn({ operations: [{ put: { key, value: new Uint8Array() } }] });
   try {
-    const marker: Operation = { kind: "marker", endpoint: etcd.endpoint };
+    const marker: HostOperation = { kind: "marker", endpoint: etcd.endpoint };
     await assert.rejects(hands.carryOut(marker), /has no key bulkhead\/v1\/lab, so that its data are not a lab's/);
     await put(MARKER_KEY);
     await hands.carryOut(marker);

@@ -172,7 +172,7 @@ test("a hostile container is refused alone, with its reason", async () => {
   await scene.clock.advance(1_000);
   assert.deepEqual(await scene.revisions(), before);
   const [problem = "", ...others] = exporter.status().problems;
-  assert.match(problem, /^docker:0+: container "evil": metadata\.labels\.app: .* is no label value; /);
+  assert.match(problem, /^docker:0+3: container "evil": metadata\.labels\.app: .* is no label value; /);
   assert.deepEqual(others, []);
   scene.docker.remove("cart-1");
   await scene.clock.advance(1_000);

@@ -34,7 +34,7 @@ function read(value: unknown): Container {
 
 function container(changes: Partial<Container> = {}, labels: Readonly<Record<string, string>> = {}): Container {
   const base = { id: "1f37e75a26b8", name: "shop_cart_1", createdSeconds: 5, addresses: ["10.77.1.5"], ready: true };
-  return { ...base, labels: new Map(Object.entries(labels)), ...changes };
+  return { ...base, state: "running", labels: new Map(Object.entries(labels)), ...changes };
 }
 
 const RANGE = parseCidr("10.140.0.0/16") ?? assert.fail();
@@ -54,6 +54,7 @@ describe("a list of containers", () => {
       name: "shop_cart_1",
       createdSeconds: 1795792774,
       labels: new Map([["bulkhead.cluster", "osaka"]]),
+      state: "running",
       addresses: ["10.77.1.5"],
       ready: true,
     });

@@ -4,11 +4,14 @@ import { join } from "node:path";
 import { openNats } from "../../access/nats.ts";
 import type { ConnectBus } from "../../bus/client.ts";
 import type { Disk } from "../../disk/door.ts";
-import { type AllowList, readAllowList } from "../../drill/allow-list.ts";
+import type { ConnectControl } from "../../docker/control.ts";
+import { type AllowList, namesContainers, readAllowList } from "../../drill/allow-list.ts";
+import { Containers, handsOf } from "../../drill/containers.ts";
 import { Executor } from "../../drill/executor.ts";
 import type { Hands } from "../../drill/hands.ts";
 import { Journal } from "../../drill/journal.ts";
-import { probeFrom } from "../../drill/probe-process.ts";
+import type { HostOperation } from "../../drill/operations.ts";
+import { type ProbeSource, probeFrom } from "../../drill/probe-process.ts";
 import { type DrillNote, drillNote, eventOf } from "../../drill/told.ts";
 import { EVENTS_PATH } from "../../events/read.ts";
 import { Telling } from "../../events/telling.ts";
@@ -19,6 +22,7 @@ import { createLogger } from "../../runtime/log.ts";
 import { Metrics } from "../../runtime/metrics.ts";
 import type { Random } from "../../runtime/random.ts";
 import { flag, formed, parseAs, record, text, wholeFrom, word } from "../../runtime/schema.ts";
+import { UserError } from "../../runtime/user-error.ts";
 import type { Stream } from "../../serve/routes.ts";
 import { type ServeOptions, serve } from "../../serve/serve.ts";
 import type { DrilldSettings } from "./settings.ts";
@@ -28,7 +32,8 @@ export interface DrilldDoors {
   readonly random: Random;
   readonly disk: Disk;
   readonly connectBus: ConnectBus;
-  readonly hands: Hands;
+  readonly docker: ConnectControl;
+  readonly hands: Hands<HostOperation>;
 }
 
 const RUN = /^[a-z0-9-]{1,60}$/;
@@ -48,9 +53,11 @@ const MOST_REPORTS = 50;
 
 /** Runs until the signal aborts; then nothing of its doing lasts. Bad input is a UserError before anything was changed. */
 export async function runDrilld(settings: DrilldSettings, doors: DrilldDoors, signal: AbortSignal): Promise<void> {
-  const { clock, random, disk, hands } = doors;
+  const { clock, random, disk } = doors;
   const { cluster, stateDir: folder, maxFaultMs } = settings;
-  const allowList = await readAllowList(disk, settings.allowList);
+  const source = await probeSource(settings, doors);
+  const { allowList, containers } = source;
+  const hands = handsOf(doors.hands, containers);
   const emitter = { cluster, program: "drilld", instance: hostname() };
   const bus = await openNats({ disk, connect: doors.connectBus }, settings, emitter);
   const journal = await Journal.open(disk, folder);
@@ -65,7 +72,7 @@ export async function runDrilld(settings: DrilldSettings, doors: DrilldDoors, si
     metrics,
     adminSocket: join(settings.runDir, cluster, "drilld.sock"),
     listen: settings.listen,
-    ...routes(executor, telling, allowList),
+    ...routes(executor, telling, source),
   });
   telling.start(status, signal);
   try {
@@ -76,6 +83,15 @@ export async function runDrilld(settings: DrilldSettings, doors: DrilldDoors, si
     await executor.close();
     await served.close();
   }
+}
+
+/** @throws UserError when the allow-list cannot be read, or names containers of no engine. */
+async function probeSource(settings: DrilldSettings, { clock, disk, docker }: DrilldDoors): Promise<ProbeSource> {
+  const { allowList: file, dockerSocket } = settings;
+  const allowList = await readAllowList(disk, file);
+  if (dockerSocket !== undefined) return { allowList, containers: new Containers(docker(dockerSocket), clock) };
+  if (namesContainers(allowList)) throw new UserError(`--allow-list ${file} names containers; give --docker-socket`);
+  return { allowList, containers: undefined };
 }
 
 function ended(signal: AbortSignal): Promise<void> {
@@ -106,14 +122,14 @@ function statusOf({ cluster, allowList, executor, startMs, clock }: StatusParts)
 function routes(
   executor: Executor,
   telling: Telling,
-  allowList: AllowList,
+  source: ProbeSource,
 ): Pick<ServeOptions, "answers" | "streams" | "actions"> {
   const reports: DrillReport[] = [];
   return {
     answers: new Map([[DRILLS_PATH, () => reports]]),
     streams: new Map<string, Stream>([
       [EVENTS_PATH, (query, asking) => telling.lines(query, asking)],
-      [PROBE_PATH, (query, asking) => probeFrom(allowList, query, asking)],
+      [PROBE_PATH, (query, asking) => probeFrom(source, query, asking)],
     ]),
     actions: new Map([
       [FAULTS_PATH, (body) => executor.begin(parseAs(faultRequest, body, "body"))],

@@ -1,6 +1,7 @@
 /** `bulkhead drilld`: does to this cluster what a drill asks for, as far as its allow-list goes, and undoes it. */
 import { connectNats } from "../../bus/nats.ts";
 import { systemDisk } from "../../disk/system.ts";
+import { connectControl } from "../../docker/engine-control.ts";
 import { SystemHands } from "../../drill/hands.ts";
 import { systemClock } from "../../runtime/clock.ts";
 import { runProgram } from "../../runtime/lifecycle.ts";
@@ -10,6 +11,7 @@ import { drilldSettings } from "./settings.ts";
 
 export function main(argv: readonly string[]): Promise<void> {
   const hands = new SystemHands(systemClock);
-  const doors = { clock: systemClock, random: systemRandom, disk: systemDisk, connectBus: connectNats, hands };
+  const outside = { disk: systemDisk, connectBus: connectNats, docker: connectControl, hands };
+  const doors = { clock: systemClock, random: systemRandom, ...outside };
   return runProgram("drilld", drilldSettings, argv, (settings, signal) => runDrilld(settings, doors, signal));
 }

@@ -20,6 +20,11 @@ export const drilldSettings = settingsSchema({
   stateDir: text.describe(
     "Folder of what is to be undone; it must outlive the process, and better the machine's start.",
   ),
+  dockerSocket: text
+    .optional()
+    .describe(
+      "Unix socket of the Docker engine whose containers the allow-list names. Whoever holds it may do anything to that engine.",
+    ),
   maxFaultMs: durationMs.default(600_000).describe("Longest time that a fault may last."),
 });
 

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { connectNats } from "../../../src/bus/nats.ts";
 import { systemDisk } from "../../../src/disk/system.ts";
+import { MemoryDocker } from "../../../src/docker/memory.ts";
 import { DRILLS_PATH, type DrillReport, FAULTS_PATH, PROBE_PATH, UNDO_PATH } from "../../../src/model/drill.ts";
 import type { DrilldStatus } from "../../../src/model/status.ts";
 import { runDrilld } from "../../../src/programs/drilld/assemble.ts";
@@ -21,6 +22,7 @@ const FREEZE = { run: "r1", fault: "freeze", target: "etcd", undoAfterMs: 60_000
 let folder: string;
 let socket: string;
 const hands = new RecordingHands();
+const docker = new MemoryDocker();
 const stop = new AbortController();
 let running: Promise<void>;
 
@@ -39,7 +41,8 @@ function settings(): DrilldSettings {
 }
 
 function start(): Promise<void> {
-  const doors = { clock: systemClock, random: systemRandom, disk: systemDisk, connectBus: connectNats, hands };
+  const outside = { disk: systemDisk, connectBus: connectNats, docker: () => docker, hands };
+  const doors = { clock: systemClock, random: systemRandom, ...outside };
   return runDrilld(settings(), doors, stop.signal);
 }
 
@@ -47,7 +50,10 @@ before(async () => {
   folder = mkdtempSync(join(tmpdir(), "bulkhead-drilld-"));
   socket = join(folder, "osaka", "drilld.sock");
   await assert.rejects(start(), /^UserError: --allow-list .*ENOENT/);
-  writeFileSync(join(folder, "allow.json"), JSON.stringify(ALLOW_LIST), { mode: 0o600 });
+  const inContainer = { ...ALLOW_LIST, probes: [{ name: "client", container: "job=client" }] };
+  writeFileSync(join(folder, "allow.json"), JSON.stringify(inContainer), { mode: 0o600 });
+  await assert.rejects(start(), /^UserError: --allow-list .* names containers; give --docker-socket$/);
+  writeFileSync(join(folder, "allow.json"), JSON.stringify(ALLOW_LIST));
   running = start();
   for (let tries = 0; ; tries++) {
     const answered = await status().catch(() => undefined);
