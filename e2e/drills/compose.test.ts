@@ -22,7 +22,7 @@ import {
   readStatuses,
   up,
 } from "../compose.ts";
-import { allHealthy, kill, start, stateOf } from "../containers.ts";
+import { allHealthy, howTheyRun, kill, start, stateOf } from "../containers.ts";
 
 const WITHIN_MS = 90_000;
 const DRILL_TIMEOUT_MS = 180_000;
@@ -105,6 +105,14 @@ inContainers(
     assert.equal(await stateOf("osaka-etcd"), "running");
   },
 );
+
+inContainers("drilld is not privileged, and is there for every cluster", async () => {
+  const runs = await howTheyRun();
+  for (const cluster of CLUSTERS) {
+    const root = { user: "root", privileged: false, capabilities: ["DAC_OVERRIDE"] };
+    assert.deepEqual(runs.get(`${cluster}-drilld`), root, cluster);
+  }
+});
 
 inContainers("what is not on the allow-list is refused", async () => {
   const { verdict, reason: why } = await rehearsed("osaka", "wipe");
