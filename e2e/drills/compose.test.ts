@@ -95,16 +95,13 @@ inContainers("the mesh hears of drills, and the page shows them", async () => {
   });
 });
 
-inContainers(
-  "Compose lists drills, and a dry run prints what is done to which container and does nothing",
-  async () => {
-    assert.match(await compose("exec", "-T", "osaka-drilld", "bulkhead", "drill", "list"), /kill-remote/);
-    const dry = await compose("exec", "-T", "osaka-drilld", "bulkhead", "drill", "run", "kill-remote", "--dry-run");
-    assert.match(dry, /kill the container that carries com\.docker\.compose\.service=osaka-etcd/);
-    assert.match(dry, /start the container that carries com\.docker\.compose\.service=osaka-etcd/);
-    assert.equal(await stateOf("osaka-etcd"), "running");
-  },
-);
+inContainers("by Compose: a dry run prints what is done to which container, and does nothing", async () => {
+  assert.match(await drill("osaka", "list"), /kill-remote/);
+  const dry = await compose("exec", "-T", "osaka-drilld", "bulkhead", "drill", "run", "kill-remote", "--dry-run");
+  assert.match(dry, /kill the container that carries com\.docker\.compose\.service=osaka-etcd/);
+  assert.match(dry, /start the container that carries com\.docker\.compose\.service=osaka-etcd/);
+  assert.equal(await stateOf("osaka-etcd"), "running");
+});
 
 inContainers("drilld is not privileged, and is there for every cluster", async () => {
   const runs = await howTheyRun();
