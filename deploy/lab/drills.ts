@@ -83,6 +83,7 @@ function allowList(lab: Lab, cluster: ClusterPlan) {
         faults: ["blackhole"],
         device: { netns: join(NETNS, node.netns), name: "eth0", port: ETCD_PORT },
       },
+      { name: "traffic", faults: ["drain"], exporter: { socket: join(cluster.directory, "exporter.sock") } },
       { name: "link", faults: ["flap", "link-down"], device: wanPort },
     ],
   };

@@ -38,6 +38,7 @@ const schema = record({
       container: maybe(label),
       device: maybe(record({ netns: maybe(path), name: device, port: maybe(wholeFrom(1, MAX_PORT)) })),
       etcd: maybe(record({ endpoint: httpUrl, data: path, backup: maybe(path) })),
+      exporter: maybe(record({ socket: path })),
     }),
   ),
 });
@@ -58,6 +59,7 @@ const NEEDS: Readonly<Record<Fault, (target: Target) => string | undefined>> = {
   wipe: (target) => startable(target) ?? (target.etcd ? undefined : "etcd"),
   "restore-old": (target) => startable(target) ?? (target.etcd?.backup ? undefined : "etcd.backup"),
   quota: ({ etcd }) => (etcd ? undefined : "etcd"),
+  drain: ({ exporter }) => (exporter ? undefined : "exporter"),
 };
 
 function startable({ process, container }: Target): string | undefined {

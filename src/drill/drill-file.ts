@@ -61,7 +61,7 @@ const schema = record({
   hypothesis: line,
   cluster: clusterName,
   probe: record({ from: place, service, rate: wholeFrom(1, MAX_RATE) }),
-  steps: listOf(record({ fault: word(...FAULTS), target: plainName, for: duration })),
+  steps: listOf(record({ fault: word(...FAULTS), target: plainName, for: duration, over: maybe(duration) })),
   guards: record({ failedConnections: connections }),
   expect: record({
     detect: maybe(record({ sign: word(...SIGNS), within: duration })),
@@ -79,11 +79,18 @@ export function parseDrill(file: string, content: string): Drill {
   if (steps.length < 1 || steps.length > MAX_STEPS) {
     throw new UserError(`${file}: steps: has ${steps.length}; give 1 to ${MAX_STEPS} of them`);
   }
+  for (const [index, { fault, over }] of steps.entries()) {
+    if (over === undefined || fault === "drain") continue;
+    throw new UserError(`${file}: steps[${index}].over: only a drain takes its time; remove it`);
+  }
   const wholeMs = steps.reduce((sum, step) => sum + step.for, 0);
   return {
     ...{ name, hypothesis, cluster },
     probe: { cluster: probe.from.cluster, place: probe.from.name, service: probe.service, rate: probe.rate },
-    steps: steps.map(({ fault, target, for: forMs }) => ({ fault, target, forMs })),
+    steps: steps.map(({ fault, target, for: forMs, over: overMs }) => ({
+      ...{ fault, target, forMs },
+      ...(overMs !== undefined && { overMs }),
+    })),
     maxFailed: drill.guards.failedConnections,
     expect: {
       ...(expect.detect && { detect: { sign: expect.detect.sign, withinMs: expect.detect.within } }),

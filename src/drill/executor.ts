@@ -78,14 +78,14 @@ export class Executor {
     return mine;
   }
 
-  async #begin({ run, fault, target: name, undoAfterMs, dryRun }: FaultRequest): Promise<FaultAnswer> {
+  async #begin({ run, fault, target: name, undoAfterMs, overMs, dryRun }: FaultRequest): Promise<FaultAnswer> {
     const { allowList, journal, folder, maxFaultMs, hands, log } = this.#options;
     const target = admit(allowList, fault, name);
     if (undoAfterMs > maxFaultMs) {
       throw new UserError(`${fault} of ${name} for ${undoAfterMs} ms: at most ${maxFaultMs} ms (--max-fault-ms) here`);
     }
     const id = `drill-${run}-${++this.#count}`;
-    const { does, undoes } = planFault(fault, target, id, folder);
+    const { does, undoes } = planFault(fault, target, { id, folder, ...(overMs !== undefined && { overMs }) });
     const answer = { does: does.map(operationText), undoes: undoes.map(operationText) };
     if (dryRun) return answer;
     this.#refuseOverlap(run);
@@ -112,7 +112,7 @@ export class Executor {
   /** What only asks is asked before anything is written down. */
   async #checkFirst(does: ReturnType<typeof planFault>["does"], what: string): Promise<void> {
     for (const operation of does) {
-      if (operation.kind !== "marker") continue;
+      if (operation.kind !== "marker" && operation.kind !== "undrained") continue;
       await this.#options.hands.carryOut(operation).catch((error: unknown) => {
         throw new UserError(`${what} is refused: ${messageOf(error)}`);
       });

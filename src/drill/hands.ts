@@ -2,9 +2,12 @@
 import { execFile, spawn } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { access, cp, readFile, rename, rm } from "node:fs/promises";
+import { FULL_WEIGHT } from "../model/drain.ts";
 import { MARKER_KEY } from "../model/drill.ts";
+import { DRAIN_PATH, type ExporterStatus } from "../model/status.ts";
 import { type Clock, sleep } from "../runtime/clock.ts";
 import { messageOf } from "../runtime/user-error.ts";
+import { askSocket, tellSocket } from "../serve/ask.ts";
 import { type EtcdGateway, HttpGateway } from "./etcd-gateway.ts";
 import type { HostOperation, Operation } from "./operations.ts";
 
@@ -15,6 +18,7 @@ export interface Hands<O extends Operation = Operation> {
 
 const COMMAND_TIMEOUT_MS = 10_000;
 const GONE_WITHIN_MS = 10_000;
+const EXPORTER_TIMEOUT_MS = 10_000;
 const POLL_MS = 5;
 /** A process that lives as long runs. */
 const STAYS_MS = 300;
@@ -48,6 +52,11 @@ export class SystemHands implements Hands<HostOperation> {
         return await this.#requireMarker(operation.endpoint);
       case "alarm":
         return await this.#etcd.noSpace(operation.endpoint, operation.raise);
+      case "undrained":
+        if (await isDrained(operation.socket)) throw new Error("the cluster is drained already; return it first");
+        return;
+      case "weight":
+        return await orderWeight(operation);
     }
   }
 
@@ -99,6 +108,17 @@ export class SystemHands implements Hands<HostOperation> {
     const what = `the etcd at ${endpoint} has no key ${MARKER_KEY}`;
     throw new Error(`${what}, so that its data are not a lab's; put the key there if they may be destroyed`);
   }
+}
+
+async function isDrained(socket: string): Promise<boolean> {
+  const { drains = [] } = (await askSocket(socket, "/v1/status", EXPORTER_TIMEOUT_MS)) as ExporterStatus;
+  return drains.some(({ service }) => service === undefined);
+}
+
+/** What was never drained, or is back, is not returned. */
+async function orderWeight({ socket, target, overMs }: Of<"weight">): Promise<void> {
+  if (target === FULL_WEIGHT && !(await isDrained(socket))) return;
+  await tellSocket(socket, DRAIN_PATH, { services: [], target, overMs }, EXPORTER_TIMEOUT_MS);
 }
 
 async function exists(path: string): Promise<boolean> {

@@ -1,6 +1,7 @@
 /** What the programs' own statuses say of a drill's cluster: nothing else is asked, and nothing is told to them. */
+import type { DrainStatus } from "../model/drain.ts";
 import type { Sign } from "../model/drill.ts";
-import type { ExporterStatus, MirrorStatus, ProgramStatus, RemoteStatus } from "../model/status.ts";
+import type { AgentStatus, ExporterStatus, MirrorStatus, ProgramStatus, RemoteStatus } from "../model/status.ts";
 
 export interface Observer {
   /** The cluster whose leading mirror says it. */
@@ -20,24 +21,46 @@ export interface Look {
   readonly unwell: readonly string[];
   /** Whether one of the drill's own cluster is not. */
   readonly unwellInside: boolean;
+  /** Who knows of a drain of the drill's cluster, as in `answered`. */
+  readonly drained: ReadonlySet<string>;
+  /** Whether no node that answered gives it new connections that could go elsewhere. */
+  readonly emptied: boolean;
 }
 
 export function lookAt(statuses: readonly ProgramStatus[], cluster: string): Look {
   const mirrors = statuses.filter((status): status is MirrorStatus => status.program === "kvstoremesh");
   const leading = mirrors.filter(({ leader }) => leader);
   const inside = statuses.filter((status) => status.cluster === cluster);
+  const agents = statuses.filter((status): status is AgentStatus => status.program === "agent");
   return {
     observers: leading.flatMap((mirror) => observersOf(mirror, cluster)),
     leaders: leading.filter((mirror) => mirror.cluster === cluster).map(({ pid }) => pid),
     answered: new Set(statuses.map(nameOf)),
     unwell: [...leaderFaults(mirrors), ...statuses.flatMap(programFaults)],
     unwellInside: inside.flatMap(programFaults).length > 0,
+    drained: new Set(statuses.filter((status) => drainsOf(status, cluster).length > 0).map(nameOf)),
+    emptied: agents.length > 0 && agents.every((agent) => isEmptied(agent, cluster)),
   };
 }
 
 function nameOf(status: ProgramStatus): string {
   const node = status.program === "agent" ? `/${status.node}` : "";
   return `${status.cluster}/${status.program}${node}`;
+}
+
+function drainsOf(status: ProgramStatus, cluster: string): readonly DrainStatus[] {
+  const drains = status.program === "exporter" || status.program === "agent" ? status.drains : undefined;
+  return (drains ?? []).filter((drain) => drain.cluster === cluster);
+}
+
+/** The whole cluster is at weight 0, and its backends serve only where no other cluster's do. */
+function isEmptied(agent: AgentStatus, cluster: string): boolean {
+  const isDrained = drainsOf(agent, cluster).some(({ service, weight }) => service === undefined && weight === 0);
+  const isChosen = agent.services.some(({ global, backends }) => {
+    const clusters = new Set(backends.filter(({ used }) => used).map((backend) => backend.cluster));
+    return global && clusters.has(cluster) && clusters.size > 1;
+  });
+  return isDrained && !isChosen;
 }
 
 function observersOf({ cluster, remotes }: MirrorStatus, target: string): readonly Observer[] {
@@ -81,6 +104,7 @@ function exporterFaults(status: ExporterStatus): readonly string[] {
 /** Whether the sign is seen at every observer of before. */
 export function isSeen(sign: Sign, before: Look, now: Look): boolean {
   if (sign === "inside") return now.unwellInside;
+  if (sign === "drained") return now.emptied;
   if (sign === "leader") return now.leaders.some((pid) => !before.leaders.includes(pid));
   return before.observers.every((was) => {
     const remote = now.observers.find(({ cluster }) => cluster === was.cluster)?.remote;
@@ -88,7 +112,7 @@ export function isSeen(sign: Sign, before: Look, now: Look): boolean {
   });
 }
 
-const SEEN: Readonly<Record<Exclude<Sign, "leader" | "inside">, (was: RemoteStatus, now: RemoteStatus) => boolean>> = {
+const SEEN: Readonly<Record<Exclude<Sign, "leader" | "inside" | "drained">, (was: RemoteStatus, now: RemoteStatus) => boolean>> = {
   unwell: (_was, now) => !now.connected || now.breaker !== "closed" || now.grade !== "fresh",
   held: (_was, now) => now.holds.length > 0,
   lost: (was, now) => now.losses > was.losses || !now.connected,
@@ -105,11 +129,13 @@ export function entriesKept(before: Look, now: Look): number {
 /** Why the mesh is not yet as it was before, a line each. */
 export function differences(before: Look, now: Look): readonly string[] {
   const silent = [...before.answered].filter((name) => !now.answered.has(name));
+  const drained = [...now.drained].filter((name) => !before.drained.has(name));
   const kept = entriesKept(before, now);
   const known = before.observers.reduce((sum, { entries }) => sum + entries, 0);
   return [
     ...silent.map((name) => `${name} does not answer`),
     ...now.unwell,
+    ...drained.map((name) => `${name} knows of a drain still`),
     ...(kept === known ? [] : [`${known - kept} entries are not there again`]),
   ];
 }

@@ -1,6 +1,6 @@
 /** A fault as the list of what is done, and of what undoes it. The list is printed by a dry run, kept in the journal, and carried out: one list. */
-
 import type { ContainerAction } from "../docker/control.ts";
+import { FULL_WEIGHT } from "../model/drain.ts";
 import { DESTRUCTIVE, type Fault, MARKER_KEY } from "../model/drill.ts";
 import type { Target } from "./allow-list.ts";
 
@@ -46,23 +46,35 @@ export type HostOperation =
       readonly command: string;
     }
   | { readonly kind: "marker"; readonly endpoint: string }
-  | { readonly kind: "alarm"; readonly endpoint: string; readonly raise: boolean };
+  | { readonly kind: "alarm"; readonly endpoint: string; readonly raise: boolean }
+  /** Refuses a cluster that somebody drains already: it is not for a drill to return it. */
+  | { readonly kind: "undrained"; readonly socket: string }
+  /** Orders the weight of the exporter's cluster. */
+  | { readonly kind: "weight"; readonly socket: string; readonly target: number; readonly overMs: number };
 
 export interface FaultPlan {
   readonly does: readonly Operation[];
   readonly undoes: readonly Operation[];
 }
 
-/** @param id unique for each fault: names what is made. @param folder drilld's own. */
-export function planFault(fault: Fault, target: Target, id: string, folder: string): FaultPlan {
-  const { does, undoes } = PLANS[fault](target, id, folder);
+export interface FaultScope {
+  /** Unique for each fault: names what is made. */
+  readonly id: string;
+  /** drilld's own. */
+  readonly folder: string;
+  /** Of a drain. */
+  readonly overMs?: number;
+}
+
+export function planFault(fault: Fault, target: Target, scope: FaultScope): FaultPlan {
+  const { does, undoes } = PLANS[fault](target, scope);
   const marker = DESTRUCTIVE.has(fault) && target.etcd ? [markerOf(target.etcd)] : [];
   return { does: [...marker, ...does], undoes };
 }
 
 const markerOf = ({ endpoint }: { readonly endpoint: string }): Operation => ({ kind: "marker", endpoint });
 
-type Plan = (target: Target, id: string, folder: string) => FaultPlan;
+type Plan = (target: Target, scope: FaultScope) => FaultPlan;
 
 const PLANS: Readonly<Record<Fault, Plan>> = {
   kill: (target) => ({ does: [signal(target, "SIGKILL", true)], undoes: [start(target)] }),
@@ -77,7 +89,7 @@ const PLANS: Readonly<Record<Fault, Plan>> = {
     does: [link(device, "down")],
     undoes: [link(device, "up")],
   }),
-  flap: ({ device = NO_DEVICE }, id, folder) => {
+  flap: ({ device = NO_DEVICE }, { id, folder }) => {
     const flapper = { pidFile: `${folder}/${id}.pid`, command: id };
     const turn = (way: string, seconds: string): string => `ip link set ${device.name} ${way}; sleep ${seconds}`;
     const loop = `while :; do ${turn("down", DOWN_SECONDS)}; ${turn("up", UP_SECONDS)}; done`;
@@ -87,8 +99,8 @@ const PLANS: Readonly<Record<Fault, Plan>> = {
       undoes: [{ kind: "signal", ...flapper, signal: "SIGKILL", mustLive: false, group: true }, link(device, "up")],
     };
   },
-  wipe: (target, id) => replaced(target, id, []),
-  "restore-old": (target, id) => {
+  wipe: (target, { id }) => replaced(target, id, []),
+  "restore-old": (target, { id }) => {
     const { data, backup } = etcdOf(target);
     return replaced(target, id, [{ kind: "copy", from: backup, to: data }]);
   },
@@ -97,6 +109,17 @@ const PLANS: Readonly<Record<Fault, Plan>> = {
     return {
       does: [{ kind: "alarm", endpoint, raise: true }],
       undoes: [{ kind: "alarm", endpoint, raise: false }],
+    };
+  },
+  drain: ({ exporter }, { overMs = 0 }) => {
+    const { socket } = exporter ?? { socket: "" };
+    return {
+      does: [
+        { kind: "undrained", socket },
+        { kind: "weight", socket, target: 0, overMs },
+      ],
+      // At once: whoever undoes may have reason to hurry.
+      undoes: [{ kind: "weight", socket, target: FULL_WEIGHT, overMs: 0 }],
     };
   },
 };
@@ -192,5 +215,12 @@ export function operationText(operation: Operation): string {
       return `run in the network of the container that carries ${operation.label}: ${operation.argv.join(" ")}`;
     case "alarm":
       return `${operation.raise ? "raise" : "clear"} the alarm NOSPACE of the etcd at ${operation.endpoint}`;
+    case "undrained":
+      return `refuse, if the cluster of the exporter at ${operation.socket} is drained already`;
+    case "weight": {
+      const { target, overMs, socket } = operation;
+      const whose = `the cluster of the exporter at ${socket}`;
+      return target === FULL_WEIGHT ? `return ${whose}` : `drain ${whose} to weight ${target} over ${overMs / 1_000} s`;
+    }
   }
 }

@@ -167,14 +167,17 @@ class DrillRun {
     }
   }
 
-  async #step({ fault, target, forMs }: DrillStep, index: number): Promise<void> {
+  async #step({ fault, target, forMs, overMs }: DrillStep, index: number): Promise<void> {
     const { clock } = this.#doors;
     const restMs = this.#drill.steps.slice(index).reduce((sum, step) => sum + step.forMs, 0);
     // From just before it: what follows at once is caused by it.
     const beganMs = clock.nowMs();
     this.#faultMs ??= beganMs;
     try {
-      await this.#doors.fault({ run: this.#run, fault, target, undoAfterMs: restMs + UNDO_SLACK_MS, dryRun: false });
+      await this.#doors.fault({
+        ...{ run: this.#run, fault, target, undoAfterMs: restMs + UNDO_SLACK_MS, dryRun: false },
+        ...(overMs !== undefined && { overMs }),
+      });
     } catch (error) {
       throw new Ended("aborted", messageOf(error));
     }
@@ -188,7 +191,8 @@ class DrillRun {
 
   async #tick(): Promise<void> {
     this.#guard();
-    this.#notice(lookAt(await this.#doors.look(false), this.#drill.cluster));
+    const asksNodes = this.#drill.expect.detect?.sign === "drained";
+    this.#notice(lookAt(await this.#doors.look(asksNodes), this.#drill.cluster));
     this.#guard();
   }
 

@@ -1,6 +1,6 @@
 /** Drills: what one says, what is asked of drilld at the target, and what a drill reports. docs/OPERATING.md has the words for people. */
 
-/** What may be done to a target. The first four need its process, the next three its device, the rest its etcd. */
+/** What may be done to a target. The first four need its process, the next three its device, then three its etcd, the last its exporter. */
 export const FAULTS = [
   "kill",
   "freeze",
@@ -12,6 +12,7 @@ export const FAULTS = [
   "wipe",
   "restore-old",
   "quota",
+  "drain",
 ] as const;
 export type Fault = (typeof FAULTS)[number];
 
@@ -23,9 +24,10 @@ export const MARKER_KEY = "bulkhead/v1/lab";
 
 /**
  * By what the mesh is seen to notice: every observer says that the cluster is not well (`unwell`), holds withdrawals of it (`held`), or lost its
- * connection to it (`lost`); a program of the cluster itself is not well (`inside`); another mirror of it leads than before (`leader`).
+ * connection to it (`lost`); a program of the cluster itself is not well (`inside`); another mirror of it leads than before (`leader`); no node gives
+ * it new connections that could go elsewhere (`drained`).
  */
-export const SIGNS = ["unwell", "held", "lost", "inside", "leader"] as const;
+export const SIGNS = ["unwell", "held", "lost", "inside", "leader", "drained"] as const;
 export type Sign = (typeof SIGNS)[number];
 
 export interface DrillStep {
@@ -34,6 +36,8 @@ export interface DrillStep {
   readonly target: string;
   /** Until the next step; the fault stays until all steps are over. */
   readonly forMs: number;
+  /** Of a drain: how long it takes its time; absent: none. */
+  readonly overMs?: number;
 }
 
 export interface Drill {
@@ -72,6 +76,8 @@ export interface FaultRequest {
   readonly target: string;
   /** Undone by then, whatever becomes of the caller. */
   readonly undoAfterMs: number;
+  /** Of a drain alone. */
+  readonly overMs?: number;
   readonly dryRun: boolean;
 }
 

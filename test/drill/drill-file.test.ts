@@ -21,6 +21,8 @@ test("a drill is read whole", () => {
   const drill = parseDrill("kill-remote.yaml", GOOD);
   assert.deepEqual(drill.probe, { cluster: "amsterdam", place: "client", service: "demo/hello", rate: 100 });
   assert.deepEqual(drill.steps, [{ fault: "kill", target: "etcd", forMs: 6_000 }]);
+  const drain = parseDrill("drain.yaml", readFileSync(`${SHIPPED}drain.yaml`, "utf8"));
+  assert.deepEqual(drain.steps, [{ fault: "drain", target: "traffic", forMs: 10_000, overMs: 6_000 }]);
   assert.equal(drill.maxFailed, 20);
   assert.deepEqual(drill.expect.detect, { sign: "unwell", withinMs: 5_000 });
   // Not said: as long as the faults last.
@@ -33,6 +35,7 @@ const BAD: readonly (readonly [from: string | RegExp, to: string, line: RegExp])
   ["name: kill-remote", "name: ../kill", /^bad\.yaml:\d+: name: must be lower-case letters/],
   ["fault: kill", "fault: explode", /^bad\.yaml:\d+: steps\[0\]\.fault: .*"kill"/],
   ["for: 6s", "for: 6", /^bad\.yaml:\d+: steps\[0\]\.for: must be a duration up to an hour, such as 500ms, 10s or 2m$/],
+  ["for: 6s", "for: 6s, over: 2s", /^bad\.yaml: steps\[0\]\.over: only a drain takes its time; remove it$/],
   ["for: 6s", "for: 2000m", /steps\[0\]\.for: must be a duration up to an hour/],
   ["amsterdam/client", "client", /probe\.from: must be CLUSTER\/PLACE, such as amsterdam\/client$/],
   ["rate: 100", "rate: 100000", /probe\.rate: must be a whole number from 1 to 1000$/],

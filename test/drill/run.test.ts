@@ -5,6 +5,7 @@ import { eventOf } from "../../src/drill/told.ts";
 import type { Drill, DrillReport, ProbeCounts, Sign } from "../../src/model/drill.ts";
 import type { MirrorStatus, ProgramStatus, RemoteStatus } from "../../src/model/status.ts";
 import { drillReportText } from "../../src/report/drills.ts";
+import { agent } from "../report/status-examples.ts";
 import { VirtualClock } from "../support/virtual-clock.ts";
 
 const DRILL: Drill = {
@@ -191,6 +192,17 @@ test("a fault that is refused aborts, and what was done before it is undone", as
 const HOLD = { kind: "ip", state: "held", keys: 3, withdrawals: 3, ageMs: 1, example: "10.2.0.1" } as const;
 const OSAKA = mirror("osaka", []);
 
+const DRAINED = { cluster: "osaka", weight: 0, target: 0 } as const;
+/** Knows of the drain, and gives what could go elsewhere to amsterdam alone; or still to both. */
+const EMPTIED = { ...agent("amsterdam-1"), drains: [DRAINED] };
+const GIVING = {
+  ...EMPTIED,
+  services: EMPTIED.services.map((service) => ({
+    ...service,
+    backends: service.backends.map((backend) => ({ ...backend, used: true })),
+  })),
+};
+
 /** What everybody says while the fault lasts: by which the sign is seen, and by which it is not. */
 const SIGNS_SEEN: readonly (readonly [sign: Sign, seen: readonly ProgramStatus[], not: readonly ProgramStatus[]])[] = [
   [
@@ -210,6 +222,7 @@ const SIGNS_SEEN: readonly (readonly [sign: Sign, seen: readonly ProgramStatus[]
     [mirror("amsterdam", [{ ...WELL, grade: "suspect" }]), OSAKA],
   ],
   ["unwell", [mirror("amsterdam", [{ ...WELL, grade: "suspect" }]), OSAKA], [OSAKA]],
+  ["drained", [mirror("amsterdam", [WELL]), OSAKA, EMPTIED], [mirror("amsterdam", [WELL]), OSAKA, EMPTIED, GIVING]],
 ];
 
 for (const [sign, seen, not] of SIGNS_SEEN) {
@@ -230,6 +243,20 @@ for (const [sign, seen, not] of SIGNS_SEEN) {
     assert.deepEqual(failed(await run(not)), ["detect"]);
   });
 }
+
+test("the mesh has not converged while somebody knows of the drill's drain; of one that was there before nobody asks", async () => {
+  const world = new World();
+  const look = world.look.bind(world);
+  world.look = async () => [...(await look()), ...(world.faults.length > 0 ? [EMPTIED] : [])];
+  const steps: Drill["steps"] = [{ fault: "drain", target: "traffic", forMs: 6_000, overMs: 3_000 }];
+  const report = await world.run({ ...DRILL, steps });
+  assert.deepEqual(failed(report), ["converge"]);
+  assert.match(drillReportText(report), /: amsterdam\/agent\/amsterdam-1 knows of a drain still$/m);
+  const twin = new World();
+  const lookToo = twin.look.bind(twin);
+  twin.look = async () => [...(await lookToo()), EMPTIED];
+  assert.equal((await twin.run({ ...DRILL, steps })).verdict, "passed");
+});
 
 test("what ended is told as an event: whether it held, and if not why", async () => {
   const world = new World();

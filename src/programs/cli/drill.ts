@@ -126,8 +126,8 @@ async function ask<T>(socket: string, path: string, body: unknown): Promise<T> {
 async function printDryRun(drill: Drill, sockets: readonly string[], json: boolean): Promise<void> {
   const socket = drilldOf(sockets, drill.cluster);
   const answers: FaultAnswer[] = [];
-  for (const { fault, target, forMs } of drill.steps) {
-    const request: FaultRequest = { run: "dry", fault, target, undoAfterMs: forMs, dryRun: true };
+  for (const { forMs, ...step } of drill.steps) {
+    const request: FaultRequest = { run: "dry", ...step, undoAfterMs: forMs, dryRun: true };
     answers.push(await ask<FaultAnswer>(socket, FAULTS_PATH, request));
   }
   const steps = drill.steps.map((step, index) => ({ ...step, ...answers[index] }));

@@ -21,7 +21,7 @@ import type { Clock } from "../../runtime/clock.ts";
 import { createLogger } from "../../runtime/log.ts";
 import { Metrics } from "../../runtime/metrics.ts";
 import type { Random } from "../../runtime/random.ts";
-import { flag, formed, parseAs, record, text, wholeFrom, word } from "../../runtime/schema.ts";
+import { flag, formed, maybe, parseAs, record, text, wholeFrom, word } from "../../runtime/schema.ts";
 import { UserError } from "../../runtime/user-error.ts";
 import type { Stream } from "../../serve/routes.ts";
 import { type ServeOptions, serve } from "../../serve/serve.ts";
@@ -44,6 +44,7 @@ const faultRequest = record({
   fault: word(...FAULTS),
   target: text,
   undoAfterMs: wholeFrom(1, MAX_UNDO_MS),
+  overMs: maybe(wholeFrom(1, MAX_UNDO_MS)),
   dryRun: flag,
 });
 const undoRequest = record({ run: runName });

@@ -7,6 +7,8 @@ import { after, before, test } from "node:test";
 import { MemoryNats } from "../../../src/bus/memory.ts";
 import { memoryDisk } from "../../../src/disk/memory.ts";
 import { MemoryDocker } from "../../../src/docker/memory.ts";
+import { SystemHands } from "../../../src/drill/hands.ts";
+import { operationText, planFault } from "../../../src/drill/operations.ts";
 import { MemoryEtcd } from "../../../src/kv/memory.ts";
 import { runExporter } from "../../../src/programs/exporter/assemble.ts";
 import { exporterSettings } from "../../../src/programs/exporter/settings.ts";
@@ -88,6 +90,28 @@ test("--no-wait returns at once, it goes on by itself; a service by name, some w
   const { out } = await run("drain", "osaka", "--service", name, "--to", "25", "--json");
   assert.deepEqual(JSON.parse(out), [{ cluster: "osaka", service: name, weight: 25, target: 25 }]);
   assert.equal((await run("return", "osaka", "--service", name)).code, 0);
+});
+
+test("a drill drains and returns, either of them twice, and refuses what an operator drained", async () => {
+  const hands = new SystemHands(systemClock);
+  const socket = join(folder, "osaka", "exporter.sock");
+  const target = { name: "traffic", faults: ["drain"], exporter: { socket } } as const;
+  const { does, undoes } = planFault("drain", target, { id: "drill-1", folder, overMs: 1_000 });
+  assert.deepEqual([...does, ...undoes].map(operationText), [
+    `refuse, if the cluster of the exporter at ${socket} is drained already`,
+    `drain the cluster of the exporter at ${socket} to weight 0 over 1 s`,
+    `return the cluster of the exporter at ${socket}`,
+  ]);
+  for (const operation of does) await hands.carryOut(operation);
+  assert.equal(etcd.entries(drainKey("osaka")).length, 1);
+  for (const operation of [...undoes, ...undoes]) await hands.carryOut(operation);
+  assert.equal(etcd.entries(drainKey("osaka")).length, 0);
+  assert.equal((await run("drain", "osaka", "--to", "50")).code, 0);
+  const [first] = does;
+  assert(first !== undefined);
+  await assert.rejects(hands.carryOut(first), /^Error: the cluster is drained already; return it first$/);
+  assert.equal((await run("return", "osaka")).code, 0);
+  await hands.carryOut(first);
 });
 
 for (const [what, args, line] of [
