@@ -60,6 +60,7 @@ const schema = record({
   name: plainName,
   hypothesis: line,
   cluster: clusterName,
+  despite: maybe(clusterName),
   probe: record({ from: place, service, rate: wholeFrom(1, MAX_RATE) }),
   steps: listOf(record({ fault: word(...FAULTS), target: plainName, for: duration, over: maybe(duration) })),
   guards: record({ failedConnections: connections }),
@@ -75,10 +76,11 @@ const schema = record({
 /** @throws UserError of one line: file, line, what is wrong and how to mend it. */
 export function parseDrill(file: string, content: string): Drill {
   const drill = readYamlAs(schema, file, content);
-  const { name, hypothesis, cluster, probe, steps, expect } = drill;
+  const { name, hypothesis, cluster, despite, probe, steps, expect } = drill;
   if (steps.length < 1 || steps.length > MAX_STEPS) {
     throw new UserError(`${file}: steps: has ${steps.length}; give 1 to ${MAX_STEPS} of them`);
   }
+  if (despite === cluster) throw new UserError(`${file}: despite: ${cluster} is what the faults happen to; remove it`);
   for (const [index, { fault, over }] of steps.entries()) {
     if (over === undefined || fault === "drain") continue;
     throw new UserError(`${file}: steps[${index}].over: only a drain takes its time; remove it`);
@@ -86,6 +88,7 @@ export function parseDrill(file: string, content: string): Drill {
   const wholeMs = steps.reduce((sum, step) => sum + step.for, 0);
   return {
     ...{ name, hypothesis, cluster },
+    ...(despite !== undefined && { despite }),
     probe: { cluster: probe.from.cluster, place: probe.from.name, service: probe.service, rate: probe.rate },
     steps: steps.map(({ fault, target, for: forMs, over: overMs }) => ({
       ...{ fault, target, forMs },

@@ -27,6 +27,17 @@ export interface Look {
   readonly emptied: boolean;
 }
 
+/** What is said neither by the cluster nor of it. */
+export function without(statuses: readonly ProgramStatus[], cluster: string | undefined): readonly ProgramStatus[] {
+  return statuses
+    .filter((status) => status.cluster !== cluster)
+    .map((status) =>
+      status.program === "kvstoremesh"
+        ? { ...status, remotes: status.remotes.filter(({ name }) => name !== cluster) }
+        : status,
+    );
+}
+
 export function lookAt(statuses: readonly ProgramStatus[], cluster: string): Look {
   const mirrors = statuses.filter((status): status is MirrorStatus => status.program === "kvstoremesh");
   const leading = mirrors.filter(({ leader }) => leader);
@@ -112,7 +123,9 @@ export function isSeen(sign: Sign, before: Look, now: Look): boolean {
   });
 }
 
-const SEEN: Readonly<Record<Exclude<Sign, "leader" | "inside" | "drained">, (was: RemoteStatus, now: RemoteStatus) => boolean>> = {
+const SEEN: Readonly<
+  Record<Exclude<Sign, "leader" | "inside" | "drained">, (was: RemoteStatus, now: RemoteStatus) => boolean>
+> = {
   unwell: (_was, now) => !now.connected || now.breaker !== "closed" || now.grade !== "fresh",
   held: (_was, now) => now.holds.length > 0,
   lost: (was, now) => now.losses > was.losses || !now.connected,

@@ -3,7 +3,7 @@ import type { Drill, DrillCheck, DrillReport, DrillStep, FaultRequest, ProbeCoun
 import type { ProgramStatus } from "../model/status.ts";
 import { type Clock, sleep } from "../runtime/clock.ts";
 import { messageOf } from "../runtime/user-error.ts";
-import { differences, entriesKept, isSeen, type Look, lookAt } from "./observe.ts";
+import { differences, entriesKept, isSeen, type Look, lookAt, without } from "./observe.ts";
 
 const TICK_MS = 100;
 const BASELINE_MS = 2_000;
@@ -104,12 +104,17 @@ class DrillRun {
     }
   }
 
+  async #look(agentsToo: boolean): Promise<Look> {
+    const { cluster, despite } = this.#drill;
+    return lookAt(without(await this.#doors.look(agentsToo), despite), cluster);
+  }
+
   async #baseline(): Promise<void> {
     const { clock } = this.#doors;
     const { cluster, probe } = this.#drill;
     const deadlineMs = clock.nowMs() + WELL_WITHIN_MS;
     for (;;) {
-      this.#before = lookAt(await this.#doors.look(true), cluster);
+      this.#before = await this.#look(true);
       const { observers, unwell } = this.#before;
       if (observers.length > 0 && unwell.length === 0) break;
       const why = unwell[0] ?? `no mirror of another cluster answers that follows ${cluster}`;
@@ -192,7 +197,7 @@ class DrillRun {
   async #tick(): Promise<void> {
     this.#guard();
     const asksNodes = this.#drill.expect.detect?.sign === "drained";
-    this.#notice(lookAt(await this.#doors.look(asksNodes), this.#drill.cluster));
+    this.#notice(await this.#look(asksNodes));
     this.#guard();
   }
 
@@ -216,7 +221,7 @@ class DrillRun {
     const undoneMs = this.#undoneMs ?? clock.nowMs();
     const deadlineMs = undoneMs + this.#drill.expect.convergeWithinMs;
     for (;;) {
-      const now = lookAt(await this.#doors.look(true), this.#drill.cluster);
+      const now = await this.#look(true);
       this.#entriesLeast = Math.min(this.#entriesLeast, entriesKept(this.#before, now));
       this.#left = differences(this.#before, now);
       const nowMs = clock.nowMs();

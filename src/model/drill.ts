@@ -45,6 +45,8 @@ export interface Drill {
   readonly hypothesis: string;
   /** The cluster that the faults happen to. */
   readonly cluster: string;
+  /** Another that may be away all the time: nothing that is said by it or of it counts. */
+  readonly despite?: string;
   readonly probe: {
     readonly cluster: string;
     /** Name of a place on the allow-list of that cluster's drilld. */

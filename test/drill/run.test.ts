@@ -176,6 +176,24 @@ test("nothing is done to a mesh, or with a probe, that is not well before", asyn
   }
 });
 
+test("a cluster that is away all the time spoils nothing, if the drill says so", async () => {
+  const away: RemoteStatus = { ...LOST, name: "virginia" };
+  const silent = { ...mirror("virginia", [LOST]), leader: false };
+  const world = new World();
+  const look = world.look.bind(world);
+  world.look = async () =>
+    (await look()).map((status) =>
+      status.program === "kvstoremesh" ? { ...status, remotes: [...status.remotes, away] } : status,
+    );
+  const report = await world.run({ ...DRILL, despite: "virginia" });
+  assert.equal(report.verdict, "passed", JSON.stringify(report));
+  const twin = new World();
+  const lookToo = twin.look.bind(twin);
+  twin.look = async () => [...(await lookToo()), silent];
+  assert.match((await twin.run()).reason ?? "", /: virginia: 0 mirrors lead$/);
+  assert.equal((await twin.run({ ...DRILL, despite: "virginia" })).verdict, "passed");
+});
+
 test("a fault that is refused aborts, and what was done before it is undone", async () => {
   const world = new World();
   const first = world.fault.bind(world);

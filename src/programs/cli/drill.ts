@@ -1,39 +1,21 @@
 /** `bulkhead drill`: what may be rehearsed, and rehearsing it. */
 import { readdir, readFile } from "node:fs/promises";
-import { basename, dirname, join } from "node:path";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { Command } from "commander";
 import { parseDrill } from "../../drill/drill-file.ts";
 import { probe } from "../../drill/prober.ts";
-import { type DrillDoors, runDrill } from "../../drill/run.ts";
-import type { DrillNote } from "../../drill/told.ts";
-import {
-  DRILLS_PATH,
-  type Drill,
-  type DrillReport,
-  FAULTS_PATH,
-  type FaultAnswer,
-  type FaultRequest,
-  PROBE_PATH,
-  type ProbeCounts,
-  UNDO_PATH,
-} from "../../model/drill.ts";
-import type { ProgramStatus } from "../../model/status.ts";
+import { dryRun, rehearse } from "../../drill/rehearse.ts";
+import type { Drill, DrillReport } from "../../model/drill.ts";
 import { drillReportText, drillsText, dryRunText } from "../../report/drills.ts";
 import { safeText } from "../../report/text.ts";
 import { systemClock } from "../../runtime/clock.ts";
 import { systemRandom } from "../../runtime/random.ts";
 import { messageOf, UserError } from "../../runtime/user-error.ts";
-import { askSocket, followSocket, tellSocket } from "../../serve/ask.ts";
-import { agentsOf, findSockets } from "../../serve/sockets.ts";
 import { type ReadOptions, reader, wholeNumber, writeLine } from "./output.ts";
 
 const SHIPPED = fileURLToPath(new URL("../../../deploy/drills/", import.meta.url));
 const MAX_PORT = 65_535;
-/** A program that is slower does not answer: one that is frozen must not hold up the look at the others. */
-const LOOK_TIMEOUT_MS = 1_000;
-/** Starting and ending processes takes a while. */
-const FAULT_TIMEOUT_MS = 60_000;
 const EXIT_FAILED = 1;
 const EXIT_INVALID = 3;
 
@@ -100,110 +82,29 @@ function fileOf(given: string, folder: string): string {
 
 async function runOne(given: string, options: RunOptions): Promise<void> {
   const drill = await readDrill(fileOf(given, options.drills));
-  const sockets = await findSockets(options.runDir);
-  if (options.dryRun) return await printDryRun(drill, sockets, options.json);
-  const report = await rehearse(drill, options);
+  if (options.dryRun) return await printDryRun(drill, options);
+  const report = await untilReport(drill, options);
   await writeLine(options.json ? JSON.stringify(report, null, 2) : drillReportText(report));
   if (report.verdict !== "passed") process.exitCode = report.verdict === "invalid" ? EXIT_INVALID : EXIT_FAILED;
 }
 
-/** The socket of a cluster's drilld. */
-function drilldOf(sockets: readonly string[], cluster: string): string {
-  const found = sockets.find((path) => basename(path) === "drilld.sock" && basename(dirname(path)) === cluster);
-  if (found !== undefined) return found;
-  throw new UserError(`no drilld of ${cluster} below --run-dir; start \`bulkhead drilld\` there, with an allow-list`);
-}
-
-/** What a program refused is the asker's to mend. */
-async function ask<T>(socket: string, path: string, body: unknown): Promise<T> {
-  try {
-    return (await tellSocket(socket, path, body, FAULT_TIMEOUT_MS)) as T;
-  } catch (error) {
-    throw new UserError(`${socket}: ${messageOf(error)}`);
-  }
-}
-
-async function printDryRun(drill: Drill, sockets: readonly string[], json: boolean): Promise<void> {
-  const socket = drilldOf(sockets, drill.cluster);
-  const answers: FaultAnswer[] = [];
-  for (const { forMs, ...step } of drill.steps) {
-    const request: FaultRequest = { run: "dry", ...step, undoAfterMs: forMs, dryRun: true };
-    answers.push(await ask<FaultAnswer>(socket, FAULTS_PATH, request));
-  }
+async function printDryRun(drill: Drill, { runDir, json }: RunOptions): Promise<void> {
+  const answers = await dryRun(drill, runDir);
   const steps = drill.steps.map((step, index) => ({ ...step, ...answers[index] }));
   await writeLine(json ? JSON.stringify({ drill: drill.name, steps }, null, 2) : dryRunText(drill, answers));
 }
 
-async function rehearse(drill: Drill, { runDir, json }: RunOptions): Promise<DrillReport> {
-  const sockets = await findSockets(runDir);
-  const [target, source] = [drilldOf(sockets, drill.cluster), drilldOf(sockets, drill.probe.cluster)];
-  const run = `${drill.name}-${Math.floor(systemRandom.next() * 0xffff_ffff).toString(16)}`;
-  const undo = (): Promise<void> => ask(target, UNDO_PATH, { run });
-  const doors: DrillDoors = {
-    clock: systemClock,
-    look: (agentsToo) => look(runDir, agentsToo),
-    fault: (request) => ask(target, FAULTS_PATH, request),
-    undo: async () => await undo(),
-    probe: (wanted, signal, tell) => sendProbes(runDir, source, wanted, signal, tell),
+async function untilReport(drill: Drill, { runDir, json }: RunOptions): Promise<DrillReport> {
+  const { report, undo } = await rehearse(drill, {
+    ...{ runDir, clock: systemClock, random: systemRandom },
     // A person watches; what a program reads stays clean.
     say: (line) => void process.stderr.write(json ? "" : `${safeText(`${drill.name}: ${line}`)}\n`),
-  };
+    warn: (line) => void process.stderr.write(`! ${safeText(line)}\n`),
+  });
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
     process.once(signal, () => void undo().finally(() => process.exit(EXIT_FAILED)));
   }
-  const { name, hypothesis } = drill;
-  await note(target, { begun: { drill: name, run, hypothesis } });
-  const report = await runDrill(drill, run, doors);
-  await note(target, { ended: report });
-  return report;
-}
-
-/** The report is printed, whether or not the mesh hears of it. */
-async function note(socket: string, told: DrillNote): Promise<void> {
-  await ask(socket, DRILLS_PATH, told).catch((error: unknown) => {
-    process.stderr.write(`! the mesh is not told: ${safeText(messageOf(error))}\n`);
-  });
-}
-
-async function look(runDir: string, agentsToo: boolean): Promise<readonly ProgramStatus[]> {
-  const found = await findSockets(runDir);
-  const agents = new Set(agentsToo ? [] : agentsOf(found));
-  const sockets = found.filter((socket) => !agents.has(socket));
-  const asked = sockets.map((socket) => askSocket(socket, "/v1/status", LOOK_TIMEOUT_MS).catch(() => undefined));
-  const answers = (await Promise.all(asked)) as readonly (ProgramStatus | undefined)[];
-  return answers.filter((status) => status !== undefined);
-}
-
-async function sendProbes(
-  runDir: string,
-  socket: string,
-  { cluster, place, service, rate }: Drill["probe"],
-  signal: AbortSignal,
-  tell: (counts: ProbeCounts) => void,
-): Promise<void> {
-  const { address, port } = frontendOf(await look(runDir, true), cluster, service);
-  const query = { place, address, port, rate: String(rate) };
-  for await (const counts of followSocket(socket, PROBE_PATH, LOOK_TIMEOUT_MS * 10, query, signal)) {
-    tell(counts as ProbeCounts);
-  }
-}
-
-/** The first address of the service over TCP, as the cluster's agents have it. */
-function frontendOf(
-  statuses: readonly ProgramStatus[],
-  cluster: string,
-  service: string,
-): { readonly address: string; readonly port: string } {
-  const agents = statuses.filter((status) => status.program === "agent" && status.cluster === cluster);
-  for (const agent of agents) {
-    if (agent.program !== "agent") continue;
-    const found = agent.services.find(({ namespace, name }) => `${namespace}/${name}` === service);
-    for (const frontend of found?.frontends ?? []) {
-      const [, address, port] = /^\[?([0-9a-f.:]+?)\]?:(\d+)\/TCP$/.exec(frontend) ?? [];
-      if (address !== undefined && port !== undefined) return { address, port };
-    }
-  }
-  throw new UserError(`no agent of ${cluster} knows a TCP address of ${service}; see \`bulkhead services\``);
+  return await report;
 }
 
 /** Tells counts on standard output until its standard input ends: with whoever asked. */

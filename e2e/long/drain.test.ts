@@ -1,0 +1,218 @@
+/** Drain and return on real nodes, under connections that never stop: who answers meanwhile, that none fails, and none that stood is cut. */
+import assert from "node:assert/strict";
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { test } from "node:test";
+import { Lab, waitFor } from "../../deploy/lab/lab.ts";
+import { publishObject, withdrawObject } from "../../deploy/lab/manifests.ts";
+import type { ClusterPlan, LabPlan } from "../../deploy/lab/plan.ts";
+import { argvOf } from "../../deploy/lab/processes.ts";
+import { agentStatus, exporterStatus } from "../../deploy/lab/programs.ts";
+import { expectNoFailure, expectShares } from "../../deploy/lab/tour/expect.ts";
+import { burst, calls, newTour, serviceTarget, type Tour } from "../../deploy/lab/tour/tour.ts";
+import { byCluster, type JobResult } from "../../deploy/lab/workload/jobs.ts";
+import type { DrainStatus } from "../../src/model/drain.ts";
+import { BULKHEAD, type Outcome, plan, run, standing } from "../mesh.ts";
+
+const NAME = "e2e-drain";
+const WITHIN_MS = 60_000;
+const HELD = join(import.meta.dirname, "../held.ts");
+const HELD_CONNECTIONS = 30;
+const PER_SECOND = 100;
+const EVERYONE = ["amsterdam", "osaka", "virginia"];
+let lab: LabPlan;
+let tour: Tour;
+
+standing(NAME, () => {
+  lab = plan(NAME);
+  tour = newTour(Lab.open(lab, "up"));
+});
+
+const bulkhead = (...words: readonly string[]): Promise<Outcome> =>
+  run(BULKHEAD, [...words, "--run-dir", lab.runDirectory]);
+
+/** Calls of hello from a client of each cluster, without a pause, counted second by second. */
+class Calling {
+  readonly #ended: Promise<void>;
+  #seconds: (readonly JobResult[])[] = [];
+  #stopped = false;
+
+  constructor() {
+    this.#ended = this.#callOn();
+    this.#ended.catch(() => undefined);
+  }
+
+  async #callOn(): Promise<void> {
+    while (!this.#stopped) this.#seconds.push(await Promise.all(lab.clusters.map(oneSecond)));
+  }
+
+  /** How many seconds are counted. */
+  get count(): number {
+    return this.#seconds.length;
+  }
+
+  /** Waits for this many whole seconds from now, and tells what part of each Osaka answered. */
+  async next(seconds: number): Promise<readonly number[]> {
+    // What runs now began before.
+    const from = this.count + 1;
+    await waitFor(`${seconds} s of calls`, WITHIN_MS, () => (this.count >= from + seconds ? true : undefined));
+    return this.shares(from, from + seconds);
+  }
+
+  shares(from: number, to?: number): readonly number[] {
+    return this.#seconds.slice(from, to).map(osakaShare);
+  }
+
+  async end(): Promise<void> {
+    this.#stopped = true;
+    await this.#ended;
+    for (const [index, results] of this.#seconds.entries()) {
+      for (const result of results) expectNoFailure(`second ${index}`, result);
+    }
+  }
+}
+
+function oneSecond(cluster: ClusterPlan): Promise<JobResult> {
+  const target = serviceTarget(cluster.name, "hello", "v4");
+  return calls(tour, cluster, { kind: "stream", target, perSecond: PER_SECOND, seconds: 1 });
+}
+
+function osakaShare(results: readonly JobResult[]): number {
+  const osaka = results.reduce((sum, { answers }) => sum + (byCluster(answers).get("osaka") ?? 0), 0);
+  return osaka / results.reduce((sum, { calls: made }) => sum + made, 0);
+}
+
+const mean = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0) / values.length;
+
+/** Connections of amsterdam's client to hello that stand, and ask nothing until they are asked. */
+async function hold(): Promise<{ readonly child: ChildProcess; answers(): Promise<Record<string, number>> }> {
+  const { netns, cgroup } = tour.lab.pod("amsterdam", "client");
+  const { address, port } = serviceTarget("amsterdam", "hello", "v4");
+  const argv = [process.execPath, HELD, address, String(port), String(HELD_CONNECTIONS)];
+  const [file = "", ...args] = argvOf({ netns, cgroup, argv });
+  const child = spawn(file, args, { stdio: ["pipe", "pipe", "inherit"] });
+  const lines = createInterface({ input: child.stdout });
+  const next = async (): Promise<string> => String((await once(lines, "line"))[0]);
+  assert.equal(await next(), "open");
+  const answers = async () => {
+    const said = next();
+    child.stdin.end();
+    return JSON.parse(await said) as Record<string, number>;
+  };
+  return { child, answers };
+}
+
+/** Of osaka, in the words of its exporter and of every node. */
+async function ramps(): Promise<readonly (DrainStatus | undefined)[]> {
+  const nodes = lab.clusters.flatMap((cluster) => cluster.nodes.map((node) => agentStatus(cluster, node)));
+  const statuses = await Promise.all([exporterStatus(tour.osaka), ...nodes]);
+  return statuses.map((status) => {
+    assert(status !== undefined, "everybody answers");
+    return status.drains?.find(({ cluster, service }) => cluster === "osaka" && service === undefined);
+  });
+}
+
+/** Weights that the command told, one a line. */
+function weights(out: string): readonly number[] {
+  return [...out.matchAll(/^osaka: weight (\d+) of 100/gm)].map(([, weight]) => Number(weight));
+}
+
+test("osaka is drained over 10 s and returned: its share goes to none and comes back, nothing fails, nothing is cut", async () => {
+  const calling = new Calling();
+  const held = await hold();
+  try {
+    const before = mean(await calling.next(3));
+    assert(before > 0.2, `osaka gave ${before} before`);
+
+    let from = calling.count;
+    const draining = bulkhead("drain", "osaka", "--over", "10s");
+    await waitFor("the exporter's status and every node's tell how far it is", WITHIN_MS, async () => {
+      const drains = (await ramps()).map((ramp) => ramp?.target === 0 && ramp.weight > 0 && ramp.weight < 100);
+      return drains.every((isOnItsWay) => isOnItsWay) || undefined;
+    });
+    const drained = await draining;
+    assert.equal(drained.code, 0, drained.err);
+    const down = weights(drained.out);
+    assert(down.length > 3 && down[0] === 100 && down.at(-1) === 0, drained.out);
+    assert.deepEqual(
+      down,
+      [...down].sort((left, right) => right - left),
+    );
+    assert.match(drained.out, /^osaka: weight 0 of 100 {3}0 of its backends are used by 0 of 6 nodes here$/m);
+    const falling = calling.shares(from);
+    assert(mean(falling.slice(0, 4)) > mean(falling.slice(-4)) + 0.05, `falling: ${falling.join(" ")}`);
+    assert.deepEqual(await calling.next(3), [0, 0, 0]);
+
+    from = calling.count;
+    const returned = await bulkhead("return", "osaka", "--over", "10s");
+    assert.equal(returned.code, 0, returned.err);
+    const up = weights(returned.out);
+    assert(up.length > 3 && up[0] === 0 && up.at(-1) === 100, returned.out);
+    const rising = calling.shares(from);
+    assert(mean(rising.slice(-4)) > mean(rising.slice(0, 4)) + 0.05, `rising: ${rising.join(" ")}`);
+    const after = mean(await calling.next(3));
+    assert(after > 0.2, `osaka gave ${after} after`);
+    assert((await ramps()).every((ramp) => ramp === undefined));
+
+    const answers = await held.answers();
+    const sum = [...byCluster(answers).values()].reduce((total, count) => total + count, 0);
+    assert.equal(answers["cut"], undefined, JSON.stringify(answers));
+    assert.equal(sum, HELD_CONNECTIONS);
+    assert((byCluster(answers).get("osaka") ?? 0) > 0, "some of them stood at osaka all the time");
+  } finally {
+    held.child.kill("SIGKILL");
+    await calling.end();
+  }
+});
+
+/** A global service of amsterdam and osaka, and only osaka has pods for it. */
+function lone(cluster: ClusterPlan): Readonly<Record<string, unknown>> {
+  const annotations = { "service.cilium.io/global": "true" };
+  return {
+    ...{ apiVersion: "v1", kind: "Service", metadata: { namespace: "demo", name: "lone", annotations } },
+    spec: {
+      clusterIPs: [loneAddress(cluster)],
+      selector: { app: cluster.name === "osaka" ? "hello" : "nobody" },
+      ports: [{ name: "http", protocol: "TCP", port: 80, targetPort: 8080 }],
+    },
+  };
+}
+
+const loneAddress = ({ serviceCidrs }: ClusterPlan): string => serviceCidrs[0].replace(/0\.0\/16$/, "0.77");
+const LONE = { kind: "Service", namespace: "demo", name: "lone" } as const;
+
+test("the only cluster with backends is drained: it serves on and says so; what others have too goes to them", async () => {
+  const { amsterdam, osaka } = tour;
+  const callLone = async (): Promise<void> => {
+    const result = await burst(tour, amsterdam, { address: loneAddress(amsterdam), port: 80, protocol: "tcp" }, 200);
+    expectNoFailure("200 calls of lone", result);
+    expectShares("200 calls of lone", result, ["osaka"], 1);
+  };
+  for (const cluster of [amsterdam, osaka]) publishObject(cluster, LONE, lone(cluster));
+  try {
+    for (const node of amsterdam.nodes) {
+      await waitFor(`${node.name} knows lone`, WITHIN_MS, async () => {
+        const services = (await agentStatus(amsterdam, node))?.services ?? [];
+        return services.find(({ name }) => name === "lone")?.backends.every(({ used }) => used) || undefined;
+      });
+    }
+    await callLone();
+    const drained = await bulkhead("drain", "osaka");
+    assert.equal(drained.code, 0, drained.err);
+    assert.match(drained.out, /^osaka: weight 0 of 100 {3}2 of its backends are used by 4 of 6 nodes here$/m);
+    const { out } = await bulkhead("services", "demo/lone");
+    assert.match(out, /osaka +yes +used: drained, but nothing else is left/, out);
+    for (let times = 0; times < 5; times++) await callLone();
+    const hello = await burst(tour, amsterdam, serviceTarget("amsterdam", "hello", "v4"), 300);
+    expectNoFailure("300 calls of hello", hello);
+    expectShares("300 calls of hello", hello, ["amsterdam", "virginia"], 0.3);
+  } finally {
+    await bulkhead("return", "osaka");
+    for (const cluster of [amsterdam, osaka]) withdrawObject(cluster, LONE);
+  }
+  const hello = await burst(tour, amsterdam, serviceTarget("amsterdam", "hello", "v4"), 300);
+  expectNoFailure("300 calls of hello", hello);
+  expectShares("300 calls of hello", hello, EVERYONE, 0.15);
+});
