@@ -1,7 +1,9 @@
 /** What drills may break in the lab: an allow-list and a drilld for each cluster, the marker in its etcd, an old backup of it. */
 import { rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { MARKER_KEY } from "../../src/model/drill.ts";
+import { MARKER_KEY, UNDO_PATH } from "../../src/model/drill.ts";
+import type { DrilldStatus } from "../../src/model/status.ts";
+import { tellSocket } from "../../src/serve/ask.ts";
 import { etcdctl, etcdNode, PEER_URL } from "./etcd.ts";
 import { type Lab, waitFor } from "./lab.ts";
 import { type ClusterPlan, ETCD_PORT, etcdEndpoint } from "./plan.ts";
@@ -20,8 +22,19 @@ export async function startDrills(lab: Lab): Promise<void> {
 export async function restartDrills(lab: Lab): Promise<void> {
   const { clusters } = lab.plan;
   for (const cluster of clusters) startDrilld(lab, cluster, drilldSettings(lab.plan, cluster, lab.dataDirectory));
-  for (const cluster of clusters) {
-    await waitFor(`drilld of ${cluster.name} answers`, ANSWERS_WITHIN_MS, () => drilldStatus(cluster));
+  for (const cluster of clusters) await answering(cluster);
+}
+
+function answering(cluster: ClusterPlan): Promise<DrilldStatus> {
+  return waitFor(`drilld of ${cluster.name} answers`, ANSWERS_WITHIN_MS, () => drilldStatus(cluster));
+}
+
+/** What a driver that is gone was in the middle of. */
+export async function undoDrills(lab: Lab): Promise<void> {
+  for (const cluster of lab.plan.clusters) {
+    for (const { run } of (await answering(cluster)).lasting) {
+      await tellSocket(join(cluster.directory, "drilld.sock"), UNDO_PATH, { run }, ANSWERS_WITHIN_MS);
+    }
   }
 }
 

@@ -77,9 +77,11 @@ export function readInput(cluster: string): readonly InputObject[] {
 export interface Placement {
   readonly node: NodePlan;
   readonly addresses: Pair;
+  /** Absent: it is. */
+  readonly isReady?: boolean;
 }
 
-export function placedPod(object: InputObject, { node, addresses }: Placement): Json {
+export function placedPod(object: InputObject, { node, addresses, isReady = true }: Placement): Json {
   return {
     ...object.body,
     spec: { ...(object.body["spec"] as Json), nodeName: node.name },
@@ -88,7 +90,7 @@ export function placedPod(object: InputObject, { node, addresses }: Placement): 
       hostIP: node.addresses[0],
       podIP: addresses[0],
       podIPs: addresses.map((ip) => ({ ip })),
-      conditions: [{ type: "Ready", status: "True" }],
+      conditions: [{ type: "Ready", status: isReady ? "True" : "False" }],
     },
   };
 }

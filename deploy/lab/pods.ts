@@ -5,7 +5,7 @@ import { fileURLToPath } from "node:url";
 import { makeCgroup, removeCgroup } from "./cgroups.ts";
 import { command } from "./command.ts";
 import type { Lab } from "./lab.ts";
-import { type InputPod, placedPod, publishObject, withdrawObject } from "./manifests.ts";
+import { type InputPod, placedPod, publishObject, readInput, withdrawObject } from "./manifests.ts";
 import { addNetns, podLines, runScript } from "./network.ts";
 import { type ClusterPlan, FIRST_POD_HOST, type NodePlan, podAddresses, podNetns } from "./plan.ts";
 import type { PodRecord } from "./state.ts";
@@ -66,9 +66,7 @@ export async function buildPod(lab: Lab, cluster: ClusterPlan, input: InputPod):
 }
 
 export function announcePod(cluster: ClusterPlan, input: InputPod, pod: PodRecord): void {
-  const node = cluster.nodes.find(({ name }) => name === pod.node);
-  if (node === undefined) throw new RangeError(`${cluster.name} has no node ${pod.node}`);
-  publishObject(cluster, input, placedPod(input, { node, addresses: pod.addresses }));
+  publishObject(cluster, input, placedPod(input, { node: nodeOf(cluster, pod), addresses: pod.addresses }));
 }
 
 /** `node` in a command is the Node that runs the lab. */
@@ -86,9 +84,31 @@ export function processId(pod: PodRecord): string {
   return `${pod.cluster}/pod/${pod.name}`;
 }
 
+/** How long connections may last that were made to a pod just before nobody made new ones. */
+export const GRACE_MS = 1_000;
+
+/** The cluster knows it no more; its process goes on. */
+export function withdrawPod(cluster: ClusterPlan, { namespace, name }: PodRecord): void {
+  withdrawObject(cluster, { kind: "Pod", namespace, name });
+}
+
+/** It is no backend any more, and serves on: the world is to hear of it before it ends. */
+export function retirePod(cluster: ClusterPlan, pod: PodRecord): void {
+  const input = readInput(cluster.name).find(({ kind, name }) => kind === "Pod" && name === pod.name);
+  if (input === undefined) throw new RangeError(`${cluster.name} has no manifest of ${pod.name}`);
+  const placement = { node: nodeOf(cluster, pod), addresses: pod.addresses };
+  publishObject(cluster, input, placedPod(input, { ...placement, isReady: false }));
+}
+
+export function nodeOf(cluster: ClusterPlan, pod: PodRecord): NodePlan {
+  const node = cluster.nodes.find(({ name }) => name === pod.node);
+  if (node === undefined) throw new RangeError(`${cluster.name} has no node ${pod.node}`);
+  return node;
+}
+
 /** First the world is told, then the pod ends: its address is gone at once, as when a machine takes it away. */
 export async function stopPod(lab: Lab, cluster: ClusterPlan, pod: PodRecord): Promise<void> {
-  withdrawObject(cluster, { kind: "Pod", namespace: pod.namespace, name: pod.name });
+  withdrawPod(cluster, pod);
   await removeCgroup(pod.cgroup);
   await command(["ip", "netns", "del", pod.netns]);
   lab.removePod(pod);

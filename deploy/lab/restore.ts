@@ -1,5 +1,6 @@
-/** Between tours: pods and programs are again as the manifests say. */
+/** Between tours: pods and programs are again as the manifests say, and no drill lasts. */
 
+import { restartDrills, undoDrills } from "./drills.ts";
 import type { Lab } from "./lab.ts";
 import { inputPod, readInput } from "./manifests.ts";
 import { startPod, stopPod } from "./pods.ts";
@@ -9,6 +10,8 @@ import { startCluster, waitForCluster } from "./up.ts";
 
 export async function restoreMesh(lab: Lab): Promise<void> {
   startNats(lab);
+  await restartDrills(lab);
+  await undoDrills(lab);
   for (const cluster of lab.plan.clusters) {
     const wanted = readInput(cluster.name).filter((object) => object.kind === "Pod");
     const names = new Set(wanted.map((object) => object.name));

@@ -54,8 +54,6 @@ function runUp(lab: Lab): Promise<number> {
     },
     async () => {
       await start(lab);
-      // Nobody drills while the tour is taken: only a lab that stays has them.
-      await startDrills(lab);
       sayGuide(lab, await openPage(lab));
       return 0;
     },
@@ -119,6 +117,7 @@ async function start(lab: Lab): Promise<void> {
   say(`Starting ${clusters.map(({ name }) => name).join(", ")} in network namespaces of this machine ...`);
   try {
     await bringUp(lab);
+    await startDrills(lab);
   } catch (error) {
     sayLogs(lab);
     throw error;

@@ -6,6 +6,8 @@ import { messageOf } from "../runtime/user-error.ts";
 import { differences, entriesKept, isSeen, type Look, lookAt, without } from "./observe.ts";
 
 const TICK_MS = 100;
+/** While somebody looks at what lasts. */
+const LASTING_TICK_MS = 1_000;
 const BASELINE_MS = 2_000;
 /** Time the mesh has to be well before anything is done to it. */
 const WELL_WITHIN_MS = 20_000;
@@ -21,6 +23,8 @@ export interface DrillDoors {
   /** Asks the drilld of the drill's cluster. */
   fault(request: FaultRequest): Promise<void>;
   undo(run: string): Promise<void>;
+  /** Waited for when all steps are over, before the undo: for whoever wants to look at what lasts. */
+  lasting?(): Promise<void>;
   /** Tells counts until the signal aborts; rejects when probes cannot be sent any more. */
   probe(drill: Drill["probe"], signal: AbortSignal, tell: (counts: ProbeCounts) => void): Promise<void>;
   /** A line for whoever waits. */
@@ -156,6 +160,7 @@ class DrillRun {
     const { clock } = this.#doors;
     try {
       for (const [index, step] of this.#drill.steps.entries()) await this.#step(step, index);
+      await this.#lasting();
     } finally {
       await this.#undo();
       this.#undoneMs = clock.nowMs();
@@ -192,6 +197,19 @@ class DrillRun {
       await sleep(clock, Math.min(TICK_MS, Math.max(1, beganMs + forMs - clock.nowMs())));
     }
     await this.#tick();
+  }
+
+  /** The guard holds on. */
+  async #lasting(): Promise<void> {
+    let isOver = this.#doors.lasting === undefined;
+    const until = this.#doors.lasting?.().finally(() => {
+      isOver = true;
+    });
+    until?.catch(() => undefined);
+    while (!isOver) {
+      await Promise.race([until, sleep(this.#doors.clock, LASTING_TICK_MS)]);
+      await this.#tick();
+    }
   }
 
   async #tick(): Promise<void> {

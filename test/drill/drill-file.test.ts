@@ -35,7 +35,11 @@ const BAD: readonly (readonly [from: string | RegExp, to: string, line: RegExp])
   ["name: kill-remote", "name: ../kill", /^bad\.yaml:\d+: name: must be lower-case letters/],
   ["fault: kill", "fault: explode", /^bad\.yaml:\d+: steps\[0\]\.fault: .*"kill"/],
   ["for: 6s", "for: 6", /^bad\.yaml:\d+: steps\[0\]\.for: must be a duration up to an hour, such as 500ms, 10s or 2m$/],
-  ["cluster: osaka", "cluster: osaka\ndespite: osaka", /^bad\.yaml: despite: osaka is what the faults happen to; remove it$/],
+  [
+    "cluster: osaka",
+    "cluster: osaka\ndespite: osaka",
+    /^bad\.yaml: despite: osaka is what the faults happen to; remove it$/,
+  ],
   ["for: 6s", "for: 6s, over: 2s", /^bad\.yaml: steps\[0\]\.over: only a drain takes its time; remove it$/],
   ["for: 6s", "for: 2000m", /steps\[0\]\.for: must be a duration up to an hour/],
   ["amsterdam/client", "client", /probe\.from: must be CLUSTER\/PLACE, such as amsterdam\/client$/],

@@ -194,6 +194,28 @@ test("a cluster that is away all the time spoils nothing, if the drill says so",
   assert.equal((await twin.run({ ...DRILL, despite: "virginia" })).verdict, "passed");
 });
 
+test("whoever looks at what lasts keeps it as it is; the guard holds on meanwhile", async () => {
+  const world = new World();
+  const doors: DrillDoors = Object.assign(world, {
+    lasting: () => new Promise<void>((resolve) => world.clock.after(60_000, resolve)),
+  });
+  const report = await world.clock.settle(runDrill(DRILL, "r1", doors));
+  assert.equal(report.verdict, "passed", JSON.stringify(report));
+  assert(report.tookMs > 66_000, `${report.tookMs}`);
+  const failing = new World();
+  failing.failing = { before: 0, during: 0, untilMs: Number.POSITIVE_INFINITY };
+  Object.assign(failing, {
+    lasting: () => {
+      failing.failing.during = 50;
+      return new Promise<void>((resolve) => failing.clock.after(60_000, resolve));
+    },
+  });
+  const aborted = await failing.run();
+  assert.equal(aborted.verdict, "aborted");
+  assert(aborted.tookMs < 15_000, `${aborted.tookMs}`);
+  assert.deepEqual(failing.faults, ["kill etcd 16000", "undo r1"]);
+});
+
 test("a fault that is refused aborts, and what was done before it is undone", async () => {
   const world = new World();
   const first = world.fault.bind(world);

@@ -1,46 +1,30 @@
 /** Step 3: the agents die; the kernel goes on. They return, adopt what is pinned, and rewrite nothing. */
 
 import type { AgentStatus } from "../../../src/model/status.ts";
-import { sleep, systemClock } from "../../../src/runtime/clock.ts";
-import { waitFor } from "../lab.ts";
+import { systemClock } from "../../../src/runtime/clock.ts";
 import { sayFigure, sayResult, seconds, whole } from "../output.ts";
-import { agentId, agentStatus, startProgram } from "../programs.ts";
+import { agentStatus } from "../programs.ts";
+import { sayDrill } from "./drill.ts";
 import { ExpectationFailed, expect, expectNoFailure, requireLoad } from "./expect.ts";
-import { type Step, stream } from "./tour.ts";
-
-const BEFORE_THE_KILL_MS = 2_000;
-const AGENTS_DOWN_MS = 6_000;
-const BACK_WITHIN_MS = 60_000;
-/** Long enough for a rewrite to show. */
-const SETTLE_MS = 1_000;
+import { beginDrill, type Step, stream } from "./tour.ts";
 
 export const agentsReturn: Step = {
   title: "Amsterdam's agents are killed with -9",
   async run(tour) {
-    const { lab, amsterdam } = tour;
-    const ids = amsterdam.nodes.map((node) => agentId(amsterdam, node));
+    const { amsterdam } = tour;
+    const drill = beginDrill(tour, "agents");
+    await drill.begins;
     const streaming = stream(tour, amsterdam);
     streaming.catch(() => {});
-    await sleep(systemClock, BEFORE_THE_KILL_MS);
-    await lab.kill(...ids);
-    const killedMs = systemClock.nowMs();
-    await sleep(systemClock, AGENTS_DOWN_MS);
-    const startedMs = systemClock.nowMs();
-    for (const id of ids) startProgram(lab, amsterdam, id);
-    for (const node of amsterdam.nodes) {
-      await waitFor(`agent of ${node.name} is synced`, BACK_WITHIN_MS, async () =>
-        (await agentStatus(amsterdam, node))?.synced ? true : undefined,
-      );
-    }
-    const backMs = systemClock.nowMs();
-    await sleep(systemClock, SETTLE_MS);
+    const killedMs = await drill.broken;
+    await drill.lasts;
+    const downMs = systemClock.nowMs() - killedMs;
+    const report = await drill.end();
+    // Goes on for longer than a rewrite would take to show.
     const result = await streaming;
     sayResult(`${whole(result.calls)} calls, ${Math.round(result.calls / result.seconds)}/s`, result);
-    sayFigure(
-      "without agents",
-      seconds(startedMs - killedMs),
-      `synced ${seconds(backMs - startedMs)} after their start`,
-    );
+    sayFigure("without agents", seconds(downMs));
+    sayDrill(report);
     requireLoad("the stream from amsterdam", result);
     expectNoFailure("the stream from amsterdam", result);
     for (const node of amsterdam.nodes) expectNoRewrite(node.name, await agentStatus(amsterdam, node));

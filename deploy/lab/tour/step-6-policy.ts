@@ -3,13 +3,14 @@ import { DROP_REASONS, type Flow, VERDICTS } from "../../../src/model/flow.ts";
 import { waitFor } from "../lab.ts";
 import { kernelFlows } from "../maps.ts";
 import { sayFigure, sayResult, whole } from "../output.ts";
-import type { ClusterPlan, NodePlan } from "../plan.ts";
+import type { NodePlan } from "../plan.ts";
+import { nodeOf } from "../pods.ts";
 import { droppedFlows, explain, programIds } from "../programs.ts";
 import type { PodRecord } from "../state.ts";
-import { startCluster, startEtcds, waitForCluster } from "../up.ts";
 import { type JobResult, type Target, totalOf } from "../workload/jobs.ts";
+import { sayDrill } from "./drill.ts";
 import { expect, expectNoFailure } from "./expect.ts";
-import { burst, type Step, type Tour } from "./tour.ts";
+import { beginDrill, burst, type Step, type Tour } from "./tour.ts";
 
 const PORT = 8080;
 const CALLS = 200;
@@ -28,22 +29,15 @@ export const policyFollowsIdentity: Step = {
     for (const pod of strangers(tour)) await expectReported(tour, pod, ledger);
     await expectExplained(tour, ledger);
 
-    await lab.kill(...programIds(osaka));
+    const drill = beginDrill(tour, "policy");
+    await drill.lasts;
     sayFigure("killed with -9", programIds(osaka).join(" "));
     await expectAdmitted(tour, ledger);
     for (const pod of strangers(tour)) await expectDroppedByKernel(tour, pod, ledger, node);
 
-    await startEtcds(lab, [osaka]);
-    startCluster(lab, osaka);
-    await waitForCluster(lab, osaka);
+    sayDrill(await drill.end());
   },
 };
-
-function nodeOf(cluster: ClusterPlan, pod: PodRecord): NodePlan {
-  const node = cluster.nodes.find(({ name }) => name === pod.node);
-  if (node === undefined) throw new RangeError(`${cluster.name} has no node ${pod.node}`);
-  return node;
-}
 
 /** The same program elsewhere, another program there, and another pod of the ledger's own cluster and namespace. */
 function strangers(tour: Tour): readonly PodRecord[] {

@@ -8,6 +8,7 @@ import { sayFigure, sayStep, seconds } from "../output.ts";
 import { type ClusterPlan, clusterPlan } from "../plan.ts";
 import { askClient } from "../workload/ask.ts";
 import type { Job, JobResult, Target } from "../workload/jobs.ts";
+import { TourDrill } from "./drill.ts";
 
 /** What the steps share. */
 export interface Tour {
@@ -15,6 +16,8 @@ export interface Tour {
   readonly amsterdam: ClusterPlan;
   readonly osaka: ClusterPlan;
   readonly virginia: ClusterPlan;
+  /** Those that were begun, by file: one step may begin what another ends. */
+  readonly drills: Map<string, TourDrill>;
 }
 
 export interface Step {
@@ -24,17 +27,39 @@ export interface Step {
 
 export function newTour(lab: Lab): Tour {
   const cluster = (name: string): ClusterPlan => clusterPlan(lab.plan, name);
-  return { lab, amsterdam: cluster("amsterdam"), osaka: cluster("osaka"), virginia: cluster("virginia") };
+  return {
+    lab,
+    amsterdam: cluster("amsterdam"),
+    osaka: cluster("osaka"),
+    virginia: cluster("virginia"),
+    drills: new Map(),
+  };
 }
 
 export async function takeTour(lab: Lab, steps: readonly Step[]): Promise<void> {
   const tour = newTour(lab);
-  for (const [index, step] of steps.entries()) {
-    const startedMs = systemClock.nowMs();
-    sayStep(index + 1, step.title);
-    await step.run(tour);
-    sayFigure("", `as expected, in ${seconds(systemClock.nowMs() - startedMs)}`);
+  try {
+    for (const [index, step] of steps.entries()) {
+      const startedMs = systemClock.nowMs();
+      sayStep(index + 1, step.title);
+      await step.run(tour);
+      sayFigure("", `as expected, in ${seconds(systemClock.nowMs() - startedMs)}`);
+    }
+  } finally {
+    for (const drill of tour.drills.values()) await drill.abandon();
   }
+}
+
+export function beginDrill({ lab, drills }: Tour, name: string): TourDrill {
+  const drill = new TourDrill(lab.plan.runDirectory, name);
+  drills.set(name, drill);
+  return drill;
+}
+
+export function begunDrill({ drills }: Tour, name: string): TourDrill {
+  const drill = drills.get(name);
+  if (drill === undefined) throw new RangeError(`no step began the drill ${name}`);
+  return drill;
 }
 
 /** The address of a service in a cluster, as its manifest says it. */
