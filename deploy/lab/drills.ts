@@ -91,6 +91,12 @@ function allowList(lab: Lab, cluster: ClusterPlan) {
         faults: ["kill", "freeze"],
         ...process(agentId(cluster, each), "agent --cluster"),
       })),
+      ...cluster.nodes.map((each) => ({
+        name: `node-${each.number}`,
+        faults: ["reboot"],
+        ...process(agentId(cluster, each), "agent --cluster"),
+        pins: each.bpfDirectory,
+      })),
       {
         name: "etcd-port",
         faults: ["blackhole"],

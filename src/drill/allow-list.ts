@@ -39,6 +39,7 @@ const schema = record({
       device: maybe(record({ netns: maybe(path), name: device, port: maybe(wholeFrom(1, MAX_PORT)) })),
       etcd: maybe(record({ endpoint: httpUrl, data: path, backup: maybe(path) })),
       exporter: maybe(record({ socket: path })),
+      pins: maybe(path),
     }),
   ),
 });
@@ -60,6 +61,7 @@ const NEEDS: Readonly<Record<Fault, (target: Target) => string | undefined>> = {
   "restore-old": (target) => startable(target) ?? (target.etcd?.backup ? undefined : "etcd.backup"),
   quota: ({ etcd }) => (etcd ? undefined : "etcd"),
   drain: ({ exporter }) => (exporter ? undefined : "exporter"),
+  reboot: (target) => startable(target) ?? (target.pins ? undefined : "pins"),
 };
 
 function startable({ process, container }: Target): string | undefined {

@@ -1,7 +1,8 @@
 /** Carries operations out on this machine. */
 import { execFile, spawn } from "node:child_process";
 import { writeFileSync } from "node:fs";
-import { access, cp, readFile, rename, rm } from "node:fs/promises";
+import { access, cp, readdir, readFile, rename, rm, statfs } from "node:fs/promises";
+import { join } from "node:path";
 import { FULL_WEIGHT } from "../model/drain.ts";
 import { MARKER_KEY } from "../model/drill.ts";
 import { DRAIN_PATH, type ExporterStatus } from "../model/status.ts";
@@ -52,6 +53,8 @@ export class SystemHands implements Hands<HostOperation> {
         return await this.#requireMarker(operation.endpoint);
       case "alarm":
         return await this.#etcd.noSpace(operation.endpoint, operation.raise);
+      case "unpin":
+        return await unpin(operation.folder);
       case "undrained":
         if (await isDrained(operation.socket)) throw new Error("the cluster is drained already; return it first");
         return;
@@ -108,6 +111,13 @@ export class SystemHands implements Hands<HostOperation> {
     const what = `the etcd at ${endpoint} has no key ${MARKER_KEY}`;
     throw new Error(`${what}, so that its data are not a lab's; put the key there if they may be destroyed`);
   }
+}
+
+const BPF_FS_MAGIC = 0xcafe4a11;
+
+async function unpin(folder: string): Promise<void> {
+  if ((await statfs(folder)).type !== BPF_FS_MAGIC) throw new Error(`${folder}: is no folder of a bpf file system`);
+  for (const entry of await readdir(folder)) await rm(join(folder, entry), { recursive: true });
 }
 
 async function isDrained(socket: string): Promise<boolean> {

@@ -47,6 +47,8 @@ export type HostOperation =
     }
   | { readonly kind: "marker"; readonly endpoint: string }
   | { readonly kind: "alarm"; readonly endpoint: string; readonly raise: boolean }
+  /** Removes whatever is pinned in a folder of a bpf file system: maps, programs and links are gone, once nobody has them open. */
+  | { readonly kind: "unpin"; readonly folder: string }
   /** Refuses a cluster that somebody drains already: it is not for a drill to return it. */
   | { readonly kind: "undrained"; readonly socket: string }
   /** Orders the weight of the exporter's cluster. */
@@ -111,6 +113,10 @@ const PLANS: Readonly<Record<Fault, Plan>> = {
       undoes: [{ kind: "alarm", endpoint, raise: false }],
     };
   },
+  reboot: (target) => ({
+    does: [signal(target, "SIGKILL", true), { kind: "unpin", folder: target.pins ?? "" }],
+    undoes: [start(target)],
+  }),
   drain: ({ exporter }, { overMs = 0 }) => {
     const { socket } = exporter ?? { socket: "" };
     return {
@@ -215,6 +221,8 @@ export function operationText(operation: Operation): string {
       return `run in the network of the container that carries ${operation.label}: ${operation.argv.join(" ")}`;
     case "alarm":
       return `${operation.raise ? "raise" : "clear"} the alarm NOSPACE of the etcd at ${operation.endpoint}`;
+    case "unpin":
+      return `remove what is pinned in ${operation.folder}, if that is a bpf file system`;
     case "undrained":
       return `refuse, if the cluster of the exporter at ${operation.socket} is drained already`;
     case "weight": {

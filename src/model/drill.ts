@@ -1,6 +1,6 @@
 /** Drills: what one says, what is asked of drilld at the target, and what a drill reports. docs/OPERATING.md has the words for people. */
 
-/** What may be done to a target. The first four need its process, the next three its device, then three its etcd, the last its exporter. */
+/** What may be done to a target. The first four need its process, the next three its device, then three its etcd, `drain` its exporter, `reboot` its process and pins. */
 export const FAULTS = [
   "kill",
   "freeze",
@@ -13,6 +13,7 @@ export const FAULTS = [
   "restore-old",
   "quota",
   "drain",
+  "reboot",
 ] as const;
 export type Fault = (typeof FAULTS)[number];
 

@@ -25,6 +25,7 @@ for (const [targets, line] of [
   ],
   [[{ ...etcd, etcd: { endpoint: "http://127.0.0.1:2379", data: "/var/etcd" } }], /restore-old needs etcd\.backup/],
   [[{ name: "x", faults: ["flap"] }], /target x: flap needs device; add it$/],
+  [[{ ...etcd, faults: ["reboot"] }], /target etcd: reboot needs pins; add it$/],
   [[{ name: "x", faults: ["drain"] }], /target x: drain needs exporter; add it$/],
   [[{ name: "x", faults: [] }], /targets\[0\]\.faults: /],
   [

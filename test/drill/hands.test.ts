@@ -95,6 +95,13 @@ test("what was moved aside is put back, from wherever that was cut off, and once
   assert.notEqual(await livingPid(pidFile, command), undefined, "a second time nobody is");
 });
 
+test("what is no bpf file system is not emptied", async () => {
+  const file = join(folder, "map");
+  writeFileSync(file, "");
+  await assert.rejects(hands.carryOut({ kind: "unpin", folder }), /is no folder of a bpf file system$/);
+  assert(existsSync(file));
+});
+
 test("a copy never mixes with what is there", async () => {
   const [from, to] = [join(folder, "from"), join(folder, "to")];
   for (const each of [from, to]) {
