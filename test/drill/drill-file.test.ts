@@ -22,7 +22,7 @@ test("a drill is read whole", () => {
   assert.deepEqual(drill.probe, { cluster: "amsterdam", place: "client", service: "demo/hello", rate: 100 });
   assert.deepEqual(drill.steps, [{ fault: "kill", target: "etcd", forMs: 6_000 }]);
   const drain = parseDrill("drain.yaml", readFileSync(`${SHIPPED}drain.yaml`, "utf8"));
-  assert.deepEqual(drain.steps, [{ fault: "drain", target: "traffic", forMs: 10_000, overMs: 6_000 }]);
+  assert.deepEqual(drain.steps, [{ fault: "drain", target: "traffic", forMs: 16_000, overMs: 6_000 }]);
   assert.equal(drill.maxFailed, 20);
   assert.deepEqual(drill.expect.detect, { sign: "unwell", withinMs: 5_000 });
   // Not said: as long as the faults last.
