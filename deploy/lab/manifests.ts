@@ -77,11 +77,10 @@ export function readInput(cluster: string): readonly InputObject[] {
 export interface Placement {
   readonly node: NodePlan;
   readonly addresses: Pair;
-  /** Absent: it is. */
-  readonly isReady?: boolean;
+  readonly isReady: boolean;
 }
 
-export function placedPod(object: InputObject, { node, addresses, isReady = true }: Placement): Json {
+export function placedPod(object: InputObject, { node, addresses, isReady }: Placement): Json {
   return {
     ...object.body,
     spec: { ...(object.body["spec"] as Json), nodeName: node.name },

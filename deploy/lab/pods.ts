@@ -5,7 +5,7 @@ import { fileURLToPath } from "node:url";
 import { makeCgroup, removeCgroup } from "./cgroups.ts";
 import { command } from "./command.ts";
 import type { Lab } from "./lab.ts";
-import { type InputPod, placedPod, publishObject, readInput, withdrawObject } from "./manifests.ts";
+import { type InputObject, type InputPod, placedPod, publishObject, readInput, withdrawObject } from "./manifests.ts";
 import { addNetns, podLines, runScript } from "./network.ts";
 import { type ClusterPlan, FIRST_POD_HOST, type NodePlan, podAddresses, podNetns } from "./plan.ts";
 import type { PodRecord } from "./state.ts";
@@ -65,8 +65,9 @@ export async function buildPod(lab: Lab, cluster: ClusterPlan, input: InputPod):
   return pod;
 }
 
-export function announcePod(cluster: ClusterPlan, input: InputPod, pod: PodRecord): void {
-  publishObject(cluster, input, placedPod(input, { node: nodeOf(cluster, pod), addresses: pod.addresses }));
+/** @param isReady whether it is a backend. */
+export function announcePod(cluster: ClusterPlan, input: InputObject, pod: PodRecord, isReady = true): void {
+  publishObject(cluster, input, placedPod(input, { node: nodeOf(cluster, pod), addresses: pod.addresses, isReady }));
 }
 
 /** `node` in a command is the Node that runs the lab. */
@@ -96,8 +97,7 @@ export function withdrawPod(cluster: ClusterPlan, { namespace, name }: PodRecord
 export function retirePod(cluster: ClusterPlan, pod: PodRecord): void {
   const input = readInput(cluster.name).find(({ kind, name }) => kind === "Pod" && name === pod.name);
   if (input === undefined) throw new RangeError(`${cluster.name} has no manifest of ${pod.name}`);
-  const placement = { node: nodeOf(cluster, pod), addresses: pod.addresses };
-  publishObject(cluster, input, placedPod(input, { ...placement, isReady: false }));
+  announcePod(cluster, input, pod, false);
 }
 
 export function nodeOf(cluster: ClusterPlan, pod: PodRecord): NodePlan {

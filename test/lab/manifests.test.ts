@@ -19,7 +19,7 @@ const POD =
 test("a pod is placed as a scheduler and a kubelet would have it", () => {
   const [object] = parseInput("pod.yaml", POD);
   assert.ok(object);
-  const placed = placedPod(object, { node, addresses: podAddresses(node, 10) });
+  const placed = placedPod(object, { node, addresses: podAddresses(node, 10), isReady: true });
   const { objects, problems } = parseManifests("pod.yaml", JSON.stringify({ apiVersion: "v1", ...placed }));
   assert.deepEqual(problems, []);
   const [pod] = objects;

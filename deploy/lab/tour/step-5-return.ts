@@ -5,7 +5,7 @@ import { waitFor } from "../lab.ts";
 import { kernelBackends, kernelIdentity } from "../maps.ts";
 import { sayFigure, sayResult, seconds } from "../output.ts";
 import type { ClusterPlan } from "../plan.ts";
-import { GRACE_MS, nodeOf, retirePod, startPod, stopPod } from "../pods.ts";
+import { announcePod, buildPod, GRACE_MS, nodeOf, retirePod, stopPod } from "../pods.ts";
 import { agentStatus } from "../programs.ts";
 import { backendOf } from "../serving.ts";
 import type { PodRecord } from "../state.ts";
@@ -23,12 +23,17 @@ export const changedClusterReturns: Step = {
     const { lab, osaka } = tour;
     const others = [tour.amsterdam, tour.virginia];
     const old = lab.pod("osaka", "hello-1");
-    const added = await startPod(lab, osaka, readLatePod());
+    const input = readLatePod();
+    const added = await buildPod(lab, osaka, input);
+    announcePod(osaka, input, added, false);
     retirePod(osaka, old);
     const startedMs = systemClock.nowMs();
     const ended = begunDrill(tour, "outage").end();
     ended.catch(() => {});
     const said = waitFor("osaka's etcd holds the change", AGREE_WITHIN_MS, () => osakaSays(osaka, added, old));
+    // As every kubelet does: ready is what can be reached. Born while its etcd was dead, it is denied until its own node has read who it is.
+    await waitForEndpoint(osaka, added);
+    announcePod(osaka, input, added);
     const agreed = await Promise.all(
       others.flatMap((cluster) => cluster.nodes.map((node) => kernelAgrees(node, added, old))),
     );
@@ -42,7 +47,6 @@ export const changedClusterReturns: Step = {
     );
     await sleep(systemClock, GRACE_MS);
     await stopPod(lab, osaka, old);
-    await waitForEndpoint(osaka, added);
     await expectIdentities(others, added, old);
     for (const cluster of others) await expectAnswers(tour, cluster, added, old);
     sayDrill(await ended);
@@ -62,7 +66,6 @@ async function kernelAgrees(node: ClusterPlan["nodes"][number], added: PodRecord
   });
 }
 
-/** Born while its etcd was dead, the pod is denied until its own node's agent has read who it is. */
 async function waitForEndpoint(cluster: ClusterPlan, pod: PodRecord): Promise<void> {
   const node = nodeOf(cluster, pod);
   await waitFor(`${node.name} knows ${pod.name}`, AGREE_WITHIN_MS, async () => {
