@@ -2,9 +2,9 @@
 import assert from "node:assert/strict";
 import { after } from "node:test";
 import { command, inNetns } from "../deploy/lab/command.ts";
-import { etcdctl, etcdNode } from "../deploy/lab/etcd.ts";
+import { etcdctl } from "../deploy/lab/etcd.ts";
 import { Lab } from "../deploy/lab/lab.ts";
-import { clusterPlan, type LabPlan } from "../deploy/lab/plan.ts";
+import { clusterPlan, etcdNode, type LabPlan } from "../deploy/lab/plan.ts";
 import { etcdId, mirrorId, startProgram } from "../deploy/lab/programs.ts";
 import { HOSTILE } from "../test/page/stage.ts";
 import { Chromium, type Page } from "./chromium.ts";

@@ -14,6 +14,7 @@ export const USAGE = `usage: npm run mesh [-- [VERB] [--name NAME] [--repeat N]]
   start CLUSTER        start again what was killed of a cluster
   down                 remove every namespace, cgroup, pin, mount, process and file, also after a crash
   --repeat N           run the tour N times on the same clusters
+  --secure             with no verb or \`up\`: TLS everywhere, users and rights in the etcds, clusters joined by \`bulkhead connect\`
   --name NAME          name of the lab (default ${DEFAULT_NAME}); labs of different names do not touch each other`;
 
 export type Verb = "run" | "up" | "tour" | "exec" | "start" | "down" | "help";
@@ -22,6 +23,8 @@ export interface LabArguments {
   readonly verb: Verb;
   readonly name: string;
   readonly repeat: number;
+  /** The etcds ask everybody for a certificate and a right. */
+  readonly secure: boolean;
   /** What follows `exec` or `start`. */
   readonly rest: readonly string[];
 }
@@ -39,16 +42,23 @@ const REST_MIN: Readonly<Record<string, number>> = { up: 0, tour: 0, down: 0, st
 export function parseArguments(argv: readonly string[]): LabArguments {
   let name = DEFAULT_NAME;
   let repeat = 1;
+  let secure = false;
   const words: string[] = [];
   for (let index = 0; index < argv.length; index++) {
     const word = argv[index] ?? "";
     if (words[0] === "exec" || !word.startsWith("-")) words.push(word);
-    else if (word === "--help" || word === "-h") return { verb: "help", name, repeat, rest: [] };
+    else if (word === "--help" || word === "-h") return { verb: "help", name, repeat, secure, rest: [] };
     else if (word === "--name") name = readName(argv[++index]);
+    else if (word === "--secure") secure = true;
     else if (word === "--repeat") repeat = readRepeat(argv[++index]);
     else throw new UserError(`mesh: unknown option ${word}; \`npm run mesh -- --help\` lists them`);
   }
-  return { ...readVerb(words), name, repeat };
+  const asked = readVerb(words);
+  if (secure && asked.verb !== "run" && asked.verb !== "up")
+    throw new UserError(
+      `mesh: --secure: only a lab that is started is secured; ${asked.verb} finds it as it was started`,
+    );
+  return { ...asked, name, repeat, secure };
 }
 
 function readVerb(words: readonly string[]): Pick<LabArguments, "verb" | "rest"> {

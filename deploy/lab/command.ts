@@ -1,5 +1,9 @@
 /** Runs one short command of the machine, with a deadline, and says plainly what failed. */
 import { execFile } from "node:child_process";
+import { fileURLToPath } from "node:url";
+
+/** The program `bulkhead` of this repository. */
+export const BULKHEAD = [process.execPath, fileURLToPath(new URL("../../src/bulkhead.ts", import.meta.url))] as const;
 
 const TIMEOUT_MS = 20_000;
 const MAX_OUTPUT_BYTES = 256 * 1024 * 1024;

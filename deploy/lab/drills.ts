@@ -4,9 +4,10 @@ import { join } from "node:path";
 import { MARKER_KEY, UNDO_PATH } from "../../src/model/drill.ts";
 import type { DrilldStatus } from "../../src/model/status.ts";
 import { tellSocket } from "../../src/serve/ask.ts";
-import { etcdctl, etcdNode, PEER_URL } from "./etcd.ts";
+import { etcdEndpoints, isSecured } from "./credentials.ts";
+import { etcdctl, PEER_URL } from "./etcd.ts";
 import { type Lab, waitFor } from "./lab.ts";
-import { type ClusterPlan, ETCD_PORT, etcdEndpoint } from "./plan.ts";
+import { type ClusterPlan, ETCD_PORT, etcdNode } from "./plan.ts";
 import { agentId, drilldStatus, etcdId, exporterId, mirrorId, standbyId, startArgv, startDrilld } from "./programs.ts";
 import { allowListFile, drilldSettings } from "./settings.ts";
 
@@ -61,11 +62,10 @@ function allowList(lab: Lab, cluster: ClusterPlan) {
   const process = (id: string, command: string) => ({
     process: { pidFile: lab.pidFile(id), command, start: startArgv(lab, cluster, id) },
   });
-  const etcd = {
-    endpoint: etcdEndpoint(cluster),
-    data: join(lab.dataDirectory, cluster.name),
-    backup: backupOf(lab, cluster),
-  };
+  const data = join(lab.dataDirectory, cluster.name);
+  const etcd = { endpoint: etcdEndpoints(cluster).mesh, data, backup: backupOf(lab, cluster) };
+  // What drilld does to an etcd's data it asks of its HTTP gateway, which knows nobody by a certificate.
+  const toData = isSecured(cluster) ? {} : { faults: ["kill", "freeze", "wipe", "restore-old", "quota"], etcd };
   const wanPort = { netns: join(NETNS, lab.plan.wanNetns), name: node.name };
   return {
     version: 1,
@@ -75,9 +75,9 @@ function allowList(lab: Lab, cluster: ClusterPlan) {
     targets: [
       {
         name: "etcd",
-        faults: ["kill", "freeze", "wipe", "restore-old", "quota"],
+        faults: ["kill", "freeze"],
         ...process(etcdId(cluster), `etcd --name ${cluster.name} `),
-        etcd,
+        ...toData,
       },
       { name: "exporter", faults: ["kill", "freeze"], ...process(exporterId(cluster), "exporter --cluster") },
       {

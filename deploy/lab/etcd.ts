@@ -1,10 +1,10 @@
 /** One real etcd per cluster, in the first node's network, and a plain look into it with etcdctl: not with Bulkhead's own code. */
 import { join } from "node:path";
 import { command, inNetns } from "./command.ts";
-import { type ClusterPlan, ETCD_PORT, etcdEndpoint, type NodePlan } from "./plan.ts";
+import { etcdctlTlsFlags, etcdEndpoints, etcdTlsFlags } from "./credentials.ts";
+import { type ClusterPlan, etcdNode } from "./plan.ts";
 
 export const PEER_URL = "http://127.0.0.1:2380";
-const LOCAL_URL = `http://127.0.0.1:${ETCD_PORT}`;
 const CTL_TIMEOUT_MS = 15_000;
 
 export interface StoredKey {
@@ -17,6 +17,7 @@ export interface StoredKey {
 
 /** Short heartbeats make leases of one second possible; no fsync, as a lab's data need not outlive the machine. */
 export function etcdArgv(cluster: ClusterPlan, dataDirectory: string): readonly string[] {
+  const { local, mesh } = etcdEndpoints(cluster);
   return [
     "etcd",
     ...[
@@ -29,12 +30,7 @@ export function etcdArgv(cluster: ClusterPlan, dataDirectory: string): readonly 
       "--log-level",
       "warn",
     ],
-    ...[
-      "--listen-client-urls",
-      `${etcdEndpoint(cluster)},${LOCAL_URL}`,
-      "--advertise-client-urls",
-      etcdEndpoint(cluster),
-    ],
+    ...["--listen-client-urls", `${mesh},${local}`, "--advertise-client-urls", mesh, ...etcdTlsFlags(cluster)],
     ...["--listen-peer-urls", PEER_URL, "--initial-advertise-peer-urls", PEER_URL],
     ...["--initial-cluster", `${cluster.name}=${PEER_URL}`, "--unsafe-no-fsync"],
     ...["--heartbeat-interval", "10", "--election-timeout", "100", "--grpc-keepalive-min-time", "100ms"],
@@ -43,19 +39,18 @@ export function etcdArgv(cluster: ClusterPlan, dataDirectory: string): readonly 
 
 /** What programs read to reach this cluster's etcd: Cilium's etcd client file. */
 export function etcdClientFile(cluster: ClusterPlan): string {
-  return `# How to reach the etcd of ${cluster.name}, in Cilium's format.\nendpoints:\n  - ${etcdEndpoint(cluster)}\n`;
+  return `# How to reach the etcd of ${cluster.name}, in Cilium's format.\nendpoints:\n  - ${etcdEndpoints(cluster).mesh}\n`;
 }
 
-export function etcdNode(cluster: ClusterPlan): NodePlan {
-  const node = cluster.nodes[0];
-  if (node === undefined) throw new RangeError(`cluster ${cluster.name} has no node`);
-  return node;
+/** etcdctl on the node of the cluster's etcd, as one who may do everything. */
+export function etcdctlArgv(cluster: ClusterPlan, args: readonly string[]): readonly string[] {
+  const where = ["--endpoints", etcdEndpoints(cluster).local, ...etcdctlTlsFlags(cluster)];
+  return inNetns(etcdNode(cluster).netns, ["etcdctl", ...where, ...args]);
 }
 
 /** Standard output of etcdctl against the cluster's etcd. */
 export async function etcdctl(cluster: ClusterPlan, args: readonly string[]): Promise<string> {
-  const argv = ["etcdctl", "--endpoints", LOCAL_URL, "--command-timeout=10s", ...args];
-  return await command(inNetns(etcdNode(cluster).netns, argv), {
+  return await command(etcdctlArgv(cluster, ["--command-timeout=10s", ...args]), {
     env: { ETCDCTL_API: "3" },
     timeoutMs: CTL_TIMEOUT_MS,
   });

@@ -1,6 +1,8 @@
 /** What a person who has a mesh running can do with it. */
+import { etcdctlArgv } from "./etcd.ts";
 import type { Lab } from "./lab.ts";
 import { say } from "./output.ts";
+import { clusterPlan } from "./plan.ts";
 import { PORTS } from "./settings.ts";
 import { downCommand, nameOption } from "./state.ts";
 import { serviceTarget } from "./tour/tour.ts";
@@ -26,7 +28,7 @@ export function sayGuide(lab: Lab, page: string): void {
     ["what the kernel holds", `bpftool map dump pinned ${node?.bpfDirectory}/backends_v*`],
     [
       "what Amsterdam's etcd holds",
-      `nsenter --net=/var/run/netns/${node?.netns} etcdctl get --prefix cilium/cache/ --keys-only`,
+      etcdctlArgv(clusterPlan(plan, "amsterdam"), ["get", "--prefix", "cilium/cache/", "--keys-only"]).join(" "),
     ],
     [
       "metrics of an agent",

@@ -1,7 +1,6 @@
 /** One NATS for the whole lab, in the network of the first cluster's first node. Events go through it and nothing else does. */
 import { join } from "node:path";
-import { etcdNode } from "./etcd.ts";
-import type { LabPlan, NodePlan } from "./plan.ts";
+import { etcdNode, type LabPlan, type NodePlan } from "./plan.ts";
 
 const NATS_PORT = 4222;
 export const NATS_ID = "mesh/nats";

@@ -3,8 +3,8 @@ import { once } from "node:events";
 import { createServer, type Server } from "node:net";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { etcdNode } from "./etcd.ts";
 import type { Lab } from "./lab.ts";
+import { etcdNode } from "./plan.ts";
 import { PAGE_PORT } from "./settings.ts";
 
 const RELAY = fileURLToPath(new URL("workload/relay.ts", import.meta.url));

@@ -8,6 +8,7 @@ import { join } from "node:path";
 const LAB_NAME = /^[a-z][a-z0-9-]{0,19}$/;
 const NODES_PER_CLUSTER = 2;
 const CLUSTERS = ["amsterdam", "osaka", "virginia"] as const;
+const PKI = "pki";
 const RUN_ROOT = "/run/bulkhead";
 /** fd + "lab": unique local addresses. */
 const V6 = "fd6c:6162";
@@ -45,7 +46,10 @@ export interface ClusterPlan {
   readonly directory: string;
   readonly manifests: string;
   readonly remotes: string;
+  /** How to reach its etcd, where that asks for no certificate. */
   readonly etcdConfig: string;
+  /** Its certificates, and client files with them; there only in a lab with `--secure`. */
+  readonly credentials: string;
 }
 
 export interface LabPlan {
@@ -55,6 +59,8 @@ export interface LabPlan {
   readonly runDirectory: string;
   readonly stateFile: string;
   readonly bpfDirectory: string;
+  /** Of a lab with `--secure`: the mesh's authority, and a folder a cluster. */
+  readonly pki: string;
   readonly logs: string;
   /** Of each process a file with its pid. */
   readonly pids: string;
@@ -79,6 +85,7 @@ export function planLab(name: string, cgroupRoot: string): LabPlan {
     clusters: CLUSTERS.map((cluster, index) => planCluster(base, cluster, index + 1)),
     stateFile: join(runDirectory, "state.json"),
     bpfDirectory: join(runDirectory, "bpf"),
+    pki: join(runDirectory, PKI),
     logs: join(runDirectory, "logs"),
     pids: join(runDirectory, "pids"),
     wanNetns: `${name}.wan`,
@@ -102,6 +109,7 @@ function planCluster(lab: Base, name: string, id: number): ClusterPlan {
     manifests: join(directory, "manifests"),
     remotes: join(directory, "remotes"),
     etcdConfig: join(directory, "etcd.yaml"),
+    credentials: join(lab.runDirectory, PKI, name),
   };
 }
 
@@ -136,10 +144,11 @@ export function podNetns(lab: Pick<LabPlan, "netnsPrefix">, cluster: string, pod
   return `${lab.netnsPrefix}${cluster}.${pod}`;
 }
 
-export function etcdEndpoint(cluster: ClusterPlan): string {
+/** The node on which the cluster's etcd, exporter and kvstoremesh run. */
+export function etcdNode(cluster: ClusterPlan): NodePlan {
   const node = cluster.nodes[0];
   if (node === undefined) throw new RangeError(`cluster ${cluster.name} has no node`);
-  return `http://${node.addresses[0]}:${ETCD_PORT}`;
+  return node;
 }
 
 export function clusterPlan(lab: LabPlan, name: string): ClusterPlan {

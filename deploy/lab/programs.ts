@@ -7,16 +7,15 @@ import type { AgentStatus, DrilldStatus, ExporterStatus, MirrorStatus, ProgramSt
 import type { Explanation } from "../../src/report/explain.ts";
 import { askSocket } from "../../src/serve/ask.ts";
 import { makeCgroup } from "./cgroups.ts";
-import { command } from "./command.ts";
-import { etcdArgv, etcdNode } from "./etcd.ts";
+import { BULKHEAD, command } from "./command.ts";
+import { etcdArgv } from "./etcd.ts";
 import type { Lab } from "./lab.ts";
 import { NATS_ID, natsArgv, natsNode } from "./nats.ts";
-import type { ClusterPlan, LabPlan, NodePlan } from "./plan.ts";
+import { type ClusterPlan, etcdNode, type LabPlan, type NodePlan } from "./plan.ts";
 import { argvOf } from "./processes.ts";
 import { agentSettings, exporterSettings, flags, mirrorSettings, standbySettings } from "./settings.ts";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
-const BULKHEAD = join(ROOT, "src/bulkhead.ts");
 const ANSWER_TIMEOUT_MS = 2_000;
 
 type Arguments = readonly string[];
@@ -57,7 +56,7 @@ export function startArgv(lab: Lab, cluster: ClusterPlan, id: string): Arguments
 /** Starts the cluster's drilld, unless it runs. It is none of the cluster's programs: nothing waits for it. */
 export function startDrilld(lab: Lab, cluster: ClusterPlan, settings: Parameters<typeof flags>[0]): void {
   const id = drilldId(cluster);
-  if (!lab.isRunning(id)) start(lab, etcdNode(cluster), id, [process.execPath, BULKHEAD, "drilld", ...flags(settings)]);
+  if (!lab.isRunning(id)) start(lab, etcdNode(cluster), id, [...BULKHEAD, "drilld", ...flags(settings)]);
 }
 
 function start(lab: Lab, node: NodePlan, id: string, argv: Arguments): void {
@@ -75,7 +74,7 @@ function specOf(lab: Lab, { netns }: NodePlan, id: string, argv: Arguments) {
 
 function programArgv(lab: Lab, cluster: ClusterPlan, id: string, agent: NodePlan | undefined): Arguments {
   const bulkhead = (program: string, settings: Parameters<typeof flags>[0]): Arguments => [
-    ...[process.execPath, BULKHEAD, program],
+    ...[...BULKHEAD, program],
     ...flags(settings),
   ];
   if (agent !== undefined) return bulkhead("agent", agentSettings(lab.plan, cluster, agent));
@@ -88,11 +87,11 @@ function programArgv(lab: Lab, cluster: ClusterPlan, id: string, agent: NodePlan
 
 /** What `bulkhead status` prints for this lab. */
 export async function statusText(lab: LabPlan): Promise<string> {
-  return await command([process.execPath, BULKHEAD, "status", "--run-dir", lab.runDirectory]);
+  return await command([...BULKHEAD, "status", "--run-dir", lab.runDirectory]);
 }
 
 async function cli(lab: LabPlan, ...words: readonly string[]): Promise<string> {
-  return await command([process.execPath, BULKHEAD, ...words, "--run-dir", lab.runDirectory, "--json"], {
+  return await command([...BULKHEAD, ...words, "--run-dir", lab.runDirectory, "--json"], {
     codes: [0, 3],
   });
 }

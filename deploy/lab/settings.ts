@@ -2,6 +2,7 @@
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { flagOf } from "../../src/runtime/settings.ts";
+import { etcdFile, type Role } from "./credentials.ts";
 import { natsUrl } from "./nats.ts";
 import type { ClusterPlan, LabPlan, NodePlan } from "./plan.ts";
 
@@ -30,13 +31,9 @@ const QUICK_PROBES = {
 };
 const QUICK_LEASES = { leaseTtlSeconds: 2 };
 
-/** @param etcd what a program that asks the cluster's etcd needs. */
-function common(
-  lab: LabPlan,
-  cluster: ClusterPlan,
-  program: keyof typeof PORTS,
-  etcd: Settings = { clusterId: cluster.id, etcdConfig: cluster.etcdConfig, ...QUICK_ETCD },
-): Settings {
+/** @param role who asks the cluster's etcd; absent: it does not. */
+function common(lab: LabPlan, cluster: ClusterPlan, program: keyof typeof PORTS, role?: Role): Settings {
+  const etcd = role === undefined ? {} : { clusterId: cluster.id, etcdConfig: etcdFile(cluster, role), ...QUICK_ETCD };
   return {
     cluster: cluster.name,
     runDir: lab.runDirectory,
@@ -49,7 +46,7 @@ function common(
 
 export function exporterSettings(lab: LabPlan, cluster: ClusterPlan): Settings {
   return {
-    ...common(lab, cluster, "exporter"),
+    ...common(lab, cluster, "exporter", "exporter"),
     manifests: cluster.manifests,
     manifestIntervalMs: 200,
     heartbeatIntervalMs: 1_000,
@@ -60,7 +57,7 @@ export function exporterSettings(lab: LabPlan, cluster: ClusterPlan): Settings {
 
 export function mirrorSettings(lab: LabPlan, cluster: ClusterPlan): Settings {
   return {
-    ...common(lab, cluster, "kvstoremesh"),
+    ...common(lab, cluster, "kvstoremesh", "mirror"),
     configDir: cluster.remotes,
     configIntervalMs: 200,
     apiListen: `127.0.0.1:${PAGE_PORT}`,
@@ -79,7 +76,7 @@ export function standbySettings(lab: LabPlan, cluster: ClusterPlan): Settings {
 
 export function drilldSettings(lab: LabPlan, cluster: ClusterPlan, dataDirectory: string): Settings {
   return {
-    ...common(lab, cluster, "drilld", {}),
+    ...common(lab, cluster, "drilld"),
     allowList: allowListFile(cluster),
     stateDir: join(dataDirectory, `${cluster.name}.drilld`),
   };
@@ -91,7 +88,7 @@ export function allowListFile(cluster: ClusterPlan): string {
 
 export function agentSettings(lab: LabPlan, cluster: ClusterPlan, node: NodePlan): Settings {
   return {
-    ...common(lab, cluster, "agent"),
+    ...common(lab, cluster, "agent", "agent"),
     node: node.name,
     cgroup: node.cgroup,
     bpfDir: node.bpfDirectory,

@@ -4,12 +4,13 @@ import { join } from "node:path";
 import type { AgentStatus, ExporterStatus, MirrorStatus } from "../../src/model/status.ts";
 import { makeCgroup } from "./cgroups.ts";
 import { command } from "./command.ts";
+import { giveRights, issueCertificates, joinClusters } from "./credentials.ts";
 import { etcdAnswers, etcdClientFile } from "./etcd.ts";
 import { type Lab, waitFor } from "./lab.ts";
 import { inputPod, nodeManifest, publishObject, publishText, readInput } from "./manifests.ts";
 import { buildNetwork } from "./network.ts";
 import { paperFiles } from "./paper.ts";
-import type { ClusterPlan } from "./plan.ts";
+import type { ClusterPlan, LabPlan } from "./plan.ts";
 import { startPod } from "./pods.ts";
 import {
   agentStatus,
@@ -26,10 +27,12 @@ import { waitForServing } from "./serving.ts";
 const ETCD_WITHIN_MS = 15_000;
 const SYNCED_WITHIN_MS = 180_000;
 
-export async function bringUp(lab: Lab): Promise<void> {
+/** @param secure the etcds ask everybody for a certificate and a right. */
+export async function bringUp(lab: Lab, secure: boolean): Promise<void> {
   const { plan } = lab;
   // Read whole before anything is made: what a person wrote may be wrong.
   const input = new Map(plan.clusters.map((cluster) => [cluster, readInput(cluster.name)]));
+  if (secure) await issueCertificates(plan);
   makeFolders(lab);
   await command(["mount", "-t", "bpf", "bulkhead-lab", plan.bpfDirectory]);
   for (const node of plan.clusters.flatMap((cluster) => cluster.nodes))
@@ -37,6 +40,7 @@ export async function bringUp(lab: Lab): Promise<void> {
   await buildNetwork(plan);
   startNats(lab);
   await startEtcds(lab, plan.clusters);
+  if (secure) await giveRights(plan.clusters);
   for (const [cluster, objects] of input) {
     for (const file of paperFiles(cluster)) publishText(cluster, file.name, file.text);
     for (const node of cluster.nodes)
@@ -49,6 +53,8 @@ export async function bringUp(lab: Lab): Promise<void> {
   // In the order of what they need, so that nobody starts by waiting for another.
   for (const cluster of plan.clusters) startProgram(lab, cluster, exporterId(cluster));
   for (const cluster of plan.clusters) await waitForExporter(lab, cluster);
+  if (secure) await joinClusters(plan.clusters);
+  else for (const cluster of plan.clusters) nameRemotes(plan, cluster);
   for (const cluster of plan.clusters) startCluster(lab, cluster);
   for (const cluster of plan.clusters) await waitForCluster(lab, cluster);
   await waitForServing(lab);
@@ -61,11 +67,13 @@ function makeFolders(lab: Lab): void {
     mkdirSync(cluster.manifests, { recursive: true });
     mkdirSync(cluster.remotes, { recursive: true });
     writeFileSync(cluster.etcdConfig, etcdClientFile(cluster));
-    for (const remote of plan.clusters) {
-      if (remote !== cluster) writeFileSync(join(cluster.remotes, remote.name), etcdClientFile(remote));
-    }
     for (const node of cluster.nodes) makeCgroup(node.cgroup);
   }
+}
+
+function nameRemotes({ clusters }: LabPlan, cluster: ClusterPlan): void {
+  const remotes = clusters.filter((remote) => remote !== cluster);
+  for (const remote of remotes) writeFileSync(join(cluster.remotes, remote.name), etcdClientFile(remote));
 }
 
 export async function startEtcds(lab: Lab, clusters: readonly ClusterPlan[]): Promise<void> {

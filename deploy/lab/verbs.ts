@@ -34,9 +34,9 @@ export async function runVerb(asked: LabArguments): Promise<number> {
     case "tour":
       return await runTour(Lab.open(plan, "tour"), asked.repeat);
     case "up":
-      return await runUp(await claim(plan));
+      return await runUp(await claim(plan), asked);
     default:
-      return await runAll(await claim(plan), asked.repeat);
+      return await runAll(await claim(plan), asked);
   }
 }
 
@@ -47,24 +47,24 @@ async function claim(plan: LabPlan): Promise<Lab> {
   return Lab.claim(plan, dataRoot);
 }
 
-function runUp(lab: Lab): Promise<number> {
+function runUp(lab: Lab, { secure }: LabArguments): Promise<number> {
   return guarded(
     async (held) => {
       if (!held) await remove(lab);
     },
     async () => {
-      await start(lab);
+      await start(lab, secure);
       sayGuide(lab, await openPage(lab));
       return 0;
     },
   );
 }
 
-function runAll(lab: Lab, repeat: number): Promise<number> {
+function runAll(lab: Lab, { secure, repeat }: LabArguments): Promise<number> {
   return guarded(
     () => remove(lab),
     async () => {
-      await start(lab);
+      await start(lab, secure);
       lab.enter("tour");
       return await runTours(lab, repeat);
     },
@@ -111,12 +111,12 @@ async function remove({ plan }: Lab): Promise<void> {
   if (await takeDown(plan)) say(`Everything removed in ${seconds(systemClock.nowMs() - startedMs)}.`);
 }
 
-async function start(lab: Lab): Promise<void> {
+async function start(lab: Lab, secure: boolean): Promise<void> {
   const { clusters } = lab.plan;
   const startedMs = systemClock.nowMs();
   say(`Starting ${clusters.map(({ name }) => name).join(", ")} in network namespaces of this machine ...`);
   try {
-    await bringUp(lab);
+    await bringUp(lab, secure);
     await startDrills(lab);
   } catch (error) {
     sayLogs(lab);

@@ -46,7 +46,7 @@ async function state(): Promise<string> {
 
 function plan(fault: Fault) {
   const target = allowList.targets.find(({ faults }) => faults.includes(fault)) ?? assert.fail();
-  return planFault(fault, target, "drill-r-1", "/state");
+  return planFault(fault, target, { id: "drill-r-1", folder: "/state" });
 }
 
 /** Of a fault, or of what undoes it. */

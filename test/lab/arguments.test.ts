@@ -4,9 +4,11 @@ import { parseArguments } from "../../deploy/lab/arguments.ts";
 import { UserError } from "../../src/runtime/user-error.ts";
 
 test("verbs and options, in any order", () => {
-  assert.deepEqual(parseArguments([]), { verb: "run", name: "bulkhead", repeat: 1, rest: [] });
-  assert.deepEqual(parseArguments(["--repeat", "5"]), { verb: "run", name: "bulkhead", repeat: 5, rest: [] });
-  assert.deepEqual(parseArguments(["down", "--name", "x"]), { verb: "down", name: "x", repeat: 1, rest: [] });
+  const plain = { verb: "run", name: "bulkhead", repeat: 1, secure: false, rest: [] };
+  assert.deepEqual(parseArguments([]), plain);
+  assert.deepEqual(parseArguments(["--repeat", "5"]), { ...plain, repeat: 5 });
+  assert.deepEqual(parseArguments(["down", "--name", "x"]), { ...plain, verb: "down", name: "x" });
+  assert.deepEqual(parseArguments(["up", "--secure"]), { ...plain, verb: "up", secure: true });
   assert.deepEqual(parseArguments(["start", "osaka"]).rest, ["osaka"]);
 });
 
@@ -24,6 +26,7 @@ for (const [argv, complaint] of [
   [["exec", "osaka/client"], /exec CLUSTER\/POD COMMAND/],
   [["--name", "a.b"], /--name a\.b: must be/],
   [["--name"], /--name : is missing/],
+  [["tour", "--secure"], /--secure: only a lab that is started is secured; tour finds it/],
   [["--repeat", "0"], /--repeat 0: must be a whole number/],
   [["--repeat", "many"], /--repeat many/],
 ] as const) {

@@ -7,6 +7,7 @@ import { after, before, test } from "node:test";
 import { MemoryNats } from "../../../src/bus/memory.ts";
 import { memoryDisk } from "../../../src/disk/memory.ts";
 import { MemoryDocker } from "../../../src/docker/memory.ts";
+import { handsOf } from "../../../src/drill/containers.ts";
 import { SystemHands } from "../../../src/drill/hands.ts";
 import { operationText, planFault } from "../../../src/drill/operations.ts";
 import { MemoryEtcd } from "../../../src/kv/memory.ts";
@@ -93,7 +94,7 @@ test("--no-wait returns at once, it goes on by itself; a service by name, some w
 });
 
 test("a drill drains and returns, either of them twice, and refuses what an operator drained", async () => {
-  const hands = new SystemHands(systemClock);
+  const hands = handsOf(new SystemHands(systemClock), undefined);
   const socket = join(folder, "osaka", "exporter.sock");
   const target = { name: "traffic", faults: ["drain"], exporter: { socket } } as const;
   const { does, undoes } = planFault("drain", target, { id: "drill-1", folder, overMs: 1_000 });
