@@ -16,6 +16,9 @@ export class Facts {
   #apart: KeyValue | undefined;
   /** By key, the newest last. */
   readonly #newest = new Map<string, Fact>();
+  /** While it is listed: what was known to be deleted and was not seen since, by key; and the newest that was seen, oldest first. */
+  readonly #absent = new Map<string, Witness>();
+  #seen: KeyValue[] = [];
 
   /** @param apartKey is remembered beside the `max` newest, for as long as it stands. */
   constructor(max: number, apartKey?: string) {
@@ -23,28 +26,44 @@ export class Facts {
     this.#apartKey = apartKey;
   }
 
-  /**
-   * All of it was listed. `before` is what was known of the same etcd: a listing does not show what was deleted, and a backup from before that has all of its newest
-   * keys. So of those deletions the newest stay, half of the facts at most.
-   */
+  /** All of it was listed, and is at hand. */
   listed(ranges: readonly (readonly KeyValue[])[], before: readonly Witness[] = []): void {
-    const absent = new Map(before.filter(({ modRevision }) => modRevision === 0).map((fact) => [fact.key, fact]));
-    /** Oldest first. */
-    const newest: KeyValue[] = [];
+    this.beginListing(before);
+    for (const kvs of ranges) this.saw(kvs);
+    this.endListing();
+  }
+
+  /**
+   * It is about to be listed, page by page. `before` is what was known of the same etcd: a listing does not show what was deleted, and a backup from before that has all of its
+   * newest keys. So of those deletions the newest stay, half of the facts at most.
+   */
+  beginListing(before: readonly Witness[]): void {
+    this.#absent.clear();
+    for (const fact of before) if (fact.modRevision === 0) this.#absent.set(fact.key, fact);
+    this.#seen = [];
     this.#apart = undefined;
-    for (const kvs of ranges) {
-      for (const kv of kvs) {
-        absent.delete(kv.key);
-        if (kv.key === this.#apartKey) this.#apart = copy(kv);
-        else if (newest.length < this.#max || kv.modRevision > (newest[0]?.modRevision ?? 0))
-          insert(newest, kv, this.#max);
-      }
+  }
+
+  /** A page of the listing. */
+  saw(kvs: readonly KeyValue[]): void {
+    const seen = this.#seen;
+    for (const kv of kvs) {
+      this.#absent.delete(kv.key);
+      if (kv.key === this.#apartKey) this.#apart = copy(kv);
+      else if (seen.length < this.#max || kv.modRevision > (seen[0]?.modRevision ?? 0)) insert(seen, kv, this.#max);
     }
-    const deletions = [...absent.values()].sort((left, right) => left.revision - right.revision);
+    this.#seen = seen.map(copy);
+  }
+
+  /** That was all. */
+  endListing(): void {
+    const deletions = [...this.#absent.values()].sort((left, right) => left.revision - right.revision);
     const kept = deletions.slice(-Math.floor(this.#max / 2));
     this.#newest.clear();
-    for (const kv of newest.slice(kept.length - this.#max)) this.#put({ key: kv.key, revision: kv.modRevision, kv });
+    for (const kv of this.#seen.slice(kept.length - this.#max))
+      this.#put({ key: kv.key, revision: kv.modRevision, kv });
     for (const { key, revision } of kept) this.#put({ key, revision });
+    this.#seen = [];
   }
 
   happened(events: readonly WatchEvent[]): void {

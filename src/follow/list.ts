@@ -1,6 +1,14 @@
 /** Complete listings: every page of every range at one revision, so that what is missing from it was truly not there. */
 import { createHash } from "node:crypto";
-import { type KeyValue, type KvClient, KvError, prefixEnd } from "../kv/client.ts";
+import {
+  type Header,
+  type KeyValue,
+  type KvClient,
+  KvError,
+  keyAfter,
+  prefixEnd,
+  type RangeResponse,
+} from "../kv/client.ts";
 import { Pager } from "../kv/pager.ts";
 import type { Clock } from "../runtime/clock.ts";
 
@@ -86,11 +94,6 @@ export async function confirms(
   return found.modRevision === modRevision && found.version === version && digestOf(found.value) === digest;
 }
 
-/** The first key after `key`. */
-function keyAfter(key: string): string {
-  return `${key}\0`;
-}
-
 /**
  * Lists `ranges` at one revision, the newest when it begins. A compaction past that revision starts it again.
  * Rejects with a KvError, or with the signal's reason.
@@ -106,13 +109,17 @@ export async function list(kv: KvClient, ranges: readonly KeyRange[], options: L
   }
 }
 
-class ListingSize {
+/** Adds up a listing. Throws a ListingTooLargeError. */
+export class ListingSize {
   readonly #maxKeys: number;
   readonly #maxBytes: number;
   #keys = 0;
   #bytes = 0;
 
-  constructor({ maxKeys = Number.POSITIVE_INFINITY, maxBytes = Number.POSITIVE_INFINITY }: ListOptions) {
+  constructor({
+    maxKeys = Number.POSITIVE_INFINITY,
+    maxBytes = Number.POSITIVE_INFINITY,
+  }: Pick<ListOptions, "maxKeys" | "maxBytes">) {
     this.#maxKeys = maxKeys;
     this.#maxBytes = maxBytes;
   }
@@ -127,25 +134,48 @@ class ListingSize {
 }
 
 async function listOnce(kv: KvClient, ranges: readonly KeyRange[], options: ListOptions): Promise<Listing> {
-  let pinned: { readonly revision: number; readonly clusterId: bigint } | undefined;
+  let pinned: Header | undefined;
   const size = new ListingSize(options);
   const pager = new Pager(kv, options.pageSize, options.signal);
   const listed: KeyValue[][] = [];
   for (const range of ranges) {
     const found: KeyValue[] = [];
-    let key = range.key;
-    for (;;) {
-      const page = await pager.page({ ...range, key, ...(pinned && { revision: pinned.revision }) });
+    for await (const page of pagesOf(pager, range, pinned)) {
       pinned ??= { revision: page.revision, clusterId: page.clusterId };
-      if (page.clusterId !== pinned.clusterId) throw new KvError("unavailable", "another etcd cluster answered");
       for (const kv of page.kvs) found.push(kv);
       size.add(page.kvs);
-      const last = page.kvs.at(-1);
-      if (!page.more || last === undefined) break;
-      key = keyAfter(last.key);
-      await options.clock.breathe();
+      if (page.more) await options.clock.breathe();
     }
     listed.push(found);
   }
   return { revision: pinned?.revision ?? 0, clusterId: pinned?.clusterId ?? 0n, ranges: listed };
+}
+
+/** The pages of one more range of a listing, for what is too large to be kept. Fails as `list` does, also when the revision was compacted. */
+export function pagesAt(
+  kv: KvClient,
+  range: KeyRange,
+  at: Header,
+  options: Pick<ListOptions, "pageSize" | "signal">,
+): AsyncGenerator<RangeResponse> {
+  return pagesOf(new Pager(kv, options.pageSize, options.signal), range, at);
+}
+
+/** Each page is asked for while the one before it is worked on. @param at absent: at the newest revision. */
+async function* pagesOf(pager: Pager, range: KeyRange, at: Header | undefined): AsyncGenerator<RangeResponse> {
+  let pinned = at;
+  let asked: Promise<RangeResponse> | undefined;
+  for (let key: string | undefined = range.key; key !== undefined; ) {
+    const page: RangeResponse = await (asked ?? pager.page({ ...range, key, ...(at && { revision: at.revision }) }));
+    pinned ??= page;
+    if (page.clusterId !== pinned.clusterId) throw new KvError("unavailable", "another etcd cluster answered");
+    const last = page.kvs.at(-1);
+    key = page.more && last ? keyAfter(last.key) : undefined;
+    if (key !== undefined) {
+      asked = pager.page({ ...range, key, revision: pinned.revision });
+      // Told when it is awaited.
+      asked.catch(() => undefined);
+    }
+    yield page;
+  }
 }

@@ -189,6 +189,11 @@ export class KvError extends Error {
   }
 }
 
+/** The first key after `key`. */
+export function keyAfter(key: string): string {
+  return `${key}\0`;
+}
+
 /** The exclusive end of all keys that start with `prefix`: its last byte plus one. ASCII prefixes only. */
 export function prefixEnd(prefix: string): string {
   const last = prefix.charCodeAt(prefix.length - 1);

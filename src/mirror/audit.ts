@@ -2,7 +2,7 @@
  * A watch can lose events without a word. So the index is compared with the remote's keys now and then: at one pinned revision at which all
  * watches stood, page by page, leaving out what changed since. Values are not read: a key's mod_revision says enough.
  */
-import { type KvClient, KvError, prefixEnd } from "../kv/client.ts";
+import { type KvClient, KvError, keyAfter, prefixEnd } from "../kv/client.ts";
 import { type Clock, sleep } from "../runtime/clock.ts";
 
 export interface AuditedRange {
@@ -64,7 +64,7 @@ async function auditRange(
     }
     const last = page.kvs.at(-1);
     if (!page.more || last === undefined) break;
-    key = `${last.key}\0`;
+    key = keyAfter(last.key);
     await sleep(clock, pauseMs, signal);
     signal.throwIfAborted();
   }

@@ -23,23 +23,25 @@ export class ListGate {
     this.#gauge = gauge;
   }
 
-  async run<T>(action: () => Promise<T>): Promise<T> {
+  /** Resolves to how to leave, which may be done more than once. */
+  async enter(): Promise<() => void> {
     if (this.#taken < this.#maxConcurrent) this.#taken++;
     else await new Promise<void>((resolve) => this.#waiting.push(resolve));
     let held = true;
-    const leave = (): void => {
+    const pass = (): void => {
       if (held) this.#next();
       held = false;
     };
-    const timer = this.#clock.after(MAX_HOLD_MS, leave);
+    const timer = this.#clock.after(MAX_HOLD_MS, pass);
     this.#gauge.set(++this.#running);
-    try {
-      return await action();
-    } finally {
+    let inside = true;
+    return () => {
+      if (!inside) return;
+      inside = false;
       timer.cancel();
-      leave();
+      pass();
       this.#gauge.set(--this.#running);
-    }
+    };
   }
 
   /** The place is handed on, not given back: nobody can jump the queue. */

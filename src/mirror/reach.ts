@@ -1,5 +1,5 @@
-/** From an address to one complete listing of a remote, or to where a watch may go on: connect, handshake, list. This is what the breaker guards. */
-import { type KeyRange, type Listing, list, prefixRange, type Witness } from "../follow/list.ts";
+/** From an address to a listing of a remote that has begun, or to where a watch may go on: connect, handshake, first ranges. This is what the breaker guards. */
+import { type KeyRange, type Listing, ListingTooLargeError, list, prefixRange, type Witness } from "../follow/list.ts";
 import type { KvClient } from "../kv/client.ts";
 import { monotonicKv } from "../kv/monotonic.ts";
 import type { ClusterConfig } from "../model/resource.ts";
@@ -34,9 +34,13 @@ export class RemoteNotReadyError extends Error {
   readonly retryable = true;
 }
 
-interface Listed {
+/** A listing that has begun. */
+export interface BegunListing {
+  /** The ranges before `FIRST_KIND_RANGE`; those of the kinds are to be read at its revision. */
   readonly listing: Listing;
   readonly listedAtMs: number;
+  /** To be called once all is read, or given up. */
+  readonly leaveGate: () => void;
 }
 
 export interface Reached {
@@ -52,7 +56,7 @@ export interface Reached {
   readonly followedTo: number;
   /** Facts of that same etcd, known before. */
   readonly known: readonly Witness[];
-  readonly from: Listed | { readonly resume: ResumePoint };
+  readonly from: BegunListing | { readonly resume: ResumePoint };
 }
 
 export interface ReachOptions {
@@ -104,11 +108,7 @@ export async function reach(options: ReachOptions): Promise<Reached> {
       const { configBytes } = resume;
       return { ...frameOf(options.name, config), kv, config, configBytes, world, followedTo, known, from: { resume } };
     }
-    const listed = await options.gate.run(() => listRemote(options, kv, config));
-    if (world === "same" && checkpoint && listed.from.listing.revision < seenTo(checkpoint)) {
-      throw new RemoteNotReadyError("a member of its etcd answered from the past");
-    }
-    return { ...listed, world, followedTo, known };
+    return { ...(await beginListing(options, kv, config, world)), world, followedTo, known };
   } catch (error) {
     options.record.connected = false;
     kv.close();
@@ -126,22 +126,47 @@ function sameBytes(left: Uint8Array | undefined, right: Uint8Array): boolean {
   return left !== undefined && Buffer.compare(left, right) === 0;
 }
 
-/** Everything at one revision, config and canaries included: so a canary in it vouches for the keys beside it. */
-async function listRemote(
+type Begun = Pick<Reached, "kv" | "ranges" | "kinds" | "config" | "configBytes"> & { readonly from: BegunListing };
+
+/** Waits for its turn. What it begins is all of one revision, config and canaries included: so a canary in it vouches for the keys that are read later. */
+async function beginListing(
   options: ReachOptions,
   kv: KvClient,
   expected: ClusterConfig,
-): Promise<Omit<Reached, "world" | "followedTo" | "known" | "from"> & { readonly from: Listed }> {
-  options.record.phase = "listing";
-  const listedAtMs = options.clock.nowMs();
-  const frame = frameOf(options.name, expected);
-  const listing = await list(kv, frame.ranges, options);
-  const configBytes = listing.ranges[CONFIG_RANGE]?.[0]?.value;
-  const config = acceptConfig(options, configBytes);
-  if (configBytes === undefined || !sameFrame(config, expected)) {
-    throw new RemoteNotReadyError("its cluster config changed during the listing");
+  world: World,
+): Promise<Begun> {
+  const leaveGate = await options.gate.enter();
+  try {
+    options.record.phase = "listing";
+    const listedAtMs = options.clock.nowMs();
+    const frame = frameOf(options.name, expected);
+    const listing = await list(kv, frame.ranges.slice(0, FIRST_KIND_RANGE), options);
+    const configBytes = listing.ranges[CONFIG_RANGE]?.[0]?.value;
+    const config = acceptConfig(options, configBytes);
+    if (configBytes === undefined || !sameFrame(config, expected)) {
+      throw new RemoteNotReadyError("its cluster config changed during the listing");
+    }
+    if (world === "same" && options.checkpoint && listing.revision < seenTo(options.checkpoint)) {
+      throw new RemoteNotReadyError("a member of its etcd answered from the past");
+    }
+    await refuseTooMany(kv, frame.ranges.slice(FIRST_KIND_RANGE), listing, options.maxKeys);
+    return { ...frame, kv, config, configBytes, from: { listing, listedAtMs, leaveGate } };
+  } catch (error) {
+    leaveGate();
+    throw error;
   }
-  return { ...frame, kv, config, configBytes, from: { listing, listedAtMs } };
+}
+
+/** Nothing is mirrored of a remote that is known to be too large before it is read. */
+async function refuseTooMany(
+  kv: KvClient,
+  ranges: readonly KeyRange[],
+  { revision }: Listing,
+  maxKeys: number,
+): Promise<void> {
+  let keys = 0;
+  for (const range of ranges) keys += (await kv.range({ ...range, revision, countOnly: true })).count;
+  if (keys > maxKeys) throw new ListingTooLargeError(`its etcd holds more than ${maxKeys} keys`);
 }
 
 function sameFrame(left: ClusterConfig, right: ClusterConfig): boolean {

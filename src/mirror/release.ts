@@ -2,7 +2,7 @@
  * Hands the cache to a kvstoremesh of Cilium, which never lists its own cache: what it does not write again would stay for ever. So every mirrored
  * key is put under one lease that nobody renews; the successor's writes take their keys out of it, and the rest goes when it runs out.
  */
-import { type KeyValue, type KvClient, KvError, prefixEnd } from "../kv/client.ts";
+import { type KeyValue, type KvClient, KvError, keyAfter, prefixEnd } from "../kv/client.ts";
 import { Pager } from "../kv/pager.ts";
 import type { Fence } from "../model/fence.ts";
 import type { Clock } from "../runtime/clock.ts";
@@ -59,7 +59,7 @@ async function leaseRange(
     leased += page.kvs.length;
     const last = page.kvs.at(-1);
     if (!page.more || last === undefined) return leased;
-    key = `${last.key}\0`;
+    key = keyAfter(last.key);
     await clock.breathe();
   }
 }

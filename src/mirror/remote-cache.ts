@@ -7,7 +7,7 @@ import type { KeyValue } from "../kv/client.ts";
 import { type Cluster, FIRST_ALLOCATED_IDENTITY } from "../model/cluster.ts";
 import type { Node, Rejection } from "../model/resource.ts";
 import type { Writer } from "../publish/publisher.ts";
-import type { Difference } from "../publish/reconcile.ts";
+import type { Difference, Part } from "../publish/reconcile.ts";
 import { type Clock, Slices } from "../runtime/clock.ts";
 import type { Logger } from "../runtime/log.ts";
 import type { Counter, Metrics } from "../runtime/metrics.ts";
@@ -35,13 +35,25 @@ type Outcome =
   | { readonly kind: "refused"; readonly rejection: Rejection }
   | { readonly kind: "parked"; readonly waitsFor: string };
 
-/** What a listing takes away: all of it, by shrinking or by lacking; what it lacks, whether that counts or not; and what is believed. */
-interface Withdrawals {
-  readonly all: ReadonlyMap<string, Withdrawal>;
-  /** What the cache holds of those that have something left. */
-  readonly kept: ReadonlyMap<string, Weight>;
-  readonly lacking: ReadonlyMap<string, Withdrawal>;
-  readonly believed: readonly Withdrawal[];
+/** A kind on its way to a listing of the remote. By cache key. */
+interface Relisting {
+  readonly kind: ResourceKind;
+  /** What will be known of each key. */
+  readonly wanted: Map<string, Known>;
+  /** What the listing takes away of keys that it has, and what the cache holds of them: to be written only if that is believed. */
+  readonly shrunk: Map<string, { readonly withdrawal: Withdrawal; readonly before: Weight }>;
+  /** What the cache holds and the listing lacks, whether that counts or not. */
+  readonly lacking: Map<string, Withdrawal>;
+  /** Weight of all that is cached. */
+  standing: number;
+  written: number;
+}
+
+/** Keys and values in the order of the keys. */
+export interface ListedPage {
+  readonly listed: Iterable<readonly [suffix: string, KeyValue]>;
+  /** Suffix of the last one; absent: no other page follows. */
+  readonly lastSuffix: string | undefined;
 }
 
 type Said = Pick<KeyValue, "value" | "modRevision">;
@@ -51,16 +63,12 @@ export interface ListedHow {
   /** What is missing from it is known to be withdrawn. */
   readonly complete: boolean;
   readonly listedAtMs: number;
-  /** When it is too old to say so: what came back meanwhile is not in it either. */
-  readonly agedMs: number;
+  /** Whether it is too old by now to say so: what came back meanwhile is not in it either. */
+  readonly isAged: () => boolean;
 }
 
-/** How to find out what the cache holds below a prefix, where it differs from `desired`, leaving `keep` alone. */
-export type CompareCache = (
-  prefix: string,
-  desired: ReadonlyMap<string, Uint8Array>,
-  keep: ReadonlySet<string>,
-) => Promise<Difference>;
+/** How to find out what the cache holds of the next part of a kind. */
+export type CompareCache = (part: Part) => Promise<Difference>;
 
 /** An identity that stands for other labels is lost to those who knew it. */
 function isRelabelled(kind: ResourceKind, before: Weight, after: Weight): boolean {
@@ -236,23 +244,38 @@ export class RemoteCache {
   }
 
   /**
-   * Brings a kind to a listing of the remote. Resolves when all is queued; `doubted`: keys that it lacks, and was too old to be believed about.
-   * Rejects as `compareCache` does; then it has to be done again.
+   * Brings a kind to a listing of the remote, page by page. Resolves when all is queued; `doubted`: keys that it lacks, and was too old to be believed about.
+   * Rejects as the pages and `compareCache` do: then it has to be done again.
    */
   async relist(
     kind: ResourceKind,
-    listed: Iterable<readonly [suffix: string, KeyValue]>,
+    pages: AsyncIterable<ListedPage>,
     how: ListedHow,
     compareCache: CompareCache,
   ): Promise<{ readonly written: number; readonly removed: number; readonly doubted: number }> {
+    const relisting: Relisting = {
+      ...{ kind, wanted: new Map(), shrunk: new Map(), lacking: new Map() },
+      ...{ standing: 0, written: 0 },
+    };
+    for await (const page of pages) await this.#relistPage(relisting, page, compareCache);
+    const isAged = how.isAged();
+    const complete = how.complete && !isAged;
+    const removed = await this.#settle(relisting, complete, how.listedAtMs);
+    if (complete && kind === "nodes") this.#onlyCached(kind);
+    return { written: relisting.written, removed, doubted: how.complete && isAged ? relisting.lacking.size : 0 };
+  }
+
+  /** What takes nothing away is queued at once: neither the whole listing nor what differs is ever held. */
+  async #relistPage(relisting: Relisting, page: ListedPage, compareCache: CompareCache): Promise<void> {
+    const { kind, wanted } = relisting;
     const slices = new Slices(this.#options.clock);
-    const wanted = new Map<string, Known>();
+    const prefix = resource(kind).cachePrefix(this.#name);
     const desired = new Map<string, Uint8Array>();
     const keep = new Map<string, number>();
     /** Identities that stood before we last looked. */
     const old = new Set<string>();
-    for (const [suffix, { value, modRevision, createRevision }] of listed) {
-      const key = cacheKey(kind, this.#name, suffix);
+    for (const [suffix, { value, modRevision, createRevision }] of page.listed) {
+      const key = prefix + suffix;
       if (kind === "identities" && !this.#mayMeanOthers(key) && createRevision <= this.#followedTo) old.add(key);
       const outcome = this.#judge(kind, suffix, value);
       if (outcome.kind === "accepted") {
@@ -265,7 +288,8 @@ export class RemoteCache {
       }
       await slices.rest();
     }
-    const found = await compareCache(resource(kind).cachePrefix(this.#name), desired, new Set(keep.keys()));
+    const lastKey = page.lastSuffix === undefined ? undefined : prefix + page.lastSuffix;
+    const found = await compareCache({ desired, keep: new Set(keep.keys()), lastKey });
     const difference = this.#withoutSecondLabels(found, old, wanted);
     for (const [key, modRevision] of keep) {
       const value = difference.kept.get(key);
@@ -276,13 +300,8 @@ export class RemoteCache {
       );
       await slices.rest();
     }
-    const { listedAtMs } = how;
-    const isOld = this.#options.clock.nowMs() > how.agedMs;
-    const complete = how.complete && !isOld;
-    const withdrawals = await this.#withdrawals(kind, wanted, desired, difference, { listedAtMs, complete });
-    const settled = await this.#settle(kind, wanted, desired, difference, withdrawals);
-    if (complete && kind === "nodes") this.#onlyCached(kind);
-    return { ...settled, doubted: how.complete && isOld ? withdrawals.lacking.size : 0 };
+    await this.#weighDifference(relisting, desired, difference);
+    await this.#write(relisting, desired, difference);
   }
 
   /** What neither is said nor stands counts no more, wherever it was known from. */
@@ -319,92 +338,82 @@ export class RemoteCache {
     return this.#followedTo === 0 || this.#options.guard.isHeld("identities", key);
   }
 
-  /** What the difference takes away, and what of it is believed. */
-  async #withdrawals(
-    kind: ResourceKind,
-    wanted: ReadonlyMap<string, Known>,
+  /** What the difference takes away. */
+  async #weighDifference(
+    relisting: Relisting,
     desired: ReadonlyMap<string, Uint8Array>,
-    { puts, extra, kept: aside, unchanged }: Difference,
-    { complete, listedAtMs }: { readonly complete: boolean; readonly listedAtMs: number },
-  ): Promise<Withdrawals> {
+    { puts, extra, kept, unchanged }: Difference,
+  ): Promise<void> {
+    const { kind, wanted, shrunk, lacking } = relisting;
     const slices = new Slices(this.#options.clock);
-    const all = new Map<string, Withdrawal>();
-    const kept = new Map<string, Weight>();
-    let standing = 0;
-    for (const keys of [unchanged, aside.keys()]) {
+    for (const keys of [unchanged, kept.keys()]) {
       for (const key of keys) {
-        standing += wanted.get(key)?.weight ?? 0;
+        relisting.standing += wanted.get(key)?.weight ?? 0;
         await slices.rest();
       }
     }
     for (const [key, value] of puts) {
+      // Nothing stands there.
+      if (value === undefined) continue;
       const left = wanted.get(key) ?? NOT_CACHED;
-      const before =
-        value === undefined ? NOT_CACHED : this.#looksBack(kind, key) ? this.#weighCached(kind, key, value) : left;
-      standing += before.weight;
+      const before = this.#looksBack(kind, key) ? this.#weighCached(kind, key, value) : left;
+      relisting.standing += before.weight;
       const others = isRelabelled(kind, before, left);
       const lost = others ? before.weight : before.weight - left.weight;
       if (lost > 0) {
-        const withdrawal = {
-          key,
-          weight: lost,
-          tag: "",
-          left: { value: desired.get(key) as Uint8Array, weight: left },
-        };
-        all.set(key, others ? { ...withdrawal, doubtful: true } : withdrawal);
-        kept.set(key, before);
+        // The value is a view into a page, and may be held for long.
+        const rest = { value: (desired.get(key) as Uint8Array).slice(), weight: left };
+        const withdrawal = { key, weight: lost, tag: "", left: rest, ...(others && { doubtful: true as const }) };
+        shrunk.set(key, { withdrawal, before });
       }
       await slices.rest();
     }
-    const lacking = new Map<string, Withdrawal>();
     for (const [key, value] of extra) {
       const { weight, tag } = value === undefined ? NOT_CACHED : this.#weighCached(kind, key, value);
-      standing += weight;
+      relisting.standing += weight;
       lacking.set(key, { key, weight, tag });
       await slices.rest();
     }
-    if (complete) for (const [key, withdrawal] of lacking) all.set(key, withdrawal);
-    const batch = [...all.values()];
-    const newWorld = this.#doubted.has(kind);
-    const lacks = complete ? { listedAtMs } : { listedAtMs, unsaid: lacking };
-    const believed = this.#draining
-      ? batch
-      : this.#options.guard.relist(kind, batch, { weight: standing, newWorld }, lacks);
-    if (complete) this.#doubted.delete(kind);
-    return { all, kept, lacking, believed };
   }
 
-  async #settle(
-    kind: ResourceKind,
-    wanted: Map<string, Known>,
+  async #write(
+    relisting: Relisting,
     desired: ReadonlyMap<string, Uint8Array>,
-    { puts }: Difference,
-    { kept, lacking, believed }: Withdrawals,
-  ): Promise<{ readonly written: number; readonly removed: number }> {
-    const { record } = this.#options;
+    { puts }: Pick<Difference, "puts">,
+  ): Promise<void> {
     const writer = this.#writing();
     const slices = new Slices(this.#options.clock);
-    const removing = new Set(believed.map(({ key }) => key));
-    const counts = { written: 0, removed: 0 };
     for (const key of puts.keys()) {
-      const held = kept.get(key);
-      const next = wanted.get(key);
-      if (held && !removing.has(key) && next) wanted.set(key, { ...next, ...held });
-      else {
-        writer.put(key, desired.get(key) as Uint8Array, "bulk");
-        counts.written++;
-      }
+      if (relisting.shrunk.has(key)) continue;
+      writer.put(key, desired.get(key) as Uint8Array, "bulk");
+      relisting.written++;
       await slices.rest();
+    }
+  }
+
+  /** All pages are compared. Applies what is believed of that which they take away; resolves to how many keys go. */
+  async #settle(relisting: Relisting, complete: boolean, listedAtMs: number): Promise<number> {
+    const { kind, wanted, shrunk, lacking } = relisting;
+    const slices = new Slices(this.#options.clock);
+    const batch = Array.from(shrunk.values(), ({ withdrawal }) => withdrawal);
+    if (complete) for (const withdrawal of lacking.values()) batch.push(withdrawal);
+    const standing = { weight: relisting.standing, newWorld: this.#doubted.has(kind) };
+    const lacks = complete ? { listedAtMs } : { listedAtMs, unsaid: lacking };
+    const believed = this.#draining ? batch : this.#options.guard.relist(kind, batch, standing, lacks);
+    if (complete) this.#doubted.delete(kind);
+    const removing = new Set(believed.map(({ key }) => key));
+    for (const [key, { before }] of shrunk) {
+      const next = wanted.get(key);
+      if (next && !removing.has(key)) wanted.set(key, { ...next, ...before });
     }
     for (const [key, { weight, tag }] of lacking) wanted.set(key, { weight, tag, cached: true, modRevision: 0 });
-    record.index.replace(kind, wanted);
+    this.#options.record.index.replace(kind, wanted);
     for (const withdrawal of believed) {
-      if (withdrawal.left) continue;
       this.#apply(kind, withdrawal, "bulk");
-      counts.removed++;
+      if (withdrawal.left) relisting.written++;
       await slices.rest();
     }
-    return counts;
+    return believed.filter(({ left }) => !left).length;
   }
 
   #weighCached(kind: ResourceKind, key: string, value: Uint8Array): Weight {

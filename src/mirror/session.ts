@@ -3,12 +3,12 @@
  * keeps it. Order: config, then each kind (owners before what they own), each kind's canary after its data is acknowledged.
  */
 import { Facts } from "../follow/facts.ts";
-import { absence, type Witness, witness, witnessOf } from "../follow/list.ts";
+import { absence, ListingSize, pagesAt, type Witness, witness } from "../follow/list.ts";
 import { type FollowSink, watch } from "../follow/watch.ts";
 import { eventKey, type KeyValue, type KvClient, revisionOf, type WatchEvent } from "../kv/client.ts";
 import { isEmptied } from "../model/drain.ts";
 import type { Writer } from "../publish/publisher.ts";
-import { compare } from "../publish/reconcile.ts";
+import { Comparison } from "../publish/reconcile.ts";
 import type { BackoffSettings } from "../runtime/backoff.ts";
 import { retry } from "../runtime/backoff.ts";
 import { type Clock, encodeTime, Slices } from "../runtime/clock.ts";
@@ -23,6 +23,7 @@ import { Auditor } from "./auditor.ts";
 import type { ResumePoint } from "./checkpoint.ts";
 import type { Guard } from "./guard.ts";
 import {
+  type BegunListing,
   CANARY_RANGE,
   CONFIG_RANGE,
   completeKinds,
@@ -33,9 +34,9 @@ import {
   remoteCanary,
 } from "./reach.ts";
 import type { RemoteRecord } from "./record.ts";
-import type { ListedHow, RemoteCache } from "./remote-cache.ts";
+import type { ListedHow, ListedPage, RemoteCache } from "./remote-cache.ts";
 
-/** A listing is believed about what is gone for as long as a silent watch would be, and for that many times what it took to read: to compare takes as long. */
+/** A listing is believed about what is gone for as long as a silent watch would be, and for that many times what the remote took to be read: to compare takes as long. */
 const COMPARED_IN_LISTINGS = 3;
 /** Beside the heartbeat. Each is one read when the connection is made anew. */
 const MAX_FACTS = 4;
@@ -71,13 +72,8 @@ export interface SessionOptions {
   readonly reached: (point: ResumePoint | undefined) => void;
 }
 
-/** A listing: the keys of each kind offered, in the order of the ranges. */
-interface Listed {
-  readonly kinds: readonly (readonly KeyValue[])[];
-  readonly atMs: number;
-  /** As of `ListedHow`. */
-  readonly agedMs: number;
-}
+/** Writes that may wait while the next page is judged: the local etcd has something to do, and a listing is never in memory as a whole. */
+const WAITING_WRITES = 5_000;
 
 /** Key at the remote -> what happened to it last. */
 type Missed = Map<string, { readonly kind: Resource; readonly event: WatchEvent }>;
@@ -89,13 +85,13 @@ export class Session implements FollowSink {
   readonly #remote: Omit<Reached, "from">;
   readonly #fromRevision: number;
   readonly #clusterId: bigint;
-  readonly #startWitness: Witness;
+  #startWitness: Witness;
   /** Kinds that their canary vouches for; it may be withdrawn while we watch. */
   readonly #complete: Set<ResourceKind>;
   /** Canaries of the remote: key -> value. */
   readonly #canaries: Map<string, Uint8Array>;
   /** Until it is reconciled. */
-  #listed: Listed | undefined;
+  #begun: BegunListing | undefined;
   readonly #over = new AbortController();
   readonly #auditor: Auditor;
   #endedBy: string | undefined;
@@ -103,6 +99,8 @@ export class Session implements FollowSink {
   #canaryCame = false;
   /** A listing that had to wait lacked something: list again. */
   #aged = false;
+  /** How long the remote took to answer the listing. */
+  #readMs = 0;
   #proving = false;
   /** Its drain marker, as it was listed; undefined: none. */
   #marker: Uint8Array | undefined;
@@ -126,19 +124,19 @@ export class Session implements FollowSink {
     const { record, cache, clock } = options;
     cache.begin({ name: this.#name, id: remote.config.id }, remote.followedTo);
     if ("listing" in from) {
-      const { listing, listedAtMs } = from;
+      const { listing } = from;
       if (remote.world === "other") cache.doubt(RESOURCES.map(({ kind }) => kind));
       this.#fromRevision = listing.revision;
       this.#clusterId = listing.clusterId;
-      this.#startWitness = witnessOf(listing, remote.ranges);
+      this.#startWitness = absence(listing.revision, "\0");
       this.#canaries = new Map(listing.ranges[CANARY_RANGE]?.map(({ key, value }) => [key, value]));
       this.#complete = new Set(completeKinds(this.#name, remote.config, this.#canaries));
       this.#marker = listing.ranges[DRAIN_RANGE]?.[0]?.value;
-      const nowMs = clock.nowMs();
-      const agedMs = nowMs + options.progressTimeoutMs + COMPARED_IN_LISTINGS * (nowMs - listedAtMs);
-      this.#listed = { kinds: listing.ranges.slice(FIRST_KIND_RANGE), atMs: listedAtMs, agedMs };
+      this.#begun = from;
+      this.#readMs = clock.nowMs() - from.listedAtMs;
       this.#facts = new Facts(MAX_FACTS, remote.ranges[HEARTBEAT_RANGE]?.key);
-      this.#facts.listed(listing.ranges, remote.known);
+      this.#facts.beginListing(remote.known);
+      for (const kvs of listing.ranges) this.#facts.saw(kvs);
       for (const { modRevision } of listing.ranges[HEARTBEAT_RANGE] ?? []) record.heartbeat(modRevision, clock.nowMs());
     } else {
       const { resume } = from;
@@ -173,14 +171,16 @@ export class Session implements FollowSink {
   /** Ends the connection. */
   close(): void {
     this.#over.abort();
+    this.#begun?.leaveGate();
     this.#remote.kv.close();
   }
 
-  /** Resolves to why it ended. Rejects when the right to write is lost or `signal` aborts while reconciling. */
+  /** Resolves to why it ended. Rejects when the right to write is lost, `signal` aborts or the remote cannot be listed to its end. */
   async run(signal: AbortSignal): Promise<string> {
     const { record, clock, progressIntervalMs, progressTimeoutMs } = this.#options;
     record.phase = "reconciling";
-    if (this.#listed) await this.#reconcile(signal, this.#listed);
+    signal.addEventListener("abort", () => this.close(), { once: true, signal: this.#over.signal });
+    if (this.#begun) await this.#reconcile(signal, this.#begun);
     else this.#judgeSynced();
     if (this.#endedBy !== undefined) return this.#endedBy;
     record.phase = "watching";
@@ -198,30 +198,32 @@ export class Session implements FollowSink {
     return this.#endedBy ?? `watch ${end.cause}: ${end.detail}`;
   }
 
-  async #reconcile(signal: AbortSignal, listed: Listed): Promise<void> {
+  async #reconcile(signal: AbortSignal, { listedAtMs, leaveGate }: BegunListing): Promise<void> {
     const { record, cache, publisher } = this.#options;
+    const size = new ListingSize({ maxBytes: this.#options.maxRemoteBytes });
+    const isAged = (): boolean => this.#isAged(listedAtMs);
     this.#options.reached(undefined);
     await this.#write(signal, new Map([[clusterConfigKey(this.#name), this.#adaptedConfig()]]));
     cache.forget();
     await this.#mirrorDrain();
     for (const kind of RESOURCES) {
       const complete = this.#complete.has(kind.kind);
-      await this.#reconcileKind(
-        kind,
-        listed.kinds[this.#remote.kinds.indexOf(kind)] ?? [],
-        { complete, listedAtMs: listed.atMs, agedMs: listed.agedMs },
-        signal,
-      );
+      await this.#reconcileKind(kind, this.#pages(kind, size, signal), { complete, listedAtMs, isAged }, signal);
       await publisher.drained();
       if (complete && !this.#aged) this.#vouch(kind);
     }
+    leaveGate();
+    this.#facts.endListing();
+    this.#startWitness = this.#facts
+      .at(this.#fromRevision)
+      .reduce((newest, one) => (one.modRevision > newest.modRevision ? one : newest), this.#startWitness);
     await publisher.drained();
-    this.#listed = undefined;
+    this.#begun = undefined;
     this.#options.judged();
     if (this.#aged) return this.restart("its listing was too old to say what is gone when it was written down");
     record.audited = true;
     this.#judgeSynced();
-    if (record.synced) record.prove(listed.atMs);
+    if (record.synced) record.prove(listedAtMs);
     // Known from here on: an etcd that takes the place of this one is told from it, be it a moment later.
     this.#options.reached(this.#resumePoint(this.#fromRevision));
   }
@@ -234,22 +236,45 @@ export class Session implements FollowSink {
     record.lastError = record.synced ? undefined : `its exporter has not written everything yet: ${missing.join(", ")}`;
   }
 
-  async #reconcileKind(kind: Resource, kvs: readonly KeyValue[], how: ListedHow, signal: AbortSignal): Promise<void> {
+  async #reconcileKind(
+    kind: Resource,
+    listed: AsyncIterable<ListedPage>,
+    how: ListedHow,
+    signal: AbortSignal,
+  ): Promise<void> {
     const { cache, publisher, local, clock, pageSize, log } = this.#options;
-    const prefix = this.#remotePrefix(kind);
-    const { written, removed, doubted } = await cache.relist(
-      kind.kind,
-      bySuffix(kvs, prefix),
-      how,
-      (cachePrefix, desired, keep) =>
-        this.#patiently(signal, () =>
-          compare(publisher, local, cachePrefix, desired, { keep, pageSize, clock, signal }),
-        ),
+    const comparison = new Comparison(publisher, local, kind.cachePrefix(this.#name), { pageSize, clock, signal });
+    const { written, removed, doubted } = await cache.relist(kind.kind, listed, how, (part) =>
+      this.#patiently(signal, () => comparison.part(part)),
     );
     this.#aged ||= doubted > 0;
     const counts = { written, removed, doubted };
     if (written + removed + doubted > 0)
       log.info({ remote: this.#name, kind: kind.kind, ...counts }, "cache reconciled");
+  }
+
+  /** What the remote has of a kind, in pages; one without keys if it does not offer the kind. */
+  async *#pages(kind: Resource, size: ListingSize, signal: AbortSignal): AsyncGenerator<ListedPage> {
+    const { kv, ranges, kinds } = this.#remote;
+    const range = ranges[FIRST_KIND_RANGE + kinds.indexOf(kind)];
+    if (!kinds.includes(kind) || !range) return yield { listed: [], lastSuffix: undefined };
+    const at = { revision: this.#fromRevision, clusterId: this.#clusterId };
+    const { clock, publisher, pageSize } = this.#options;
+    let askedMs = clock.nowMs();
+    for await (const { kvs, more } of pagesAt(kv, range, at, { pageSize, signal })) {
+      this.#readMs += clock.nowMs() - askedMs;
+      size.add(kvs);
+      this.#facts.saw(kvs);
+      const lastSuffix = more ? kvs.at(-1)?.key.slice(range.key.length) : undefined;
+      yield { listed: bySuffix(kvs, range.key), lastSuffix };
+      await publisher.room(WAITING_WRITES);
+      askedMs = clock.nowMs();
+    }
+  }
+
+  #isAged(listedAtMs: number): boolean {
+    const { clock, progressTimeoutMs } = this.#options;
+    return clock.nowMs() - listedAtMs > progressTimeoutMs + (1 + COMPARED_IN_LISTINGS) * this.#readMs;
   }
 
   /** Puts what is not in the local etcd just so (same bytes, no lease), and waits until it is. */

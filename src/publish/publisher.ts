@@ -59,6 +59,8 @@ export interface Writer {
   unacknowledged(prefix: string): ReadonlySet<string>;
   /** Resolves when everything queued before is acknowledged. Rejects with FenceLostError when that will not come to pass. */
   drained(): Promise<void>;
+  /** The same of all but the newest `writes`; or at once while no put is taken, as the deletions behind them would make room for it. */
+  room(writes: number): Promise<void>;
 }
 
 interface Waiter {
@@ -66,6 +68,8 @@ interface Waiter {
   readonly sequence: number;
   /** Absent: of all scopes. */
   readonly scope: string | undefined;
+  /** Does not wait for puts that are not taken. */
+  readonly hasty: boolean;
   resolve(): void;
   reject(error: Error): void;
 }
@@ -142,6 +146,7 @@ export class Publisher implements Writer {
       delete: (key, lane) => this.delete(key, lane, name),
       unacknowledged: (prefix) => this.unacknowledged(prefix),
       drained: () => this.drained(name),
+      room: (writes) => this.room(writes, name),
     };
   }
 
@@ -180,10 +185,21 @@ export class Publisher implements Writer {
 
   /** @param scope absent: all of them. */
   drained(scope?: string): Promise<void> {
+    return this.#acknowledged({ sequence: this.#sequence, scope, hasty: false });
+  }
+
+  room(writes: number, scope?: string): Promise<void> {
+    return this.#acknowledged({ sequence: this.#sequence - writes, scope, hasty: true });
+  }
+
+  #acknowledged(what: Omit<Waiter, "resolve" | "reject">): Promise<void> {
     if (this.#over !== undefined) return Promise.reject(this.#over);
-    const sequence = this.#sequence;
-    if (!this.#queue.isOpen(sequence, scope)) return Promise.resolve();
-    return new Promise((resolve, reject) => this.#waiters.add({ sequence, scope, resolve, reject }));
+    if (!this.#isAwaited(what)) return Promise.resolve();
+    return new Promise((resolve, reject) => this.#waiters.add({ ...what, resolve, reject }));
+  }
+
+  #isAwaited({ sequence, scope, hasty }: Omit<Waiter, "resolve" | "reject">): boolean {
+    return (this.#putsAllowed || !hasty) && this.#queue.isOpen(sequence, scope);
   }
 
   /** Writes until `signal` aborts; then lets what is in flight settle. Rejects with FenceLostError. Runs once. */
@@ -312,8 +328,12 @@ export class Publisher implements Writer {
 
   #acknowledge(batch: readonly Write[]): void {
     this.#queue.settle(batch);
+    this.#resolveWaiters();
+  }
+
+  #resolveWaiters(): void {
     for (const waiter of this.#waiters) {
-      if (this.#queue.isOpen(waiter.sequence, waiter.scope)) continue;
+      if (this.#isAwaited(waiter)) continue;
       this.#waiters.delete(waiter);
       waiter.resolve();
     }
@@ -338,6 +358,7 @@ export class Publisher implements Writer {
       );
       this.#saidNoSpace = true;
       this.#putsAllowed = false;
+      this.#resolveWaiters();
       void sleep(clock, delayMs, signal).then(() => {
         this.#putsAllowed = true;
         this.#wake();
