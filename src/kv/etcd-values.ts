@@ -1,7 +1,6 @@
 /** etcd3's messages as the door's plain values, and back. int64 arrives as decimal text, bytes as Buffers. */
-import type { ICompare, IEvent, IKeyValue, IRangeRequest, IRequestOp, IResponseHeader, ITxnRequest } from "etcd3";
-import type { TxnRequest, WatchEvent } from "./client.ts";
-import { type Compare, type Header, type KeyValue, KvError, type Operation, type RangeRequest } from "./client.ts";
+import type { IEvent, IKeyValue, IRangeRequest, IResponseHeader } from "etcd3";
+import { type Header, type KeyValue, KvError, type RangeRequest, type WatchEvent } from "./client.ts";
 
 /** A revision, count or version. */
 export function toNumber(int64: string): number {
@@ -47,26 +46,4 @@ export function fromKeys(range: { readonly key: string; readonly rangeEnd?: stri
 } {
   const key = Buffer.from(range.key);
   return range.rangeEnd === undefined ? { key } : { key, range_end: Buffer.from(range.rangeEnd) };
-}
-
-/** A name that the loader does not know would not be refused: the comparison would just never hold. */
-function fromCompare({ key, target, equal }: Compare): ICompare {
-  const base = { key: Buffer.from(key), result: "Equal" } as const;
-  if (target === "mod") return { ...base, target: "Mod", mod_revision: equal };
-  if (target === "create") return { ...base, target: "Create", create_revision: equal };
-  return { ...base, target: "Version", version: equal };
-}
-
-function fromOperation(operation: Operation): IRequestOp {
-  if ("delete" in operation) return { request_delete_range: fromKeys(operation.delete) };
-  const { key, value, leaseId } = operation.put;
-  return { request_put: { key: Buffer.from(key), value: asBuffer(value), lease: String(leaseId ?? 0n) } };
-}
-
-function asBuffer(bytes: Uint8Array): Buffer {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-}
-
-export function fromTxn(request: TxnRequest): ITxnRequest {
-  return { compare: (request.compare ?? []).map(fromCompare), success: request.operations.map(fromOperation) };
 }

@@ -15,10 +15,11 @@ import {
   type WatchRequest,
   type WatchSink,
 } from "./client.ts";
-import { asBytes, readRangeResponse, readTxnResponse } from "./etcd-answers.ts";
+import { asBytes, bytesAsBytes, readRangeResponse, readTxnResponse } from "./etcd-answers.ts";
 import { Endpoints } from "./etcd-endpoints.ts";
 import { toKvError } from "./etcd-errors.ts";
-import { fromRange, fromTxn, toHeader, toNumber } from "./etcd-values.ts";
+import { encodeTxn } from "./etcd-requests.ts";
+import { fromRange, toHeader, toNumber } from "./etcd-values.ts";
 import { WatchStream } from "./etcd-watch.ts";
 
 /** @throws UserError when the endpoints make no sense. */
@@ -32,6 +33,8 @@ interface Call {
 }
 
 const AS_BYTES = [asBytes];
+/** Stands for a request that is bytes already. */
+const NO_TXN = {};
 
 class EtcdClient implements KvClient {
   readonly #timeoutMs: number;
@@ -57,7 +60,8 @@ class EtcdClient implements KvClient {
 
   txn(request: TxnRequest, options?: CallOptions): Promise<TxnResponse> {
     return this.#call(true, options, async (etcd, call) => {
-      const answer: unknown = await etcd.kv.txn(fromTxn(request), { ...call, interceptors: AS_BYTES });
+      const interceptors = [bytesAsBytes(encodeTxn(request))];
+      const answer: unknown = await etcd.kv.txn(NO_TXN, { ...call, interceptors });
       return readTxnResponse(answer as Buffer);
     });
   }

@@ -286,7 +286,7 @@ export class RemoteCache {
         keep.set(key, modRevision);
         this.#setAside({ kind, suffix, value, modRevision }, key, outcome);
       }
-      await slices.rest();
+      if (slices.areOver) await slices.rest();
     }
     const lastKey = page.lastSuffix === undefined ? undefined : prefix + page.lastSuffix;
     const found = await compareCache({ desired, keep: new Set(keep.keys()), lastKey });
@@ -298,7 +298,7 @@ export class RemoteCache {
         key,
         difference.kept.has(key) ? { ...weight, cached: true, modRevision } : { ...NOT_CACHED, modRevision },
       );
-      await slices.rest();
+      if (slices.areOver) await slices.rest();
     }
     await this.#weighDifference(relisting, desired, difference);
     await this.#write(relisting, desired, difference);
@@ -349,7 +349,7 @@ export class RemoteCache {
     for (const keys of [unchanged, kept.keys()]) {
       for (const key of keys) {
         relisting.standing += wanted.get(key)?.weight ?? 0;
-        await slices.rest();
+        if (slices.areOver) await slices.rest();
       }
     }
     for (const [key, value] of puts) {
@@ -366,13 +366,13 @@ export class RemoteCache {
         const withdrawal = { key, weight: lost, tag: "", left: rest, ...(others && { doubtful: true as const }) };
         shrunk.set(key, { withdrawal, before });
       }
-      await slices.rest();
+      if (slices.areOver) await slices.rest();
     }
     for (const [key, value] of extra) {
       const { weight, tag } = value === undefined ? NOT_CACHED : this.#weighCached(kind, key, value);
       relisting.standing += weight;
       lacking.set(key, { key, weight, tag });
-      await slices.rest();
+      if (slices.areOver) await slices.rest();
     }
   }
 
@@ -387,7 +387,7 @@ export class RemoteCache {
       if (relisting.shrunk.has(key)) continue;
       writer.put(key, desired.get(key) as Uint8Array, "bulk");
       relisting.written++;
-      await slices.rest();
+      if (slices.areOver) await slices.rest();
     }
   }
 
@@ -411,7 +411,7 @@ export class RemoteCache {
     for (const withdrawal of believed) {
       this.#apply(kind, withdrawal, "bulk");
       if (withdrawal.left) relisting.written++;
-      await slices.rest();
+      if (slices.areOver) await slices.rest();
     }
     return believed.filter(({ left }) => !left).length;
   }

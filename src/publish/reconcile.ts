@@ -87,14 +87,14 @@ export class Comparison {
     for await (const page of this.#pages(upTo)) {
       for (const found of page) {
         judge(found.key, found);
-        await slices.rest();
+        if (slices.areOver) await slices.rest();
       }
     }
     const seen = (key: string): boolean => puts.has(key) || extra.has(key) || kept.has(key) || unchanged.has(key);
     for (const keys of [lastKey === undefined ? this.#moving : [], desired.keys()]) {
       for (const key of keys) {
         if (!seen(key)) judge(key, undefined);
-        await slices.rest();
+        if (slices.areOver) await slices.rest();
       }
     }
     for (const key of this.#moving) if (seen(key)) this.#moving.delete(key);

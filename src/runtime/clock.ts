@@ -92,6 +92,11 @@ export class Slices {
     return longestMs;
   }
 
+  /** Whether the slice is used up: asked first where even a promise for every item would be dear. */
+  get areOver(): boolean {
+    return this.#clock.nowMs() - this.#startMs >= this.#sliceMs;
+  }
+
   rest(): Promise<void> {
     const lastedMs = this.#clock.nowMs() - this.#startMs;
     return lastedMs < this.#sliceMs ? AT_ONCE : this.#breathe(lastedMs);

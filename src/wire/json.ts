@@ -40,16 +40,20 @@ const NEWLINE = 0x0a;
 const RETURN = 0x0d;
 const SPACE = 0x20;
 const QUOTE = 0x22;
+const COMMA = 0x2c;
+const COLON = 0x3a;
 const BACKSLASH = 0x5c;
 const BRACE = 0x7b;
-const BRACE_END = 0x7d;
+const END_BRACE = 0x7d;
 const BRACKET = 0x5b;
-const BRACKET_END = 0x5d;
-const COLON = 0x3a;
-const COMMA = 0x2c;
-const MINUS = 0x2d;
-const DIGIT_0 = 0x30;
-const DIGIT_9 = 0x39;
+const END_BRACKET = 0x5d;
+const ZERO = 0x30;
+const NINE = 0x39;
+const POINT = 0x2e;
+const SMALL_E = 0x65;
+const LARGE_E = 0x45;
+/** As many digits are always a safe integer. */
+const SAFE_DIGITS = 15;
 const ESCAPES: ReadonlyMap<string, string> = new Map([
   ['"', '"'],
   ["\\", "\\"],
@@ -80,31 +84,32 @@ class Parser {
     return new Refusal("malformed", `JSON ${what} at character ${this.#at}`);
   }
 
-  #skipSpace(): void {
+  /** Returns what comes after white space; NaN at the end. */
+  #skipSpace(): number {
     for (;;) {
       const unit = this.#text.charCodeAt(this.#at);
-      if (unit !== SPACE && unit !== NEWLINE && unit !== RETURN && unit !== TAB) return;
+      // Most of what is written is none.
+      if (unit > SPACE) return unit;
+      if (unit !== SPACE && unit !== NEWLINE && unit !== RETURN && unit !== TAB) return unit;
       this.#at++;
     }
   }
 
-  /** Skips white space, then takes the character if it comes next. */
+  /** Skips white space, then takes `unit` if it comes next. */
   #takes(unit: number): boolean {
-    this.#skipSpace();
-    if (this.#text.charCodeAt(this.#at) !== unit) return false;
+    if (this.#skipSpace() !== unit) return false;
     this.#at++;
     return true;
   }
 
   #value(depth: number): Tree {
     if (depth > MAX_DEPTH) throw this.#fault(`nests deeper than ${MAX_DEPTH} levels`);
-    this.#skipSpace();
-    const unit = this.#text.charCodeAt(this.#at);
+    const unit = this.#skipSpace();
+    if (unit >= ZERO && unit <= NINE) return this.#number();
     if (unit === QUOTE || unit === BRACE || unit === BRACKET) {
       this.#at++;
       return unit === QUOTE ? this.#string() : unit === BRACE ? this.#object(depth) : this.#array(depth);
     }
-    if (unit === MINUS || (unit >= DIGIT_0 && unit <= DIGIT_9)) return this.#number();
     if (this.#takesWord("true")) return true;
     if (this.#takesWord("false")) return false;
     if (this.#takesWord("null")) return null;
@@ -119,39 +124,43 @@ class Parser {
 
   #object(depth: number): Tree {
     const members = new Map<string, Tree>();
-    if (this.#takes(BRACE_END)) return members;
+    if (this.#takes(END_BRACE)) return members;
     do {
       if (!this.#takes(QUOTE)) throw this.#fault("lacks a name");
       const name = this.#string();
-      if (members.has(name)) throw new Refusal("duplicate-name", "the name occurs twice in one object", [name]);
       if (!this.#takes(COLON)) throw this.#fault("lacks a colon");
+      const before = members.size;
       members.set(name, this.#value(depth + 1));
+      if (members.size === before) throw new Refusal("duplicate-name", "the name occurs twice in one object", [name]);
     } while (this.#takes(COMMA));
-    if (!this.#takes(BRACE_END)) throw this.#fault("has an object without end");
+    if (!this.#takes(END_BRACE)) throw this.#fault("has an object without end");
     return members;
   }
 
   #array(depth: number): Tree {
     const items: Tree[] = [];
-    if (this.#takes(BRACKET_END)) return items;
+    if (this.#takes(END_BRACKET)) return items;
     do items.push(this.#value(depth + 1));
     while (this.#takes(COMMA));
-    if (!this.#takes(BRACKET_END)) throw this.#fault("has an array without end");
+    if (!this.#takes(END_BRACKET)) throw this.#fault("has an array without end");
     return items;
   }
 
   /** After the opening quote. Lone surrogates are refused: a Go reader would see another text. */
   #string(): string {
+    const all = this.#text;
     let text = "";
     let from = this.#at;
-    for (;;) {
-      const unit = this.#text.charCodeAt(this.#at);
+    for (let at = from; ; at++) {
+      const unit = all.charCodeAt(at);
+      if (unit > BACKSLASH || (unit >= SPACE && unit !== QUOTE && unit !== BACKSLASH)) continue;
+      this.#at = at;
       if (unit === QUOTE) break;
-      if (!(unit >= SPACE)) throw this.#fault("has a bad string");
+      if (unit !== BACKSLASH) throw this.#fault("has a bad string");
       this.#at++;
-      if (unit !== BACKSLASH) continue;
-      text += this.#text.slice(from, this.#at - 1) + this.#escape();
+      text += all.slice(from, at) + this.#escape();
       from = this.#at;
+      at = from - 1;
     }
     const tail = this.#text.slice(from, this.#at++);
     // Decoded UTF-8 has no halves of its own.
@@ -182,7 +191,7 @@ class Parser {
     const from = this.#at;
     for (;;) {
       const unit = this.#text.charCodeAt(this.#at);
-      if (!(unit >= DIGIT_0 && unit <= DIGIT_9)) return this.#at - from;
+      if (!(unit >= ZERO && unit <= NINE)) return this.#at - from;
       this.#at++;
     }
   }
@@ -191,9 +200,12 @@ class Parser {
     const from = this.#at;
     let plain = true;
     if (this.#text[this.#at] === "-") this.#at++;
-    const leading = this.#text[this.#at];
+    const leading = this.#text.charCodeAt(this.#at);
     const digits = this.#digits();
-    if (digits === 0 || (leading === "0" && digits > 1)) throw this.#fault("has no value");
+    if (digits === 0 || (leading === ZERO && digits > 1)) throw this.#fault("has no value");
+    const next = this.#text.charCodeAt(this.#at);
+    const ends = next !== POINT && next !== SMALL_E && next !== LARGE_E;
+    if (ends && digits <= SAFE_DIGITS && this.#at - digits === from) return Number(this.#text.slice(from, this.#at));
     if (this.#text[this.#at] === ".") {
       plain = false;
       this.#at++;
