@@ -4,7 +4,7 @@
  */
 import { UserError } from "../src/runtime/user-error.ts";
 import { coldStart } from "./cold-start.ts";
-import { initialMirror } from "./p1-initial-mirror.ts";
+import { initialMirror, largeInitialMirror } from "./p1-initial-mirror.ts";
 import { putToCache } from "./p2-put-to-cache.ts";
 import { putToMap } from "./p3-put-to-map.ts";
 import { fullSync } from "./p4-full-sync.ts";
@@ -12,6 +12,8 @@ import { oneBackend } from "./p5-one-backend.ts";
 import { connectToService } from "./p6-connect.ts";
 import { endpointThroughput } from "./p7-endpoint-throughput.ts";
 import { hitlessRestart } from "./p8-hitless-restart.ts";
+import { mesh } from "./p11-mesh.ts";
+import { idle } from "./p12-idle.ts";
 import { slices } from "./slices.ts";
 
 interface Goal {
@@ -24,6 +26,7 @@ const JSON_FLAG = "--json";
 
 const GOALS: readonly Goal[] = [
   { id: "P1", what: "107,000 keys of a remote into an empty local cache", run: initialMirror },
+  { id: "P1L", what: "374,500 keys of a remote into an empty local cache, in bounded memory", run: largeInitialMirror },
   { id: "P2", what: "a put in the remote until it is seen in the local cache", run: putToCache },
   { id: "SLICES", what: "how long a mirror of 100,000 addresses holds its loop", run: slices },
   { id: "COLD", what: "an agent on a node that booted, from its snapshot of 100,000 entries to ready", run: coldStart },
@@ -37,6 +40,8 @@ const GOALS: readonly Goal[] = [
   { id: "P6", what: "connect() to a service through the socket programs", run: connectToService },
   { id: "P7", what: "TCP throughput through endpoint policy and conntrack", run: endpointThroughput },
   { id: "P8", what: "an agent that is killed and started again, while a client calls a service", run: hitlessRestart },
+  { id: "P11", what: "250 remotes at once into an empty local cache, then their churn", run: mesh },
+  { id: "P12", what: "what a mirror of 350,000 addresses costs while nothing changes", run: idle },
 ];
 
 function wanted(names: readonly string[]): readonly Goal[] {

@@ -1,6 +1,6 @@
-/** What a large remote holds, as its exporter would write it: for each 1,000 pods 10 nodes, 50 identities and 10 services. Always the same bytes. */
+/** What large remotes hold, as their exporters would write it. Always the same bytes. */
 import type { KeyValue } from "../src/kv/client.ts";
-import { identityRange } from "../src/model/cluster.ts";
+import { type Cluster, identityRange } from "../src/model/cluster.ts";
 import { encodeClusterConfig } from "../src/wire/cluster-config.ts";
 import { CLUSTER_LABEL_KEY, encodeIdentity } from "../src/wire/identity.ts";
 import { encodeIp } from "../src/wire/ip.ts";
@@ -10,10 +10,21 @@ import { cacheKey, RESOURCES, type ResourceKind, stateKey } from "../src/wire/re
 import { encodeService } from "../src/wire/service.ts";
 
 export const OWN = { name: "amsterdam", id: 1 } as const;
+/** A cluster of one shape, and where its addresses begin. */
+export interface RemoteShape {
+  readonly name: string;
+  readonly id: number;
+  readonly pods: number;
+  readonly podsPerNode: number;
+  readonly podsPerIdentity: number;
+  /** 0: no services. */
+  readonly podsPerService: number;
+  /** Nodes of other clusters before it: each has 256 addresses. */
+  readonly nodesBefore: number;
+}
+
 export const REMOTE = { name: "osaka", id: 2 } as const;
-const PODS_PER_NODE = 100;
-const PODS_PER_IDENTITY = 20;
-const PODS_PER_SERVICE = 100;
+const PER_REMOTE = { podsPerNode: 100, podsPerIdentity: 20, podsPerService: 100, nodesBefore: 0 } as const;
 const WRITTEN_AT = "2026-01-01T00:00:00Z";
 const encoder = new TextEncoder();
 
@@ -24,26 +35,32 @@ export interface Entry extends Pair {
   readonly cacheKey: string;
 }
 
-function entry(kind: ResourceKind, suffix: string, value: Uint8Array): Entry {
-  return { key: stateKey(kind, REMOTE.name, suffix), cacheKey: cacheKey(kind, REMOTE.name, suffix), value };
+function entry({ name }: RemoteShape, kind: ResourceKind, suffix: string, value: Uint8Array): Entry {
+  return { key: stateKey(kind, name, suffix), cacheKey: cacheKey(kind, name, suffix), value };
 }
 
-const nodeBlock = (node: number): string => `10.${16 + (node >> 8)}.${node & 0xff}`;
-const nodeAddress = (node: number): string => `172.20.${node >> 8}.${node & 0xff}`;
+const nodeBlock = (shape: RemoteShape, node: number): string => {
+  const block = shape.nodesBefore + node;
+  return `10.${16 + (block >> 8)}.${block & 0xff}`;
+};
+const nodeAddress = (shape: RemoteShape, node: number): string => {
+  const host = shape.nodesBefore + node;
+  return `172.20.${host >> 8}.${host & 0xff}`;
+};
 
-function podAddress(pod: number): string {
-  return `${nodeBlock(Math.floor(pod / PODS_PER_NODE))}.${1 + (pod % PODS_PER_NODE)}`;
+function podAddress(shape: RemoteShape, pod: number): string {
+  return `${nodeBlock(shape, Math.floor(pod / shape.podsPerNode))}.${1 + (pod % shape.podsPerNode)}`;
 }
 
-const identityOf = (number: number): number => identityRange(REMOTE.id).first + number;
+const identityOf = (shape: RemoteShape, number: number): number => identityRange(shape.id).first + number;
 
 /** @param podName what is changed about it */
-export function podEntry(pod: number, podName = `checkout-${pod}`): Entry {
-  const address = podAddress(pod);
+export function podEntryOf(shape: RemoteShape, pod: number, podName = `checkout-${pod}`): Entry {
+  const address = podAddress(shape, pod);
   const value = encodeIp({
     address,
-    hostAddress: nodeAddress(Math.floor(pod / PODS_PER_NODE)),
-    identity: identityOf(Math.floor(pod / PODS_PER_IDENTITY)),
+    hostAddress: nodeAddress(shape, Math.floor(pod / shape.podsPerNode)),
+    identity: identityOf(shape, Math.floor(pod / shape.podsPerIdentity)),
     namespace: "shop",
     podName,
     serviceAccount: "checkout-service-account",
@@ -52,72 +69,85 @@ export function podEntry(pod: number, podName = `checkout-${pod}`): Entry {
       { name: "metrics", protocol: "TCP", port: 9090 },
     ],
   });
-  return entry("ip", address, value);
+  return entry(shape, "ip", address, value);
 }
 
-function nodeEntry(node: number): Entry {
+function nodeEntry(shape: RemoteShape, node: number): Entry {
   const name = `node-${node}`;
   const value = encodeNode({
-    cluster: REMOTE.name,
-    clusterId: REMOTE.id,
+    cluster: shape.name,
+    clusterId: shape.id,
     name,
-    addresses: [{ type: "InternalIP", address: nodeAddress(node) }],
-    podCidrs: [`${nodeBlock(node)}.0/24`],
+    addresses: [{ type: "InternalIP", address: nodeAddress(shape, node) }],
+    podCidrs: [`${nodeBlock(shape, node)}.0/24`],
     reservedAddresses: [],
     labels: new Map([["topology.kubernetes.io/zone", `zone-${node % 3}`]]),
   });
-  return entry("nodes", name, value);
+  return entry(shape, "nodes", name, value);
 }
 
-function identityEntry(number: number): Entry {
+function identityEntry(shape: RemoteShape, number: number): Entry {
   const value = encodeIdentity([
     { source: "k8s", key: "app", value: `checkout-${number}` },
-    { source: "k8s", key: CLUSTER_LABEL_KEY, value: REMOTE.name },
+    { source: "k8s", key: CLUSTER_LABEL_KEY, value: shape.name },
     { source: "k8s", key: "io.kubernetes.pod.namespace", value: "shop" },
   ]);
-  return entry("identities", String(identityOf(number)), value);
+  return entry(shape, "identities", String(identityOf(shape, number)), value);
 }
 
-function serviceEntry(number: number): Entry {
+function serviceEntry(shape: RemoteShape, number: number): Entry {
   const http = { name: "http", protocol: "TCP", port: 8080 } as const;
-  const pods = [number * PODS_PER_SERVICE, number * PODS_PER_SERVICE + 1];
+  const pods = [number * shape.podsPerService, number * shape.podsPerService + 1];
   const value = encodeService({
-    cluster: REMOTE.name,
-    clusterId: REMOTE.id,
+    cluster: shape.name,
+    clusterId: shape.id,
     namespace: "shop",
     name: `checkout-${number}`,
     frontends: new Map([[`10.100.${number >> 8}.${number & 0xff}`, [{ ...http, port: 80 }]]]),
-    backends: new Map(pods.map((pod) => [podAddress(pod), [http]])),
+    backends: new Map(pods.map((pod) => [podAddress(shape, pod), [http]])),
     shared: true,
     labels: new Map(),
     selector: new Map([["app", `checkout-${number}`]]),
   });
-  return entry("services", `shop/checkout-${number}`, value);
+  return entry(shape, "services", `shop/checkout-${number}`, value);
 }
 
 /** All keys but the canaries and the config. */
-export function entriesOf(pods: number): readonly Entry[] {
-  const many = (share: number, one: (number: number) => Entry): readonly Entry[] =>
-    Array.from({ length: Math.ceil(pods / share) }, (_, number) => one(number));
+export function entriesOfRemote(shape: RemoteShape): readonly Entry[] {
+  const many = (share: number, one: (shape: RemoteShape, number: number) => Entry): readonly Entry[] =>
+    share === 0 ? [] : Array.from({ length: Math.ceil(shape.pods / share) }, (_, number) => one(shape, number));
   return [
-    ...many(PODS_PER_NODE, nodeEntry),
-    ...many(PODS_PER_IDENTITY, identityEntry),
-    ...many(1, podEntry),
-    ...many(PODS_PER_SERVICE, serviceEntry),
+    ...many(shape.podsPerNode, nodeEntry),
+    ...many(shape.podsPerIdentity, identityEntry),
+    ...many(1, podEntryOf),
+    ...many(shape.podsPerService, serviceEntry),
   ];
 }
 
-/** What says that this is all: config, canaries, heartbeat. */
-export function announcement(): readonly Pair[] {
+/** Those of `REMOTE`: for each 1,000 pods 10 nodes, 50 identities and 10 services. */
+export function entriesOf(pods: number): readonly Entry[] {
+  return entriesOfRemote({ ...REMOTE, ...PER_REMOTE, pods });
+}
+
+export function podEntry(pod: number, podName?: string): Entry {
+  return podEntryOf({ ...REMOTE, ...PER_REMOTE, pods: 0 }, pod, podName);
+}
+
+/**
+ * What says that this is all: config, canaries, heartbeat.
+ * @param cached the keys stand below `cilium/cache/`, as an etcd has them that mirrors the cluster
+ */
+export function announcement({ name, id }: Cluster = REMOTE, cached = false): readonly Pair[] {
   const config = encodeClusterConfig({
-    id: REMOTE.id,
+    ...{ id, cached },
     syncedCanaries: true,
-    cached: false,
     maxConnectedClusters: 255,
     serviceExportsEnabled: false,
     endpointSlicesExportMode: "",
   });
   const written = encoder.encode(WRITTEN_AT);
-  const canaries = RESOURCES.map(({ stateCanary }) => ({ key: canaryKey(REMOTE.name, stateCanary), value: written }));
-  return [...canaries, { key: HEARTBEAT_KEY, value: written }, { key: clusterConfigKey(REMOTE.name), value: config }];
+  const canaries = RESOURCES.map(({ stateCanary, cacheCanary }) => {
+    return { key: canaryKey(name, cached ? cacheCanary : stateCanary), value: written };
+  });
+  return [...canaries, { key: HEARTBEAT_KEY, value: written }, { key: clusterConfigKey(name), value: config }];
 }

@@ -35,12 +35,16 @@ export interface Costs {
   readonly peakRssMiB: number;
 }
 
+function rssOf(pid: number, field: "VmHWM" | "VmRSS"): number {
+  const found = new RegExp(`${field}:\\s*(\\d+) kB`).exec(readFileSync(`/proc/${pid}/status`, "utf8"));
+  return Number(found?.[1] ?? 0) / 1024;
+}
+
 export function costsOf(pid: number): Costs {
   const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
   const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
   const ticks = Number(fields[USER_TICKS]) + Number(fields[KERNEL_TICKS]);
-  const peak = /VmHWM:\s*(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, "utf8"));
-  return { cpuSeconds: ticks / TICKS_PER_SECOND, peakRssMiB: Number(peak?.[1] ?? 0) / 1024 };
+  return { cpuSeconds: ticks / TICKS_PER_SECOND, peakRssMiB: rssOf(pid, "VmHWM") };
 }
 
 export async function until<T>(what: string, found: () => Promise<T | undefined>, pollMs = POLL_MS): Promise<T> {
@@ -53,12 +57,12 @@ export async function until<T>(what: string, found: () => Promise<T | undefined>
   }
 }
 
-/** A remote with these keys, and with what says that they are all. */
-export async function filledEtcd(pairs: readonly Pair[]): Promise<TestEtcd> {
+/** A remote with these keys, and then with what says that they are all. */
+export async function filledEtcd(pairs: readonly Pair[], said = announcement()): Promise<TestEtcd> {
   const etcd = await TestEtcd.start();
   const raw = new RawEtcd(etcd.endpoint);
   await raw.writeAll(inBatches(pairs, FILL_BATCH).map(encodePuts), FILL_IN_FLIGHT);
-  await raw.txn(encodePuts(announcement()));
+  await raw.writeAll(inBatches(said, FILL_BATCH).map(encodePuts), 1);
   raw.close();
   return etcd;
 }
@@ -126,9 +130,9 @@ export class MirrorStage {
     return (await askSocket(this.#socket, "/v1/status", 2_000).catch(() => undefined)) as MirrorStatus | undefined;
   }
 
-  /** Names the remote, and waits for its last canary in the local etcd. Resolves to the milliseconds between. */
-  async mirrored(): Promise<number> {
-    const missing = new Set(RESOURCES.map(({ cacheCanary }) => canaryKey(REMOTE.name, cacheCanary)));
+  /** Names remotes that are all behind `remote`, and waits for their last canary in the local etcd. Resolves to the milliseconds between. */
+  async mirrored(names: readonly string[] = [REMOTE.name]): Promise<number> {
+    const missing = new Set(names.flatMap((name) => RESOURCES.map(({ cacheCanary }) => canaryKey(name, cacheCanary))));
     const { promise: done, resolve, reject } = Promise.withResolvers<number>();
     await this.watch(SYNCED_PREFIX, (events) => {
       for (const event of events) if (event.type === "put") missing.delete(event.kv.key);
@@ -136,7 +140,8 @@ export class MirrorStage {
     });
     const late = systemClock.after(WITHIN_MS, () => reject(new Error(`not mirrored: ${[...missing]} ${this.#output}`)));
     const fromMs = systemClock.nowMs();
-    writeFileSync(join(this.#folder, "mesh", REMOTE.name), `endpoints:\n- ${this.remote.endpoint}\n`);
+    for (const name of names)
+      writeFileSync(join(this.#folder, "mesh", name), `endpoints:\n- ${this.remote.endpoint}\n`);
     const tookMs = (await done) - fromMs;
     late.cancel();
     return tookMs;
@@ -168,6 +173,12 @@ export class MirrorStage {
   costs(): Costs {
     assert(this.#mirror?.pid);
     return costsOf(this.#mirror.pid);
+  }
+
+  /** Of the mirror, as it is now. */
+  rssMiB(): number {
+    assert(this.#mirror?.pid);
+    return rssOf(this.#mirror.pid, "VmRSS");
   }
 
   /** Of the mirror, in Prometheus' text format. */

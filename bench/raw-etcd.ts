@@ -3,7 +3,7 @@
  * are made of it, so that they are no slower than what they measure.
  */
 import { type ClientHttp2Session, connect, type IncomingHttpHeaders } from "node:http2";
-import { MessageWriter } from "../src/wire/protobuf.ts";
+import { encodeTxn } from "../src/kv/etcd-requests.ts";
 import type { Pair } from "./mesh-data.ts";
 
 const HEADERS = {
@@ -12,24 +12,12 @@ const HEADERS = {
   "content-type": "application/grpc",
   te: "trailers",
 } as const;
-/** Fields of etcd's TxnRequest, RequestOp and PutRequest. */
-const SUCCESS = 2;
-const PUT = 2;
-const KEY = 1;
-const VALUE = 2;
 const FRAME_HEADER_BYTES = 5;
 /** Node's own bound, 10, is one of a server's. */
 const SESSION_MEMORY_MB = 256;
-const encoder = new TextEncoder();
-
 /** A Txn without conditions as gRPC sends it. */
 export function encodePuts(pairs: readonly Pair[]): Uint8Array {
-  const txn = new MessageWriter();
-  for (const { key, value } of pairs) {
-    const put = new MessageWriter().bytes(KEY, encoder.encode(key)).bytes(VALUE, value).finish();
-    txn.bytes(SUCCESS, new MessageWriter().bytes(PUT, put).finish());
-  }
-  const message = txn.finish();
+  const message = encodeTxn({ operations: pairs.map(({ key, value }) => ({ put: { key, value } })) });
   const frame = new Uint8Array(FRAME_HEADER_BYTES + message.length);
   new DataView(frame.buffer).setUint32(1, message.length);
   frame.set(message, FRAME_HEADER_BYTES);
