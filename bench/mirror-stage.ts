@@ -18,7 +18,7 @@ import { freePort } from "../test/support/free-port.ts";
 import { announcement, OWN, type Pair, REMOTE } from "./mesh-data.ts";
 import { encodePuts, inBatches, RawEtcd } from "./raw-etcd.ts";
 
-const BULKHEAD = fileURLToPath(new URL("../src/bulkhead.ts", import.meta.url));
+const BULKHEAD = fileURLToPath(new URL("../bin/bulkhead", import.meta.url));
 const WITHIN_MS = 120_000;
 const POLL_MS = 20;
 const FILL_BATCH = 100;
@@ -101,21 +101,21 @@ export class MirrorStage {
   }
 
   /** Starts a mirror without remotes and waits until it leads. Its settings are the program's own, but for how often the folder is read. */
-  async lead(nodeFlags: readonly string[] = []): Promise<void> {
+  async lead(configIntervalMs = 50): Promise<void> {
     this.#metricsPort = await freePort();
     const flags = {
       cluster: OWN.name,
       "cluster-id": OWN.id,
       "etcd-config": join(this.#folder, "local.yaml"),
       "config-dir": join(this.#folder, "mesh"),
-      "config-interval-ms": 50,
+      "config-interval-ms": configIntervalMs,
       "run-dir": join(this.#folder, "run"),
       listen: `127.0.0.1:${this.#metricsPort}`,
       "api-listen": "none",
       "log-level": "warn",
     };
     const argv = Object.entries(flags).flatMap(([flag, value]) => [`--${flag}`, String(value)]);
-    const mirror = spawn(process.execPath, [...nodeFlags, BULKHEAD, "kvstoremesh", ...argv], {
+    const mirror = spawn(BULKHEAD, ["kvstoremesh", ...argv], {
       stdio: ["ignore", "ignore", "pipe"],
     });
     mirror.stderr.on("data", (chunk: Buffer) => {

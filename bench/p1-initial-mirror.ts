@@ -20,7 +20,7 @@ interface Size {
 
 const P1: Size = { id: "P1", pods: 100_000, rounds: 3 };
 const P1L: Size = { id: "P1L", pods: 350_000, rounds: 1, rssMiB: 300 };
-const OPERATIONS_PER_TXN = 100;
+const OPERATIONS_PER_TXN = 128;
 const IN_FLIGHT = 16;
 const GOAL = 0.6;
 

@@ -21,6 +21,8 @@ const PODS = 1_000;
 const CHURN: Load = { name: "churn", eventsPerS: 325, perTxn: 1, seconds: 30 };
 const GOAL_SECONDS = 20;
 const GOAL_QUEUED = 1_000;
+/** The program's own: to read 250 files every moment would be a load of its own. */
+const CONFIG_INTERVAL_MS = 1_000;
 /** Between two looks at the queue. */
 const LOOK_MS = 500;
 
@@ -85,7 +87,7 @@ export async function mesh(json: boolean): Promise<void> {
   const remote = await filledEtcd(entries.map(asCached), announcements());
   const stage = await MirrorStage.open(remote);
   try {
-    await stage.lead();
+    await stage.lead(CONFIG_INTERVAL_MS);
     const before = stage.costs();
     const value = (await stage.mirrored(SHAPES.map(({ name }) => name))) / 1000;
     const after = stage.costs();

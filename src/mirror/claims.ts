@@ -12,6 +12,7 @@ import type { CachedNodes } from "./cached-nodes.ts";
 import type { OwnRanges } from "./own-ranges.ts";
 import type { Ownership, Verdict } from "./ownership.ts";
 import { rangeOfText, Territory } from "./territory.ts";
+import { Whereabouts } from "./whereabouts.ts";
 
 /** Shortest prefix of a pod range that one node may declare: nobody owns half of the Internet. */
 const SHORTEST_V4 = 8;
@@ -35,6 +36,7 @@ export class Claims {
   readonly #idOf = new Map<string, number>();
   /** By cluster name, the own one's among them. */
   readonly #territories = new Map<string, Territory>();
+  readonly #whereabouts = new Whereabouts();
   /** Frontends of our services, canonical addresses. A remote that held one before it was ours keeps it. */
   #ownFrontends: ReadonlySet<string> = new Set();
   readonly #frontends = new AddressSet();
@@ -57,14 +59,14 @@ export class Claims {
     for (const name of this.#idOf.keys()) {
       if (cached.has(name) || configured.has(name)) continue;
       this.#idOf.delete(name);
-      this.#territories.delete(name);
+      this.#leave(name);
     }
     for (const [name, id] of cached) if (name !== this.#own.name) this.#idOf.set(name, id);
   }
 
   /** What the local cache holds of a remote's nodes; `complete`: these are all. */
   loadNodes(remote: string, { nodes, complete }: CachedNodes): void {
-    if (complete) this.#territories.delete(remote);
+    if (complete) this.#leave(remote);
     for (const node of nodes) this.#territory(remote).set(node.name, node);
   }
 
@@ -126,7 +128,7 @@ export class Claims {
   release(name: string): void {
     this.#freed = true;
     this.#idOf.delete(name);
-    this.#territories.delete(name);
+    this.#leave(name);
     this.#allowed.delete(name);
   }
 
@@ -194,9 +196,15 @@ export class Claims {
   #territory(name: string): Territory {
     const known = this.#territories.get(name);
     if (known) return known;
-    const made = new Territory();
+    const made = new Territory(name, this.#whereabouts);
     this.#territories.set(name, made);
     return made;
+  }
+
+  /** The own one, which holds what no node declares, never leaves. */
+  #leave(name: string): void {
+    this.#territories.get(name)?.clear();
+    this.#territories.delete(name);
   }
 
   #judge(remote: string, kind: ResourceKind, value: ResourceValue): Verdict {
@@ -222,8 +230,8 @@ export class Claims {
     for (const [name, allowed] of isMeant ? [] : this.#allowed) {
       if (name !== remote && allowed.overlaps(range)) return `${name} (its bulkhead-allowed-cidrs)`;
     }
-    for (const [name, territory] of this.#territories) {
-      if (name === remote || name === own || !territory.overlaps(range)) continue;
+    for (const name of this.#whereabouts.near(range)) {
+      if (name === remote || name === own || !this.#territories.get(name)?.overlaps(range)) continue;
       if (!isMeant || this.#allowed.get(name)?.overlaps(range)) return name;
     }
     return undefined;

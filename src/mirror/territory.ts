@@ -3,6 +3,7 @@ import { parseAddress, parseCidr } from "../model/address.ts";
 import type { Node } from "../model/resource.ts";
 import { hostCidr } from "../wire/addresses.ts";
 import { type AddressRange, AddressSet, rangeOf } from "./address-set.ts";
+import type { Whereabouts } from "./whereabouts.ts";
 
 /** What a node declares that was not in a territory yet. */
 interface Declared {
@@ -13,6 +14,8 @@ interface Declared {
 }
 
 export class Territory {
+  readonly #name: string;
+  readonly #whereabouts: Whereabouts;
   readonly #nodes = new Map<string, Declared>();
   readonly #pods = new AddressSet();
   /** Node addresses of every kind. */
@@ -21,6 +24,11 @@ export class Territory {
   readonly #addresses = new Map<string, number>();
   readonly #reserved = new Map<string, number>();
   #size = 0;
+
+  constructor(name: string, whereabouts: Whereabouts) {
+    this.#name = name;
+    this.#whereabouts = whereabouts;
+  }
 
   get declaresPods(): boolean {
     return !this.#pods.isEmpty;
@@ -32,8 +40,11 @@ export class Territory {
     if (textOf(this.#nodes.get(name)) === textOf(declared)) return false;
     this.delete(name);
     this.#nodes.set(name, declared);
-    for (const range of declared.pods) this.#pods.add(range);
-    for (const range of declared.points) this.#points.add(range);
+    for (const range of declared.pods) this.addRange(range);
+    for (const range of declared.points) {
+      this.#points.add(range);
+      this.#whereabouts.add(this.#name, range);
+    }
     for (const address of declared.addresses) count(this.#addresses, address, 1);
     for (const address of declared.reserved) count(this.#reserved, address, 1);
     this.#size += sizeOf(declared);
@@ -47,6 +58,7 @@ export class Territory {
     this.#nodes.delete(name);
     for (const range of declared.pods) this.#pods.delete(range);
     for (const range of declared.points) this.#points.delete(range);
+    for (const range of [...declared.pods, ...declared.points]) this.#whereabouts.delete(this.#name, range);
     for (const address of declared.addresses) count(this.#addresses, address, -1);
     for (const address of declared.reserved) count(this.#reserved, address, -1);
     this.#size -= sizeOf(declared);
@@ -70,6 +82,12 @@ export class Territory {
   /** A range that no node declares, such as that of services. */
   addRange(range: AddressRange): void {
     this.#pods.add(range);
+    this.#whereabouts.add(this.#name, range);
+  }
+
+  /** Nothing is declared any more. */
+  clear(): void {
+    for (const name of [...this.#nodes.keys()]) this.delete(name);
   }
 
   /** Canonical text. */

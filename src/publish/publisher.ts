@@ -35,7 +35,7 @@ export interface PublisherOptions {
   readonly metrics: Metrics;
   readonly backoff: BackoffSettings;
   readonly observer?: WriteObserver;
-  /** Operations per Txn; etcd allows 128. */
+  /** Operations per Txn; etcd allows 128, and each Txn costs as much as some dozens of keys. */
   readonly maxOperations?: number;
   /** Bytes per Txn; etcd allows 1.5 MiB. */
   readonly maxBytes?: number;
@@ -87,7 +87,7 @@ const GRAVITY: readonly Ending[] = [
   "went-back",
 ];
 
-const DEFAULT_MAX_OPERATIONS = 100;
+const DEFAULT_MAX_OPERATIONS = 128;
 const DEFAULT_MAX_BYTES = 1024 * 1024;
 const DEFAULT_MAX_TXNS_IN_FLIGHT = 16;
 

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { beforeEach, test } from "node:test";
-import { list, prefixRange } from "../../src/follow/list.ts";
+import { list, pagesAt, prefixRange } from "../../src/follow/list.ts";
 import { followForever } from "../../src/follow/source.ts";
 import { watch } from "../../src/follow/watch.ts";
 import { type KvClient, KvError, revisionOf, type WatchEvent, type WatchSink } from "../../src/kv/client.ts";
@@ -308,4 +308,22 @@ test("N04: over a slow link pages get smaller until they arrive in time, at the 
   asked.length = 0;
   await assert.rejects(clock.settle(list(slow, RANGES, listOptions(1_000))), /too much for this link/);
   assert.deepEqual(asked, [1_000, 250, 62, 16]);
+});
+
+test("pages of a listing are all of its revision, and the next one is asked for while one is worked on", async () => {
+  for (const name of ["1", "2", "3"]) put(`a/${name}`);
+  const at = { revision: etcd.revision, clusterId: (await clock.settle(etcd.client().status())).clusterId };
+  put("a/4");
+  let asked = 0;
+  const kv = between(etcd.client(), () => asked++);
+  const pages = pagesAt(kv, prefixRange("a/"), at, listOptions(1));
+  const names: string[] = [];
+  for (let page = await clock.settle(pages.next()); !page.done; page = await clock.settle(pages.next())) {
+    names.push(...page.value.kvs.map(({ key }) => key));
+    await clock.advance(1_000);
+    assert.equal(asked, Math.min(3, names.length + 1));
+  }
+  assert.deepEqual(names, ["a/1", "a/2", "a/3"]);
+  const others = pagesAt(kv, prefixRange("a/"), { ...at, clusterId: at.clusterId + 1n }, listOptions(1));
+  await assert.rejects(clock.settle(others.next()), /another etcd cluster/);
 });

@@ -93,11 +93,11 @@ function storedValue(key: string): string | undefined {
 test("with the right fence everything is written, without a lease, in few transactions", async () => {
   const txns: TxnRequest[] = [];
   const publisher = newPublisher({ kv: recording(etcd.client(), txns) });
-  for (let index = 0; index < 250; index++) publisher.put(`k/${index}`, bytes("v"), "bulk");
+  for (let index = 0; index < 300; index++) publisher.put(`k/${index}`, bytes("v"), "bulk");
   publisher.delete("k/0", "bulk");
   const running = publisher.run(stop.signal);
   await clock.settle(publisher.drained());
-  assert.equal(etcd.entries("k/").length, 249);
+  assert.equal(etcd.entries("k/").length, 299);
   assert(etcd.entries("k/").every(({ leaseId }) => leaseId === 0n));
   assert.equal(txns.length, 3);
   assert(txns.every(({ compare }) => compare?.length === 1 && compare[0]?.target === "mod"));
@@ -341,6 +341,25 @@ test("an etcd that is down holds writes, coalesced; they are written when it is 
   await clock.settle(publisher.drained());
   assert.equal(storedValue("k/9"), "999");
   stop.abort();
+});
+
+test("there is room once all but so many writes are acknowledged, or while no put is taken", async () => {
+  const publisher = newPublisher({ maxOperations: 10, maxTxnsInFlight: 2 });
+  for (let index = 0; index < 100; index++) publisher.put(`k/${index}`, bytes("v"), "bulk");
+  const running = publisher.run(stop.signal);
+  await clock.settle(publisher.room(50));
+  assert(publisher.queued <= 50 && publisher.queued > 0, `${publisher.queued} wait`);
+  await clock.settle(publisher.drained());
+  etcd.setNoSpace(true);
+  for (let index = 0; index < 100; index++) publisher.put(`k/${index}`, bytes("w"), "bulk");
+  await clock.settle(publisher.room(50));
+  assert.equal(publisher.queued, 100);
+  etcd.setNoSpace(false);
+  await clock.settle(publisher.drained());
+  assert.equal(storedValue("k/99"), "w");
+  stop.abort();
+  await clock.settle(running);
+  await assert.rejects(publisher.room(0), FenceLostError);
 });
 
 const reconcileOptions = (prune: boolean, keep: readonly string[] = []) => ({
