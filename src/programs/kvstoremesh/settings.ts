@@ -41,7 +41,9 @@ export const mirrorSettings = settingsSchema({
   maxRemoteKeys: count
     .default(500_000)
     .describe("Keys of one remote; with more it is refused, and what is cached of it stays."),
-  maxRemoteBytes: count.default(256 * 1024 * 1024).describe("Bytes of keys and values of one remote, likewise."),
+  maxRemoteBytes: count
+    .default(256 * 1024 * 1024)
+    .describe("Bytes of keys and values of one remote: where a listing exceeds them it ends, and nothing is deleted."),
   progressIntervalMs: durationMs.default(5_000).describe("How often a watch is asked for a proof that it lives."),
   progressTimeoutMs: durationMs.default(15_000).describe("Silence after which a watch counts as dead."),
   suspectAfterMs: durationMs.default(30_000).describe("Age at which a remote's state is called suspect."),
