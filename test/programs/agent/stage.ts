@@ -1,6 +1,7 @@
 /** An agent over a local etcd, a kernel and a network in memory, on a virtual clock. */
 import { MemoryDisk } from "../../../src/disk/memory.ts";
 import type { Kernel } from "../../../src/kernel/door.ts";
+import { CrashError } from "../../../src/kernel/faulty.ts";
 import { MemoryKernel } from "../../../src/kernel/memory.ts";
 import { MemoryNetwork } from "../../../src/kernel/memory-network.ts";
 import { MemorySockets } from "../../../src/kernel/memory-sockets.ts";
@@ -64,7 +65,10 @@ export async function start(
     metrics,
   };
   const agent = await local.clock.settle(Agent.start({ ...settings, ...changed }, doors, over.signal));
-  const running = agent.run(over.signal);
+  // A process that is killed on purpose is over: that is no failure of it.
+  const running = agent.run(over.signal).catch((error: unknown) => {
+    if (!(error instanceof CrashError)) throw error;
+  });
   await local.clock.advance(500);
   return {
     agent,
