@@ -113,8 +113,9 @@ for (const [what, flags, files, expected] of [
   });
 }
 
-test("runs over its doors, serves its status, and winds down leaving no socket that answers", async () => {
+test("runs over its doors, serves its status, and winds down leaving no socket that answers", async (context) => {
   const stop = new AbortController();
+  context.after(() => stop.abort());
   const etcd = new MemoryEtcd({ clock: systemClock });
   const doors = doorsOf(memoryDisk(FILES), etcd);
   const running = runExporter(settingsOf({ "manifest-interval-ms": "50" }), doors, stop.signal);
@@ -143,6 +144,7 @@ test("runs over its doors, serves its status, and winds down leaving no socket t
       "local-services": 1,
       endpoints: 0,
       policies: 0,
+      serviceexports: 0,
     },
   });
   stop.abort();
