@@ -43,5 +43,5 @@ export const TIERS: readonly Tier[] = [
   { name: "long", files: "e2e/long/**/*.test.ts", concurrency: 1, timeoutMs: 10 * MINUTE_MS, live: true },
   { name: "drills", files: "e2e/drills/**/*.test.ts", concurrency: 1, timeoutMs: 12 * MINUTE_MS, live: true },
   { name: "etcd-3.5", script: "test/second-etcd.ts", args: [] },
-  { name: "tour", script: "deploy/lab/main.ts", args: ["--name", "full", "--secure", "--repeat", "5"] },
+  { name: "tour", script: "deploy/lab/main.ts", args: ["--name", "full", "--secure", "--repeat", "2"] },
 ];
