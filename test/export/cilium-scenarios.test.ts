@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { faultyKube, type KubeFaults } from "../../src/kube/faulty.ts";
 import { memoryKube, pathOfKind, apply as put } from "../support/kube-objects.ts";
+import { changes } from "./kube-cluster.ts";
 import { Scene } from "./scene.ts";
 
 const IP = "cilium/state/ip/v1/default/10.77.3.81";
@@ -99,15 +100,7 @@ async function cluster(text: string, mode: "cilium" | "cilium-slices" = "cilium"
   put(kube, text);
   const scene = new Scene();
   const { exporter } = await scene.synced(scene.kubernetes(faultyKube(kube, faults), "global", mode));
-  const apply = async (more: string): Promise<void> => {
-    put(kube, more);
-    await scene.clock.advance(1_000);
-  };
-  const remove = async (kind: string, key: string): Promise<void> => {
-    kube.remove(pathOfKind(kind), key);
-    await scene.clock.advance(1_000);
-  };
-  return { kube, scene, exporter, apply, remove };
+  return { kube, scene, exporter, ...changes(kube, scene) };
 }
 
 test("nodes, identities and addresses are those of Cilium, byte by byte", async () => {

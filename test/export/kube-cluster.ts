@@ -63,12 +63,8 @@ export const ALL = [BASE, LEDGER_POD, LEDGER_SERVICE, LEDGER_SLICE].join("---");
 
 const SERVICE = "cilium/state/services/v1/osaka/";
 
-export async function cluster(text: string, faults: KubeFaults = {}, times: Partial<ExporterSettings> = {}) {
-  const kube = memoryKube();
-  put(kube, text);
-  const scene = new Scene();
-  const { exporter } = await scene.synced({ ...scene.kubernetes(faultyKube(kube, faults)), ...times });
-  /** Applies a text, or removes an object, and gives it time to be published. */
+/** What applies a text, or removes an object, and gives it time to be published. */
+export function changes(kube: ReturnType<typeof memoryKube>, scene: Scene) {
   const apply = async (more: string): Promise<void> => {
     put(kube, more);
     await scene.clock.advance(1_000);
@@ -77,6 +73,14 @@ export async function cluster(text: string, faults: KubeFaults = {}, times: Part
     kube.remove(pathOfKind(kind), key);
     await scene.clock.advance(1_000);
   };
+  return { apply, remove };
+}
+
+export async function cluster(text: string, faults: KubeFaults = {}, times: Partial<ExporterSettings> = {}) {
+  const kube = memoryKube();
+  put(kube, text);
+  const scene = new Scene();
+  const { exporter } = await scene.synced({ ...scene.kubernetes(faultyKube(kube, faults)), ...times });
   const value = async (key: string) => {
     const text = await scene.text(key);
     return text === undefined ? undefined : JSON.parse(text);
@@ -85,5 +89,5 @@ export async function cluster(text: string, faults: KubeFaults = {}, times: Part
     const found = await value(SERVICE + service);
     return found && Object.keys(found.backends).sort();
   };
-  return { kube, scene, exporter, apply, remove, value, backends };
+  return { kube, scene, exporter, ...changes(kube, scene), value, backends };
 }
