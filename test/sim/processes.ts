@@ -203,13 +203,13 @@ export class MirrorProcess extends SimProcess {
   }
 
   protected run(signal: AbortSignal): Promise<void> {
-    const { clock: world, random, warps } = this.world;
+    const { random, warps } = this.world;
     const suspension = new Suspension();
     this.#suspension = suspension;
-    const clock = suspension.clock(world);
+    const clock = suspension.clock(this.own.clock);
     const share = (): number => this.lateShare;
     const late = lateTxns(this.client(this.own), {
-      ...{ clock: world, random, share, timeoutMs: TIMEOUT_MS },
+      ...{ clock: this.own.clock, random, share, timeoutMs: TIMEOUT_MS },
       onLate: () => this.onLate(),
     });
     const warp = warps.mirror();
@@ -276,7 +276,8 @@ export class AgentProcess extends SimProcess {
   }
 
   protected async run(signal: AbortSignal): Promise<void> {
-    const { clock, random, warps } = this.world;
+    const { random, warps } = this.world;
+    const { clock } = this.own;
     const kv = warps.agent()(this.client(this.own));
     const flags = {
       cluster: this.own.name,

@@ -63,6 +63,8 @@ export interface RestoreOptions {
 export class SimCluster extends FakeCluster {
   declare readonly etcd: AuditedEtcd;
   readonly truth: Truth;
+  /** What its programs take for the time. */
+  readonly clock: Clock;
   readonly files: RemovedFiles;
   /** Pods behind each service, by number. */
   readonly pods = new Map<ServiceName, readonly number[]>();
@@ -90,6 +92,7 @@ export class SimCluster extends FakeCluster {
     const whole = { ...options, withdrawals: new Withdrawals(files) };
     super(options.cluster, options.id, options.clock, new AuditedEtcd(whole));
     this.truth = truth;
+    this.clock = options.clock;
     this.files = files;
     this.#options = whole;
   }
@@ -193,7 +196,7 @@ export class SimCluster extends FakeCluster {
     return pod < FIRST_POD_OF_NODE_2 ? 1 : 2;
   }
 
-  begin(clock: Clock, signal: AbortSignal): void {
+  begin(signal: AbortSignal): void {
     this.addNode(1);
     this.addNode(2);
     this.putIdentity(0);
@@ -201,8 +204,8 @@ export class SimCluster extends FakeCluster {
     for (const [index, service] of SERVICES.entries()) this.setPods(service, [index + 1, index + 2]);
     this.announce();
     for (const canary of localCanaries(this.name)) this.put(canary, "2026-01-01T00:00:00Z");
-    every(clock, HEARTBEAT_MS, signal, () => this.beat());
-    every(clock, SNAPSHOT_MS, signal, () => this.#snap());
+    every(this.clock, HEARTBEAT_MS, signal, () => this.beat());
+    every(this.clock, SNAPSHOT_MS, signal, () => this.#snap());
   }
 
   /** Backups of an etcd that is in order. */

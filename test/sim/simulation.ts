@@ -18,6 +18,7 @@ import { keepChanging } from "./load.ts";
 import { AgentProcess, HOLDS_INTERVAL_MS, MirrorProcess, type Warps, type World } from "./processes.ts";
 import { draw, Schedule } from "./schedule.ts";
 import { SimCluster } from "./sim-cluster.ts";
+import { skewed } from "./skew.ts";
 import type { Stage } from "./stage.ts";
 import { Trace } from "./trace.ts";
 import { Truth } from "./truth.ts";
@@ -114,7 +115,7 @@ class Simulation {
     };
     for (const [cluster, truth] of truths) {
       const id = ids.get(cluster) ?? 0;
-      const common = { clock, trace: this.#trace, truths, ids };
+      const common = { clock: skewed(clock, id), trace: this.#trace, truths, ids };
       clusters.push(
         new SimCluster({ ...common, cluster, id, lag: (remote, saidMs) => lag(cluster, remote, saidMs) }, truth),
       );
@@ -139,7 +140,7 @@ class Simulation {
   async run(): Promise<Outcome> {
     const { clusters, mirrors, agents } = this.#stage;
     const random = seededRandom(this.#seed);
-    for (const cluster of clusters) cluster.begin(this.#clock, this.#over.signal);
+    for (const cluster of clusters) cluster.begin(this.#over.signal);
     for (const process of [...mirrors, ...agents]) process.start();
     every(this.#clock, HOLDS_INTERVAL_MS, this.#over.signal, () => {
       for (const mirror of mirrors) mirror.noteSilence();
