@@ -12,6 +12,7 @@ const POLL_MS = 50;
 export class Lab {
   readonly plan: LabPlan;
   #state: LabState;
+  #ended = false;
 
   private constructor(plan: LabPlan, state: LabState) {
     this.plan = plan;
@@ -76,7 +77,14 @@ export class Lab {
     this.#save();
   }
 
+  /** From now on nothing is started: the lab is being removed. */
+  end(): void {
+    this.#ended = true;
+  }
+
+  /** Throws once the lab is being removed, so that whoever was starting it stops. */
   start(spec: Omit<ProcessSpec, "log">): ProcessRecord {
+    if (this.#ended) throw new Error(`${spec.id} is not started: the lab is being removed`);
     const record = startProcess({ ...spec, log: this.logFile(spec.id) });
     writeFileSync(this.pidFile(spec.id), `${record.pid}\n`);
     this.#state = { ...this.#state, processes: [...this.processes.filter(({ id }) => id !== spec.id), record] };

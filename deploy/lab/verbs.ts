@@ -96,7 +96,8 @@ async function guarded(leave: (held: boolean) => Promise<void>, action: () => Pr
   const first = await Promise.race([ended, interrupted]);
   if (typeof first === "string") {
     say(`\nInterrupted (${first}).`);
-    await leave(false);
+    // What is being made while it is removed may be in the way; the second time says so.
+    await leave(false).catch(() => {});
     await Promise.race([ended, sleep(systemClock, SETTLE_MS)]);
     await leave(false);
     return 128 + constants.signals[first];
@@ -106,9 +107,10 @@ async function guarded(leave: (held: boolean) => Promise<void>, action: () => Pr
   return first.code;
 }
 
-async function remove({ plan }: Lab): Promise<void> {
+async function remove(lab: Lab): Promise<void> {
   const startedMs = systemClock.nowMs();
-  if (await takeDown(plan)) say(`Everything removed in ${seconds(systemClock.nowMs() - startedMs)}.`);
+  lab.end();
+  if (await takeDown(lab.plan)) say(`Everything removed in ${seconds(systemClock.nowMs() - startedMs)}.`);
 }
 
 async function start(lab: Lab, secure: boolean): Promise<void> {
