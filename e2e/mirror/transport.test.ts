@@ -9,6 +9,7 @@ import { checkpointKey } from "../../src/wire/keys.ts";
 import { Recorder } from "../../test/support/recorder.ts";
 import { RealCluster } from "./cluster.ts";
 import { FragmentCutter } from "./fragments.ts";
+import { Lossy } from "./lossy.ts";
 import { SlowLink } from "./slow-link.ts";
 import { type MirrorProcess, pause, Stage, until } from "./stage.ts";
 import { Wire } from "./wire.ts";
@@ -139,10 +140,11 @@ test("W16: a watch that is cut between fragments was told nothing of them; uncut
 const SLOW_PODS = 2_000;
 const LINK_BYTES_PER_SECOND = 64_000;
 const LINK_DELAY_MS = 300;
+const LOST_PERCENT = 5;
 /** Of one call: less than a page of a thousand keys takes on that link. */
 const CALL_MS = 2_500;
 
-test("N04: 64 kB/s and 300 ms: the listing outlives many deadlines and keeps its pages; another remote's updates do not wait", async () => {
+test("N04: 64 kB/s, 300 ms and 5 % loss: the listing outlives many deadlines and keeps its pages; another remote's updates do not wait", async (context) => {
   await begin(SLOW_PODS);
   const virginia = await cluster("virginia", 3, 500);
   stage.configure(osaka);
@@ -153,7 +155,9 @@ test("N04: 64 kB/s and 300 ms: the listing outlives many deadlines and keeps its
   await before.kill();
 
   const link = new SlowLink(LINK_BYTES_PER_SECOND, LINK_DELAY_MS);
-  await wireTo(osaka, () => link.lane());
+  const wire = await wireTo(osaka, () => link.lane());
+  const lossy = await Lossy.start(wire.port, LOST_PERCENT);
+  context.after(() => lossy.end());
   for (let number = 1; number <= 20; number++) osaka.putIp(number, "changed");
   for (let number = 21; number <= 30; number++) osaka.remove(osaka.ipKey(number));
   await osaka.flush();
@@ -180,6 +184,7 @@ test("N04: 64 kB/s and 300 ms: the listing outlives many deadlines and keeps its
     (await mirror.remote("osaka"))?.phase === "watching" ? true : undefined,
   );
   const tookMs = performance.now() - startedMs;
+  assert((await lossy.lost()) > 0, "packets were lost");
   assert(tookMs > 3 * CALL_MS, `${tookMs} ms: a listing in the time of a call proves nothing`);
   const bytes = [...osaka.wanted].reduce((sum, [key, value]) => sum + key.length + value.length, 0);
   assert(link.passed > bytes && link.passed < 2 * bytes, `${link.passed} of ${bytes}: no page but one came twice`);
