@@ -28,6 +28,11 @@ interface Look {
   readonly atMs: number;
 }
 
+/** Whether a canary of this cluster's programs was written since then, as it says. */
+function isSince({ clock }: SimCluster, sinceMs: number, canary: Uint8Array): boolean {
+  return Date.parse(textOf(canary)) >= clock.wallMs() - (clock.nowMs() - sinceMs);
+}
+
 export class Nodes {
   readonly #stage: Stage;
   /** By cluster: what its node knew at the last look. */
@@ -98,7 +103,7 @@ export class Nodes {
       });
       const trusted = !doubts || nowMs - etcd.resetMs >= DOUBT_MS;
       const stands = canaries.some((key) =>
-        etcd.range({ key }).kvs.some(({ value }) => trusted || this.#isSince(etcd.resetMs, value)),
+        etcd.range({ key }).kvs.some(({ value }) => trusted || isSince(own, etcd.resetMs, value)),
       );
       const owns = address.startsWith(`10.${cluster.id}.`) || address.startsWith(ROAMING);
       const lacks = keys.every((key) => etcd.range({ key }).count === 0);
@@ -107,12 +112,6 @@ export class Nodes {
       if (owns && ((stands && lacks) || lacked)) return true;
     }
     return false;
-  }
-
-  /** Whether a canary was written since then, as it says. */
-  #isSince(sinceMs: number, canary: Uint8Array): boolean {
-    const { clock } = this.#stage.world;
-    return Date.parse(textOf(canary)) >= clock.wallMs() - (clock.nowMs() - sinceMs);
   }
 
   /** I1. */
