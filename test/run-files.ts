@@ -1,51 +1,96 @@
-// Runs one tier's test files with node:test and prints only what failed.
+// Runs one tier's test files with node:test and prints only what failed, and which files took long.
 import { relative } from "node:path";
-import { run } from "node:test";
-import { fileURLToPath } from "node:url";
+import { ROOT, runFile, type TestEvent } from "./run-file.ts";
 import { addTallies, NOTHING_RAN, type Tally } from "./tally.ts";
 import type { FileTier } from "./tiers.ts";
 
-export const ROOT = fileURLToPath(new URL("..", import.meta.url));
 /** Lines of a failed file's own output that are shown. */
 const SHOWN_LINES = 60;
+/** Files that took longer are named at the end of the tier. */
+const SLOW_MS = 10_000;
+/** A lab is taken down after the last test of a file: half a minute where the machine is busy. */
+const END_MS = 120_000;
 
 /** How a test says, by a diagnostic, that it passed although something was wrong that is known: it is always shown. */
 export const TOLERATED = "TOLERATED";
 
-/** Runs the files (absolute paths). A file that holds no test counts as failed, one left out or to do as skipped. */
-export async function runFiles(tier: FileTier, files: readonly string[]): Promise<Tally> {
-  const output = new Map<string, string[]>();
-  const failedFiles = new Set<string>();
+/**
+ * Runs the files (absolute paths). A file that holds no test counts as failed, one left out or to do as skipped. A file that has not ended
+ * `endMs` after its last test is ended and has failed.
+ */
+export async function runFiles(tier: FileTier, files: readonly string[], endMs = END_MS): Promise<Tally> {
   /** Reasons for tests that were left out, each told once. */
   const said = new Set<string>();
+  const took: { readonly file: string; readonly ms: number }[] = [];
+  const waiting = [...files];
   let tally = NOTHING_RAN;
-  const stream = run({ cwd: ROOT, files: [...files], concurrency: tier.concurrency, timeout: tier.timeoutMs });
-  for await (const event of stream) {
+  const worker = async (): Promise<void> => {
+    for (let file = waiting.shift(); file !== undefined; file = waiting.shift()) {
+      const started = performance.now();
+      const report = new FileReport(file, tier.live, said);
+      const stuck = await runFile(file, { testMs: tier.timeoutMs, endMs }, (event) => report.add(event));
+      tally = addTallies(tally, report.end(stuck));
+      took.push({ file, ms: performance.now() - started });
+    }
+  };
+  await Promise.all(Array.from({ length: tier.concurrency }, worker));
+  for (const { file, ms } of took.sort((a, b) => b.ms - a.ms).filter(({ ms }) => ms > SLOW_MS))
+    print(`${(ms / 1000).toFixed(1).padStart(8)} s  ${relative(ROOT, file)}`);
+  return tally;
+}
+
+/** What is printed of one file, and how it counts. */
+class FileReport {
+  readonly #file: string;
+  readonly #live: boolean;
+  readonly #said: Set<string>;
+  #output = "";
+  #tally: Tally = NOTHING_RAN;
+
+  constructor(file: string, live: boolean, said: Set<string>) {
+    this.#file = file;
+    this.#live = live;
+    this.#said = said;
+  }
+
+  add(event: TestEvent): void {
     if (event.type === "test:stdout" || event.type === "test:stderr") {
-      if (tier.live) process.stdout.write(event.data.message);
-      else output.set(event.data.file, [...(output.get(event.data.file) ?? []), event.data.message]);
+      if (this.#live) process.stdout.write(event.data.message);
+      else this.#output += event.data.message;
     }
     if (event.type === "test:diagnostic" && event.data.message.startsWith(TOLERATED)) print(event.data.message);
-    if (event.type !== "test:pass" && event.type !== "test:fail") continue;
-    const { name, file = "", details, skip, todo } = event.data;
-    if (details.type === "suite" && event.type === "test:pass") continue;
-    const empty = event.type === "test:pass" && name === file;
-    const failed = event.type === "test:fail" || empty;
-    if (failed) {
-      failedFiles.add(file);
-      const reason = event.type === "test:fail" ? event.data.details.error : "the file holds no test";
-      printFailure(`${relative(ROOT, file)}:${event.data.line ?? 1} ${name === file ? "" : name}`, reason);
+    if (event.type !== "test:pass" && event.type !== "test:fail") return;
+    const { name, file = "", line = 1, details, skip, todo } = event.data;
+    if (details.type === "suite" && event.type === "test:pass") return;
+    const whole = name === this.#file;
+    if (event.type === "test:fail") {
+      printFailure(`${relative(ROOT, file)}:${line} ${whole ? "" : name}`, event.data.details.error);
+      this.#count("failed");
+    } else if (whole) {
+      printFailure(`${relative(ROOT, file)}:${line} `, "the file holds no test");
+      this.#count("failed");
+    } else {
+      if (typeof skip === "string" && !this.#said.has(skip)) print(`${relative(ROOT, file)}: ${skip}`);
+      if (typeof skip === "string") this.#said.add(skip);
+      this.#count(skip !== undefined || todo !== undefined ? "skipped" : "passed");
     }
-    const left = !failed && (skip !== undefined || todo !== undefined);
-    if (typeof skip === "string" && !said.has(skip)) print(`${relative(ROOT, file)}: ${skip}`);
-    if (typeof skip === "string") said.add(skip);
-    tally = addTallies(tally, { passed: failed || left ? 0 : 1, failed: failed ? 1 : 0, skipped: left ? 1 : 0 });
   }
-  for (const file of failedFiles) {
-    const lines = (output.get(file) ?? []).join("").trimEnd().split("\n").slice(-SHOWN_LINES);
-    if (lines.join("") !== "") print(`--- output of ${relative(ROOT, file)}\n${lines.join("\n")}`);
+
+  /** `stuck`: why the file was ended, undefined when it ended by itself. */
+  end(stuck: string | undefined): Tally {
+    const name = relative(ROOT, this.#file);
+    if (stuck !== undefined) {
+      print(`FAILED ${name}: ${stuck}; of its tests ${this.#tally.failed} had failed`);
+      this.#count("failed");
+    }
+    const lines = this.#output.trimEnd().split("\n").slice(-SHOWN_LINES);
+    if (this.#tally.failed > 0 && lines.join("") !== "") print(`--- output of ${name}\n${lines.join("\n")}`);
+    return this.#tally;
   }
-  return tally;
+
+  #count(as: keyof Tally): void {
+    this.#tally = addTallies(this.#tally, { ...NOTHING_RAN, [as]: 1 });
+  }
 }
 
 function printFailure(where: string, error: unknown): void {

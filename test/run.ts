@@ -2,7 +2,8 @@
 import { spawn } from "node:child_process";
 import { existsSync, globSync } from "node:fs";
 import { resolve } from "node:path";
-import { print, ROOT, runFiles } from "./run-files.ts";
+import { ROOT } from "./run-file.ts";
+import { print, runFiles } from "./run-files.ts";
 import { addTallies, NOTHING_RAN, type Tally, tallyLine, tallyOfOutput } from "./tally.ts";
 import { type CommandTier, TIERS, type Tier } from "./tiers.ts";
 
@@ -51,4 +52,5 @@ async function main(names: readonly string[]): Promise<number> {
   return total.failed > 0 || total.passed === 0 ? 1 : 0;
 }
 
-process.exitCode = await main(process.argv.slice(2));
+// Whatever a test file left behind, and whose output is still open, must not keep the runner.
+process.exit(await main(process.argv.slice(2)));

@@ -2,7 +2,8 @@
 import { execFileSync } from "node:child_process";
 import { globSync } from "node:fs";
 import { delimiter, resolve } from "node:path";
-import { print, ROOT, runFiles } from "./run-files.ts";
+import { ROOT } from "./run-file.ts";
+import { print, runFiles } from "./run-files.ts";
 import { tallyLine } from "./tally.ts";
 
 const FILES = ["test/{kv,join,troubleshoot}/*.test.ts", "e2e/mirror/{own,remote}-faults.test.ts", "e2e/tour.test.ts"];
@@ -19,4 +20,4 @@ const files = globSync(FILES, { cwd: ROOT })
   .map((file) => resolve(ROOT, file));
 const tally = await runFiles({ ...SETTINGS, files: FILES.join() }, files);
 print(tallyLine(tally));
-process.exitCode = tally.failed > 0 || tally.passed === 0 ? 1 : 0;
+process.exit(tally.failed > 0 || tally.passed === 0 ? 1 : 0);

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -30,17 +30,33 @@ test.todo("to do");
 describe("suite", () => { test("inside", () => {}); });`,
   "empty.test.ts": "export const a = 1;",
   "crash.test.ts": 'throw new Error("boom");',
+  "left-open.test.ts": `import { after, test } from "node:test";
+after(() => console.log("cleaned up"));
+test("fails", () => { process.on("SIGTERM", () => {}); setInterval(() => {}, 1000); throw new Error("no"); });`,
+  "left-child.test.ts": `import { spawn } from "node:child_process";
+import { test } from "node:test";
+test("passes", () => { console.log("child " + spawn("sleep", ["600"], { stdio: "inherit" }).pid); });`,
+  "left-orphan.test.ts": `import { execFileSync } from "node:child_process";
+import { test } from "node:test";
+test("passes", () => { execFileSync("sh", ["-c", "sleep 20 &"], { stdio: "inherit" }); });`,
+  "busy.test.ts": `import { test } from "node:test";
+test("never ends", () => { for (;;); });`,
 };
 
 /** What the runner prints for the files, and the tally it returns. It runs in a process of its own: it cannot nest. */
-function runnerOn(names: readonly string[]): { readonly printed: string; readonly tally: Tally } {
+function runnerOn(
+  names: readonly string[],
+  limits = { testMs: 20_000, endMs: 20_000 },
+): { readonly printed: string; readonly tally: Tally } {
   const folder = mkdtempSync(join(tmpdir(), "bulkhead-run-"));
   try {
     for (const name of names) writeFileSync(join(folder, name), FILES[name] ?? "");
-    const tier = { name: "x", files: "", concurrency: 1, timeoutMs: 20_000, live: false };
+    const tier = { name: "x", files: "", concurrency: names.length, timeoutMs: limits.testMs, live: false };
     const files = names.map((name) => join(folder, name));
     const script = `import { runFiles } from ${JSON.stringify(import.meta.resolve("./run-files.ts"))};
-process.stdout.write("\\n" + JSON.stringify(await runFiles(${JSON.stringify(tier)}, ${JSON.stringify(files)})));`;
+const tally = await runFiles(${JSON.stringify(tier)}, ${JSON.stringify(files)}, ${limits.endMs});
+process.stdout.write("\\n" + JSON.stringify(tally));
+process.exit();`;
     const { NODE_TEST_CONTEXT: _nested, ...env } = process.env;
     writeFileSync(join(folder, "main.ts"), script);
     const { stdout } = spawnSync(process.execPath, [join(folder, "main.ts")], { encoding: "utf8", env });
@@ -64,4 +80,34 @@ test("a file without a test and a file that crashes have failed", () => {
   const crashed = runnerOn(["crash.test.ts"]);
   assert.deepEqual(crashed.tally, { passed: 0, failed: 1, skipped: 0 });
   assert.match(crashed.printed, /boom/);
+});
+
+test("a file that leaves something running is ended, has failed, and the next one runs", () => {
+  const files = ["left-open.test.ts", "left-child.test.ts", "left-orphan.test.ts", "mixed.test.ts"];
+  const { printed, tally } = runnerOn(files, { testMs: 20_000, endMs: 3000 });
+  const why = "its tests are done, but it did not end within 3 s";
+  const ended = (file: string, processes: number, failed: number): RegExp =>
+    new RegExp(
+      `${file}.test.ts: ${why}: ${processes} processes of it ended by force; of its tests ${failed} had failed$`,
+      "m",
+    );
+  assert.match(printed, ended("left-open", 1, 1));
+  assert.match(printed, /output of .*left-open\.test\.ts\ncleaned up/);
+  assert.match(printed, ended("left-child", 2, 0));
+  assert.match(printed, ended("left-orphan", 0, 0));
+  assert.deepEqual(tally, { passed: 4, failed: 5, skipped: 2 });
+  const child = /^child (\d+)$/m.exec(printed)?.[1];
+  assert(child !== undefined);
+  assert.equal(commandOf(Number(child)), "");
+});
+
+/** Empty when no such process runs any more, reaped or not. */
+function commandOf(pid: number): string {
+  return existsSync(`/proc/${pid}/cmdline`) ? readFileSync(`/proc/${pid}/cmdline`, "utf8") : "";
+}
+
+test("a file whose test cannot be stopped from inside is ended too", () => {
+  const { printed, tally } = runnerOn(["busy.test.ts"], { testMs: 1000, endMs: 1000 });
+  assert.match(printed, /^FAILED .*busy\.test\.ts: it had tests to run, but it did not end within 2 s: 1 processes/m);
+  assert.deepEqual(tally, { passed: 0, failed: 1, skipped: 0 });
 });
