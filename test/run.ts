@@ -52,5 +52,7 @@ async function main(names: readonly string[]): Promise<number> {
   return total.failed > 0 || total.passed === 0 ? 1 : 0;
 }
 
+// Every test file, and every program that one starts, is compiled once: half of what a start costs.
+process.env["NODE_COMPILE_CACHE"] ??= resolve(ROOT, "build/compile-cache");
 // Whatever a test file left behind, and whose output is still open, must not keep the runner.
 process.exit(await main(process.argv.slice(2)));

@@ -67,8 +67,8 @@ function start(lab: Lab, node: NodePlan, id: string, argv: Arguments): void {
 
 function specOf(lab: Lab, { netns }: NodePlan, id: string, argv: Arguments) {
   const cgroup = join(lab.plan.cgroup, "programs");
-  // Twelve programs share their compiled code instead of compiling it twelve times.
-  const env = { NODE_COMPILE_CACHE: join(lab.dataDirectory, "compiled") };
+  // Twelve programs share their compiled code instead of compiling it twelve times; those of the tests with that of all labs.
+  const env = { NODE_COMPILE_CACHE: process.env["NODE_COMPILE_CACHE"] ?? join(lab.dataDirectory, "compiled") };
   return { id, netns, cgroup, argv, cwd: ROOT, env };
 }
 

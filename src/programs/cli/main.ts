@@ -1,34 +1,42 @@
 /** The verbs of operators. Each reads admin sockets or files, and prints. */
 import { Command } from "commander";
-import { exportsText } from "../../report/exports.ts";
-import { endpointsText, policiesText } from "../../report/policies.ts";
-import { serviceDetailText, servicesText } from "../../report/services.ts";
-import { statusText } from "../../report/status.ts";
 import { EXIT_BAD_INPUT, UserError } from "../../runtime/user-error.ts";
-import { connectVerb, disconnectVerb } from "./connect.ts";
-import { doctorVerb } from "./doctor.ts";
-import { drain, returnVerb } from "./drain.ts";
-import { drillVerb } from "./drill.ts";
-import { etcdVerb } from "./etcd.ts";
-import { events } from "./events.ts";
-import { explainVerb } from "./explain.ts";
-import { flows } from "./flows.ts";
-import { holds, rejected, release } from "./holds.ts";
-import { mapsVerb } from "./maps.ts";
 import { printStatuses, type ReadOptions, reader } from "./output.ts";
-import { pageVerb } from "./page.ts";
-import { pkiVerb } from "./pki.ts";
-import { remotesVerb } from "./remotes.ts";
-import { troubleshootVerb } from "./troubleshoot.ts";
-import { validateVerb } from "./validate.ts";
 
-function status(): Command {
+/** The verbs, in the order of help. The modules of one are loaded when it is asked for: `status` needs neither etcd nor HTTP server. */
+const VERBS: readonly (readonly [name: string, load: () => Promise<Command>])[] = [
+  ["status", status],
+  ["remotes", async () => (await import("./remotes.ts")).remotesVerb()],
+  ["services", services],
+  ["exports", exporters],
+  ["flows", async () => (await import("./flows.ts")).flows()],
+  ["events", async () => (await import("./events.ts")).events()],
+  ["maps", async () => (await import("./maps.ts")).mapsVerb()],
+  ["doctor", async () => (await import("./doctor.ts")).doctorVerb()],
+  ["policy", policy],
+  ["drain", async () => (await import("./drain.ts")).drain()],
+  ["return", async () => (await import("./drain.ts")).returnVerb()],
+  ["holds", async () => (await import("./holds.ts")).holds()],
+  ["rejected", async () => (await import("./holds.ts")).rejected()],
+  ["release", async () => (await import("./holds.ts")).release()],
+  ["drill", async () => (await import("./drill.ts")).drillVerb()],
+  ["troubleshoot", async () => (await import("./troubleshoot.ts")).troubleshootVerb()],
+  ["page", async () => (await import("./page.ts")).pageVerb()],
+  ["pki", async () => (await import("./pki.ts")).pkiVerb()],
+  ["etcd", async () => (await import("./etcd.ts")).etcdVerb()],
+  ["connect", async () => (await import("./connect.ts")).connectVerb()],
+  ["disconnect", async () => (await import("./connect.ts")).disconnectVerb()],
+];
+
+async function status(): Promise<Command> {
+  const { statusText } = await import("../../report/status.ts");
   return reader("status", "what every program of this machine says of itself").action((options: ReadOptions) =>
     printStatuses(options, statusText),
   );
 }
 
-function services(): Command {
+async function services(): Promise<Command> {
+  const { serviceDetailText, servicesText } = await import("../../report/services.ts");
   return reader("services", "the services of every cluster: which clusters serve them")
     .argument("[service...]", "namespace/name: each backend, and why it is used or not")
     .action((wanted: readonly string[], options: ReadOptions) =>
@@ -38,13 +46,17 @@ function services(): Command {
     );
 }
 
-function exporters(): Command {
+async function exporters(): Promise<Command> {
+  const { exportsText } = await import("../../report/exports.ts");
   return reader("exports", "what exporters read and publish, and what they cannot publish and why").action(
     (options: ReadOptions) => printStatuses(options, exportsText),
   );
 }
 
-function policy(): Command {
+async function policy(): Promise<Command> {
+  const { endpointsText, policiesText } = await import("../../report/policies.ts");
+  const { explainVerb } = await import("./explain.ts");
+  const { validateVerb } = await import("./validate.ts");
   const list = reader("list", "the policies of every cluster, and how many pods each selects on which node")
     .option("--endpoints", "the pods instead: what is enforced in each direction, and by which policies", false)
     .action(({ endpoints, ...options }: ReadOptions & { readonly endpoints: boolean }) =>
@@ -65,7 +77,8 @@ function withOwnExit(command: Command): Command {
   });
 }
 
-function program(): Command {
+/** @param word the first one of the command line: a verb, or whatever needs to know them all */
+async function program(word: string | undefined): Promise<Command> {
   const programs = [
     ["exporter", "say what this cluster runs, in its etcd"],
     ["kvstoremesh", "mirror other clusters' etcds into the local cache"],
@@ -75,28 +88,9 @@ function program(): Command {
   const lines = programs.map(([name, job]) => `  ${name.padEnd(12)} ${job}`);
   const root = new Command("bulkhead")
     .description("A multi-cluster control plane: a failure in one cluster stays in that cluster.")
-    .addHelpText("after", `\nPrograms (\`bulkhead <program> --help\` lists the settings):\n${lines.join("\n")}`)
-    .addCommand(status())
-    .addCommand(remotesVerb())
-    .addCommand(services())
-    .addCommand(exporters())
-    .addCommand(flows())
-    .addCommand(events())
-    .addCommand(mapsVerb())
-    .addCommand(doctorVerb())
-    .addCommand(policy())
-    .addCommand(drain())
-    .addCommand(returnVerb())
-    .addCommand(holds())
-    .addCommand(rejected())
-    .addCommand(release())
-    .addCommand(drillVerb())
-    .addCommand(troubleshootVerb())
-    .addCommand(pageVerb())
-    .addCommand(pkiVerb())
-    .addCommand(etcdVerb())
-    .addCommand(connectVerb())
-    .addCommand(disconnectVerb());
+    .addHelpText("after", `\nPrograms (\`bulkhead <program> --help\` lists the settings):\n${lines.join("\n")}`);
+  const asked = VERBS.filter(([name]) => name === word);
+  for (const [, load] of asked.length > 0 ? asked : VERBS) root.addCommand(await load());
   return withOwnExit(root);
 }
 
@@ -106,7 +100,7 @@ export async function main(argv: readonly string[]): Promise<void> {
   // `bulkhead services | head`: the reader has seen enough.
   process.stdout.on("error", (error: NodeJS.ErrnoException) => process.exit(error.code === "EPIPE" ? 0 : 1));
   try {
-    await program().parseAsync([...argv], { from: "user" });
+    await (await program(argv[0])).parseAsync([...argv], { from: "user" });
   } catch (error) {
     if (!(error instanceof UserError)) throw error;
     process.stderr.write(`bulkhead: ${error.message}\n`);
