@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { test } from "node:test";
+import { describe, test } from "node:test";
 import { command, inNetns } from "../deploy/lab/command.ts";
 import { restartDrills } from "../deploy/lab/drills.ts";
 import { etcdctl, keysBelow, mirrorOf } from "../deploy/lab/etcd.ts";
@@ -28,13 +28,16 @@ import type { RemoteStatus } from "../src/model/status.ts";
 import { tellSocket } from "../src/serve/ask.ts";
 import { drill, drillReport, writeDrill } from "./drill.ts";
 import { mesh, plan, standing } from "./mesh.ts";
+import { pageOnMesh } from "./page-mesh.ts";
 
 const NAME = "e2e-running";
 const WITHIN_MS = 30_000;
 let lab: LabPlan;
 let tour: Tour;
+let printed = "";
 
-standing(NAME, () => {
+standing(NAME, (out) => {
+  printed = out;
   lab = plan(NAME);
   tour = newTour(Lab.open(lab, "up"));
 });
@@ -278,3 +281,6 @@ test("the own etcd is gone: every agent of the cluster keeps serving what it kno
   for (const node of amsterdam.nodes) assert.equal((await agentStatus(amsterdam, node))?.connected, true);
   await everyoneAnswers();
 });
+
+// A lab takes long to start: the page is looked at on this one.
+describe("the status page", () => pageOnMesh(() => ({ lab, out: printed })));

@@ -1,9 +1,12 @@
 /** The README's command, whole: up, six steps and their drills, down. */
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { after, test } from "node:test";
 import { mesh, traces } from "./mesh.ts";
 
 const NAME = "e2e-tour";
+
+// It goes by itself, unless it was killed.
+after(() => mesh(NAME, ["down"]));
 
 test("the tour holds, and leaves nothing behind", async () => {
   const { code, out, err } = await mesh(NAME, []);

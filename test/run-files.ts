@@ -15,47 +15,55 @@ const END_MS = 120_000;
 export const TOLERATED = "TOLERATED";
 
 /**
- * Runs the files (absolute paths). A file that holds no test counts as failed, one left out or to do as skipped. A file that has not ended
- * `endMs` after its last test is ended and has failed.
+ * Runs the files (absolute paths), the queues at the same time. A file that holds no test counts as failed, one left out or to do as skipped.
+ * A file that has not ended `endMs` after its last test is ended and has failed.
  */
-export async function runFiles(tier: FileTier, files: readonly string[], endMs = END_MS): Promise<Tally> {
+export async function runFiles(tier: FileTier, queues: readonly (readonly string[])[], endMs = END_MS): Promise<Tally> {
   /** Reasons for tests that were left out, each told once. */
   const said = new Set<string>();
   const took: { readonly file: string; readonly ms: number }[] = [];
-  const waiting = [...files];
+  // What several files print at once nobody could read.
+  const live = tier.live && queues.length * tier.concurrency === 1;
   let tally = NOTHING_RAN;
-  const worker = async (): Promise<void> => {
+  const worker = async (waiting: string[]): Promise<void> => {
     for (let file = waiting.shift(); file !== undefined; file = waiting.shift()) {
       const started = performance.now();
-      const report = new FileReport(file, tier.live, said);
+      const report = new FileReport(file, { live, shown: tier.live }, said);
       const stuck = await runFile(file, { testMs: tier.timeoutMs, endMs }, (event) => report.add(event));
       tally = addTallies(tally, report.end(stuck));
       took.push({ file, ms: performance.now() - started });
     }
   };
-  await Promise.all(Array.from({ length: tier.concurrency }, worker));
+  const workers = queues.map((queue) => {
+    const waiting = [...queue];
+    return Array.from({ length: tier.concurrency }, () => worker(waiting));
+  });
+  await Promise.all(workers.flat());
   for (const { file, ms } of took.sort((a, b) => b.ms - a.ms).filter(({ ms }) => ms > SLOW_MS))
     print(`${(ms / 1000).toFixed(1).padStart(8)} s  ${relative(ROOT, file)}`);
   return tally;
 }
 
+/** Whether what a file prints is shown at all, and at once. */
+type Shown = { readonly shown: boolean; readonly live: boolean };
+
 /** What is printed of one file, and how it counts. */
 class FileReport {
   readonly #file: string;
-  readonly #live: boolean;
+  readonly #how: Shown;
   readonly #said: Set<string>;
   #output = "";
   #tally: Tally = NOTHING_RAN;
 
-  constructor(file: string, live: boolean, said: Set<string>) {
+  constructor(file: string, how: Shown, said: Set<string>) {
     this.#file = file;
-    this.#live = live;
+    this.#how = how;
     this.#said = said;
   }
 
   add(event: TestEvent): void {
     if (event.type === "test:stdout" || event.type === "test:stderr") {
-      if (this.#live) process.stdout.write(event.data.message);
+      if (this.#how.live) process.stdout.write(event.data.message);
       else this.#output += event.data.message;
     }
     if (event.type === "test:diagnostic" && event.data.message.startsWith(TOLERATED)) print(event.data.message);
@@ -83,8 +91,9 @@ class FileReport {
       print(`FAILED ${name}: ${stuck}; of its tests ${this.#tally.failed} had failed`);
       this.#count("failed");
     }
-    const lines = this.#output.trimEnd().split("\n").slice(-SHOWN_LINES);
-    if (this.#tally.failed > 0 && lines.join("") !== "") print(`--- output of ${name}\n${lines.join("\n")}`);
+    const lines = this.#output.trimEnd().split("\n");
+    const shown = this.#how.shown ? lines : this.#tally.failed > 0 ? lines.slice(-SHOWN_LINES) : [];
+    if (shown.join("") !== "") print(`--- output of ${name}\n${shown.join("\n")}`);
     return this.#tally;
   }
 

@@ -1,17 +1,20 @@
 // Runs tiers of tests by name: `node test/run.ts unit sim`. Prints the time of each, what failed, and one last line.
 import { spawn } from "node:child_process";
-import { existsSync, globSync } from "node:fs";
+import { globSync } from "node:fs";
 import { resolve } from "node:path";
 import { ROOT } from "./run-file.ts";
 import { print, runFiles } from "./run-files.ts";
 import { addTallies, NOTHING_RAN, type Tally, tallyLine, tallyOfOutput } from "./tally.ts";
-import { type CommandTier, TIERS, type Tier } from "./tiers.ts";
+import { type CommandTier, type FileTier, TIERS, type Tier } from "./tiers.ts";
 
-/** The files of a tier, or undefined when its subject does not exist yet: such a tier is absent, not passed. */
-function filesOf(tier: Tier): readonly string[] | undefined {
-  if ("script" in tier) return existsSync(resolve(ROOT, tier.script)) ? [tier.script] : undefined;
-  const files = globSync(tier.files, { cwd: ROOT, ...(tier.except === undefined ? {} : { exclude: [tier.except] }) });
-  return files.length === 0 ? undefined : files.sort().map((file) => resolve(ROOT, file));
+/** The files that a tier names, in queues; none when its subject does not exist yet: such a tier is absent, not passed. */
+function queuesOf({ files, except, beside }: FileTier): readonly (readonly string[])[] {
+  const found = (glob: string, not: string | undefined): readonly string[] => {
+    const names = globSync(glob, { cwd: ROOT, ...(not === undefined ? {} : { exclude: [not] }) });
+    return names.sort().map((name) => resolve(ROOT, name));
+  };
+  const queues = [found(files, except), ...(beside === undefined ? [] : [found(beside, undefined)])];
+  return queues.filter((queue) => queue.length > 0);
 }
 
 /** Runs the program, passes its output on, and counts it as one test unless its last line counts for it. */
@@ -30,11 +33,11 @@ async function runCommand(tier: CommandTier): Promise<Tally> {
 }
 
 async function runTier(tier: Tier): Promise<Tally> {
-  const files = filesOf(tier);
-  if (files === undefined) return NOTHING_RAN;
+  const queues = "script" in tier ? [[tier.script]] : queuesOf(tier);
+  if (queues.length === 0) return NOTHING_RAN;
   print(`== ${tier.name}`);
   const started = performance.now();
-  const tally = "script" in tier ? await runCommand(tier) : await runFiles(tier, files);
+  const tally = "script" in tier ? await runCommand(tier) : await runFiles(tier, queues);
   print(`== ${tier.name}: ${tallyLine(tally)} in ${((performance.now() - started) / 1000).toFixed(1)} s`);
   return tally;
 }

@@ -18,6 +18,6 @@ print(version.split("\n")[0] ?? "");
 const files = globSync(FILES, { cwd: ROOT })
   .sort()
   .map((file) => resolve(ROOT, file));
-const tally = await runFiles({ ...SETTINGS, files: FILES.join() }, files);
+const tally = await runFiles({ ...SETTINGS, files: FILES.join() }, [files]);
 print(tallyLine(tally));
 process.exit(tally.failed > 0 || tally.passed === 0 ? 1 : 0);

@@ -54,7 +54,7 @@ function runnerOn(
     const tier = { name: "x", files: "", concurrency: names.length, timeoutMs: limits.testMs, live: false };
     const files = names.map((name) => join(folder, name));
     const script = `import { runFiles } from ${JSON.stringify(import.meta.resolve("./run-files.ts"))};
-const tally = await runFiles(${JSON.stringify(tier)}, ${JSON.stringify(files)}, ${limits.endMs});
+const tally = await runFiles(${JSON.stringify(tier)}, [${JSON.stringify(files)}], ${limits.endMs});
 process.stdout.write("\\n" + JSON.stringify(tally));
 process.exit();`;
     const { NODE_TEST_CONTEXT: _nested, ...env } = process.env;

@@ -48,7 +48,8 @@ export async function takeDown(plan: LabPlan): Promise<boolean> {
     state?.dataDirectory,
     plan.runDirectory,
   ];
-  for (const folder of folders) if (folder !== undefined) rmSync(folder, { recursive: true, force: true, maxRetries: 3 });
+  for (const folder of folders)
+    if (folder !== undefined) rmSync(folder, { recursive: true, force: true, maxRetries: 3 });
   removeIfEmpty(dirname(plan.runDirectory));
   return found;
 }

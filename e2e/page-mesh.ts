@@ -1,6 +1,6 @@
 /** The status page in a real browser, on a whole mesh whose parts are killed. */
 import assert from "node:assert/strict";
-import { after } from "node:test";
+import { after, before } from "node:test";
 import { command, inNetns } from "../deploy/lab/command.ts";
 import { etcdctl } from "../deploy/lab/etcd.ts";
 import { Lab } from "../deploy/lab/lab.ts";
@@ -8,37 +8,47 @@ import { clusterPlan, etcdNode, type LabPlan } from "../deploy/lab/plan.ts";
 import { etcdId, mirrorId, startProgram } from "../deploy/lab/programs.ts";
 import { HOSTILE } from "../test/page/stage.ts";
 import { Chromium, type Page } from "./chromium.ts";
-import { plan, standing } from "./mesh.ts";
 import { assertHarmless, inBrowser, pairRow, photograph, reason, textOf } from "./page-looks.ts";
-
-const NAME = "e2e-page";
 
 let lab: LabPlan;
 let browser: Chromium;
 let page: Page;
 let printed = "";
 
-if (reason === undefined) {
-  after(() => browser?.end());
-  standing(NAME, async (out) => {
-    lab = plan(NAME);
+/**
+ * Registers the tests, on a mesh that is up. They are the last of theirs: osaka's etcd stays dead.
+ * @param mesh its plan, and what `up` printed
+ */
+export function pageOnMesh(mesh: () => { readonly lab: LabPlan; readonly out: string }): void {
+  before(async () => {
+    if (reason !== undefined) return;
+    const { out } = mesh();
+    lab = mesh().lab;
     printed = /the status page +(http:\/\/127\.0\.0\.1:\d+\/)/.exec(out)?.[1] ?? "";
     // In a namespace that has no way out: whatever a browser does by itself stays there.
     browser = Chromium.start(etcdNode(clusterPlan(lab, "amsterdam")).netns);
     page = await browser.open("http://127.0.0.1:9889/", { width: 1280, theme: "light" });
   });
+  after(() => browser?.end());
+  inBrowser("the address that `npm run mesh -- up` prints is the page, from the machine's own network", addressIsPage);
+  inBrowser("a mesh that is well: every cluster, pair, service, program and age", meshIsWell);
+  inBrowser(
+    "osaka's etcd says what is no service, and is killed: refused as text, breaker open, its copy grows old",
+    etcdIsKilled,
+  );
+  inBrowser("a kvstoremesh that is killed is missed by its page, and back by itself", mirrorIsKilled);
 }
 
-inBrowser("the address that `npm run mesh -- up` prints is the page, from the machine's own network", async () => {
+async function addressIsPage(): Promise<void> {
   assert.match(await (await fetch(printed)).text(), /<title>Bulkhead<\/title>/);
   assert.equal((await fetch(`${printed}v1/status`)).status, 200);
   const inside = await command(
     inNetns(etcdNode(clusterPlan(lab, "amsterdam")).netns, ["curl", "-s", "http://127.0.0.1:9889/"]),
   );
   assert.equal(inside, await (await fetch(printed)).text());
-});
+}
 
-inBrowser("a mesh that is well: every cluster, pair, service, program and age", async () => {
+async function meshIsWell(): Promise<void> {
   await page.until("it is told", `${textOf("#live")}.includes("live")`);
   await page.until("all copies are fresh", `${textOf("#summary")}.includes("6 copies fresh")`);
   for (const from of ["amsterdam", "osaka", "virginia"]) {
@@ -63,30 +73,27 @@ inBrowser("a mesh that is well: every cluster, pair, service, program and age", 
   assert.equal(programs.match(/\bwell\b/g)?.length, 3 * 5, programs);
   await page.until("events of the start are told", 'document.querySelectorAll("#events-list tbody tr").length > 5');
   await assertHarmless(page);
-});
+}
 
-inBrowser(
-  "osaka's etcd says what is no service, and is killed: refused as text, breaker open, its copy grows old",
-  async () => {
-    const osaka = clusterPlan(lab, "osaka");
-    await etcdctl(osaka, [
-      "put",
-      `cilium/state/services/v1/osaka/demo/${HOSTILE}`,
-      `{"name":"${HOSTILE.replaceAll('"', "'")}"}`,
-    ]);
-    await page.until("the refused value is shown", `${textOf("#set-aside")}.includes(${JSON.stringify(HOSTILE)})`);
-    await Lab.open(lab, "up").kill(etcdId(osaka));
-    await page.until("the breaker is open", `/\\b(half-)?open\\b/.test(${pairRow("osaka in amsterdam")})`);
-    await page.until("its copy is old", `/suspect|stale/.test(${pairRow("osaka in amsterdam")})`);
-    assert.match(await page.evaluate<string>(pairRow("virginia in amsterdam")), /fresh/);
-    await page.until("the breaker is told of", `/breaker[\\s\\S]*osaka/.test(${textOf("#events-list")})`);
-    await page.until("every page says it", `/breakers? not closed/.test(${textOf("#summary")})`);
-    await assertHarmless(page);
-    await photograph(page, "mesh");
-  },
-);
+async function etcdIsKilled(): Promise<void> {
+  const osaka = clusterPlan(lab, "osaka");
+  await etcdctl(osaka, [
+    "put",
+    `cilium/state/services/v1/osaka/demo/${HOSTILE}`,
+    `{"name":"${HOSTILE.replaceAll('"', "'")}"}`,
+  ]);
+  await page.until("the refused value is shown", `${textOf("#set-aside")}.includes(${JSON.stringify(HOSTILE)})`);
+  await Lab.open(lab, "up").kill(etcdId(osaka));
+  await page.until("the breaker is open", `/\\b(half-)?open\\b/.test(${pairRow("osaka in amsterdam")})`);
+  await page.until("its copy is old", `/suspect|stale/.test(${pairRow("osaka in amsterdam")})`);
+  assert.match(await page.evaluate<string>(pairRow("virginia in amsterdam")), /fresh/);
+  await page.until("the breaker is told of", `/breaker[\\s\\S]*osaka/.test(${textOf("#events-list")})`);
+  await page.until("every page says it", `/breakers? not closed/.test(${textOf("#summary")})`);
+  await assertHarmless(page);
+  await photograph(page, "mesh");
+}
 
-inBrowser("a kvstoremesh that is killed is missed by its page, and back by itself", async () => {
+async function mirrorIsKilled(): Promise<void> {
   const amsterdam = clusterPlan(lab, "amsterdam");
   const running = Lab.open(lab, "up");
   await running.kill(mirrorId(amsterdam));
@@ -97,4 +104,4 @@ inBrowser("a kvstoremesh that is killed is missed by its page, and back by itsel
   page.faults.length = 0;
   await page.until("it knows virginia again", `/fresh/.test(${pairRow("virginia in amsterdam")})`, 60_000);
   await assertHarmless(page);
-});
+}
