@@ -10,7 +10,9 @@ type Stream = ReturnType<typeof run>;
 /** What node:test tells of a file while it runs. */
 export type TestEvent = Stream extends AsyncIterable<infer Event> ? Event : never;
 
-export type FileLimits = {
+export type FileOptions = {
+  /** On top of our own. */
+  readonly env: Readonly<Record<string, string>>;
   /** How long one test or hook may take: it fails, and the file goes on. */
   readonly testMs: number;
   /** How long the file may take to end after its last test: its hooks run in this time. */
@@ -20,7 +22,7 @@ export type FileLimits = {
 /** Tells every event. The result is why the file was ended by force, undefined when it ended by itself. */
 export async function runFile(
   file: string,
-  limits: FileLimits,
+  options: FileOptions,
   told: (event: TestEvent) => void,
 ): Promise<string | undefined> {
   const abort = new AbortController();
@@ -36,10 +38,14 @@ export async function runFile(
     abort.abort();
   };
   const stillness = (): readonly [what: string, limitMs: number] =>
-    begun && open === 0 ? ["its tests are done", limits.endMs] : ["it had tests to run", limits.testMs + limits.endMs];
+    begun && open === 0
+      ? ["its tests are done", options.endMs]
+      : ["it had tests to run", options.testMs + options.endMs];
   let timer: Timer = systemClock.after(stillness()[1], end);
   // Each test has its limit by argument; `timeout` of `run` would end the file at the same time, without its hooks.
-  const stream = run({ cwd: ROOT, files: [file], execArgv: [`--test-timeout=${limits.testMs}`], signal: abort.signal });
+  const execArgv = [`--test-timeout=${options.testMs}`];
+  const env = { ...process.env, ...options.env };
+  const stream = run({ cwd: ROOT, files: [file], execArgv, env, signal: abort.signal });
   for await (const event of stream) {
     if (stuck !== undefined) break;
     if ("entryFile" in event.data) {

@@ -24,12 +24,13 @@ export async function runFiles(tier: FileTier, queues: readonly (readonly string
   const took: { readonly file: string; readonly ms: number }[] = [];
   // What several files print at once nobody could read.
   const live = tier.live && queues.length * tier.concurrency === 1;
+  const env = tier.thorough ? { THOROUGH: "1" } : {};
   let tally = NOTHING_RAN;
   const worker = async (waiting: string[]): Promise<void> => {
     for (let file = waiting.shift(); file !== undefined; file = waiting.shift()) {
       const started = performance.now();
       const report = new FileReport(file, { live, shown: tier.live }, said);
-      const stuck = await runFile(file, { testMs: tier.timeoutMs, endMs }, (event) => report.add(event));
+      const stuck = await runFile(file, { testMs: tier.timeoutMs, endMs, env }, (event) => report.add(event));
       tally = addTallies(tally, report.end(stuck));
       took.push({ file, ms: performance.now() - started });
     }

@@ -9,6 +9,8 @@ export type FileTier = {
   readonly files: string;
   readonly except?: string;
   readonly beside?: string;
+  /** Random tests take their larger numbers: `test/support/rounds.ts`. */
+  readonly thorough?: true;
   readonly concurrency: number;
   readonly timeoutMs: number;
   readonly live: boolean;
@@ -22,6 +24,9 @@ export type Tier = FileTier | CommandTier;
 const MINUTE_MS = 60_000;
 /** End to end without a lab: real programs and etcds on free ports. */
 const ON_LOOPBACK = "e2e/{mirror/*,events,join,kubernetes*}.test.ts";
+/** What is random and has a longer form. */
+const RANDOM =
+  "{datapath/datapath,datapath/policies,events/reporter,export/churn,fuzz/decoders,kv/equivalence,mirror/claims-hostile,policy/incremental,policy/random/random,wire/parse-manifests}";
 
 export const TIERS: readonly Tier[] = [
   { name: "house", files: "test/house/**/*.test.ts", concurrency: 2, timeoutMs: 2 * MINUTE_MS, live: false },
@@ -46,6 +51,14 @@ export const TIERS: readonly Tier[] = [
   },
   { name: "compose", files: "e2e/compose.test.ts", concurrency: 1, timeoutMs: 20 * MINUTE_MS, live: true },
   { name: "seeds", script: "test/sim/main.ts", args: ["--seeds", "1000"] },
+  {
+    name: "thorough",
+    files: `test/${RANDOM}.test.ts`,
+    thorough: true,
+    concurrency: 2,
+    timeoutMs: 5 * MINUTE_MS,
+    live: false,
+  },
   { name: "policy", script: "test/policy/random/main.ts", args: ["--seed", "1"] },
   { name: "long", files: "e2e/long/**/*.test.ts", concurrency: 1, timeoutMs: 10 * MINUTE_MS, live: true },
   { name: "drills", files: "e2e/drills/**/*.test.ts", concurrency: 1, timeoutMs: 12 * MINUTE_MS, live: true },

@@ -9,6 +9,7 @@ import { BACKEND_MAP, decodeBackendValue } from "../../src/maps/backend-map.ts";
 import { encodeReverseNatKey, encodeReverseNatValue, REVERSE_NAT_MAP } from "../../src/maps/reverse-nat-map.ts";
 import { formatAddress, parseAddress } from "../../src/model/address.ts";
 import { keyBytes } from "../../src/tables/desired-map.ts";
+import { rounds } from "../support/rounds.ts";
 import { type Change, OSAKA, OWN, pod, rowChanges, syncEverything, tablesAfter } from "../tables/world.ts";
 import { ipcacheOf, type KernelMaps, pinnedMaps, stage, translations } from "./stage.ts";
 
@@ -86,7 +87,7 @@ test("after every single entry the maps are valid, and nothing serves less than 
       assert.deepEqual(await translations(maps), after);
       await stop();
     }),
-    { numRuns: 150 },
+    { numRuns: rounds(30, 150) },
   );
 });
 
@@ -122,7 +123,7 @@ test("P01: a crash at any call leaves valid maps, and the next start repairs the
       assert.deepEqual(await settled(kernel, next), after);
       assert.deepEqual(await addressesIn(kernel), newAddresses);
     }),
-    { numRuns: 300 },
+    { numRuns: rounds(60, 300) },
   );
 });
 
@@ -141,7 +142,7 @@ test("a failing call is tried again until kernel and tables agree", async () => 
       assert.deepEqual(await translations(await pinnedMaps(kernel)), await settled(new MemoryKernel(), next));
       await stop();
     }),
-    { numRuns: 150 },
+    { numRuns: rounds(30, 150) },
   );
 });
 
@@ -162,7 +163,7 @@ test("a restart without changes writes and removes nothing", async () => {
       );
       await stop();
     }),
-    { numRuns: 100 },
+    { numRuns: rounds(20, 100) },
   );
 });
 
@@ -180,7 +181,7 @@ test("before anything is known of any cluster, a restart changes nothing", async
       assert.deepEqual(await ipcacheOf(maps), addresses);
       await stop();
     }),
-    { numRuns: 100 },
+    { numRuns: rounds(20, 100) },
   );
 });
 

@@ -8,6 +8,7 @@ import { silentLogger } from "../../src/runtime/log.ts";
 import { Metrics } from "../../src/runtime/metrics.ts";
 import { seededRandom } from "../../src/runtime/random.ts";
 import { entryKey } from "../../src/tables/desired-map.ts";
+import { rounds } from "../support/rounds.ts";
 import { VirtualClock } from "../support/virtual-clock.ts";
 import { OWN } from "../tables/world.ts";
 import { crashBefore, failing, PolicyKernel, type Step } from "./policy-kernel.ts";
@@ -102,7 +103,7 @@ test("after every single call each endpoint names a whole policy, old or new", a
       from = after;
       await agent.stop();
     }),
-    { numRuns: 300 },
+    { numRuns: rounds(60, 300) },
   );
 });
 
@@ -123,7 +124,7 @@ test("a crash before any call leaves whole policies, and the next start repairs"
       assert.equal(maps.find(({ name }) => name === POLICY_FAMILY.name)?.entries, used, "no slot is left over");
       await agent.stop();
     }),
-    { numRuns: 300 },
+    { numRuns: rounds(60, 300) },
   );
 });
 
@@ -151,7 +152,7 @@ test("calls that fail are made again until kernel and compilers agree, and meanw
         await agent.stop();
       },
     ),
-    { numRuns: 300 },
+    { numRuns: rounds(60, 300) },
   );
 });
 

@@ -10,7 +10,10 @@ import { silentLogger } from "../../src/runtime/log.ts";
 import { Metrics } from "../../src/runtime/metrics.ts";
 import { seededRandom } from "../../src/runtime/random.ts";
 import { EVENT_STREAM, EVENT_SUBJECTS, judgeEvent } from "../../src/wire/event.ts";
+import { rounds } from "../support/rounds.ts";
 import { VirtualClock } from "../support/virtual-clock.ts";
+
+const SEEDS = rounds(3, 10);
 
 const HOUR_MS = 3_600_000;
 const STREAM = {
@@ -105,7 +108,7 @@ test("an event arrives whole, and the status says so", async () => {
 });
 
 test("ten minutes without NATS, under load: each event is in the stream once", async () => {
-  for (let seed = 1; seed <= 10; seed++) {
+  for (let seed = 1; seed <= SEEDS; seed++) {
     const stage = new Stage(seed);
     stage.bus.inject({ maxDelayMs: 50, refused: 0.2, lostAnswers: 0.2 });
     const loading = stage.load(3_000, 250);
@@ -128,7 +131,7 @@ test("ten minutes without NATS, under load: each event is in the stream once", a
 });
 
 test("what does not fit is counted as lost, the least severe first, and the next event says how many", async () => {
-  for (let seed = 1; seed <= 10; seed++) {
+  for (let seed = 1; seed <= SEEDS; seed++) {
     const stage = new Stage(seed, 500);
     stage.bus.inject({ maxDelayMs: 50, refused: 0.2, lostAnswers: 0.2 });
     const loading = stage.load(3_000, 250);

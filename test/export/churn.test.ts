@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { below, type Random, seededRandom } from "../../src/runtime/random.ts";
+import { rounds } from "../support/rounds.ts";
 import { BILLING, podText, type Running, Scene } from "./scene.ts";
 
-const SEEDS = 25;
+const SEEDS = rounds(8, 25);
 const STEPS = 40;
 const IDENTITIES = "cilium/state/identities/v1/id/";
 const ADDRESSES = "cilium/state/ip/v1/default/";

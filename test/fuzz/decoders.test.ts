@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { rounds } from "../support/rounds.ts";
 import { FuzzFailure, fuzz } from "./run.ts";
 import { TARGETS } from "./targets.ts";
 
-const RUNS = 4000;
+const RUNS = rounds(1_600, 4_000);
 
 for (const target of TARGETS) {
   const runs = RUNS / (target.cost ?? 1);

@@ -6,6 +6,7 @@ import { encodeIpcacheCidrKey, encodeIpcacheCidrValue } from "../../src/maps/ipc
 import { parseCidr, prefixBits } from "../../src/model/address.ts";
 import { PolicyCompiler } from "../../src/policy/policy-compiler.ts";
 import { AgentTables } from "../../src/tables/agent-tables.ts";
+import { rounds } from "../support/rounds.ts";
 import { type Change, change, populate } from "./random-changes.ts";
 import {
   AMSTERDAM,
@@ -65,7 +66,7 @@ test("incremental equals full, whatever came in which order", () => {
       }
       assert.deepEqual(contents(incremental), contents(compiled(meshAfter(rounds.flat()))));
     }),
-    { numRuns: 500 },
+    { numRuns: rounds(166, 500) },
   );
 });
 
@@ -127,7 +128,7 @@ test("a restart without a change gives the same slots, numbers and bytes", () =>
       update(after, tables);
       assert.deepEqual(heldText(after), heldText(before));
     }),
-    { numRuns: 300 },
+    { numRuns: rounds(100, 300) },
   );
 });
 
@@ -152,7 +153,7 @@ test("a restart before everything is said keeps what the kernel held and denies 
       fresh.setNetwork({ devices: tables.devices(), ownAddresses: [] });
       assert.deepEqual(contents(after), contents(compiled(fresh)));
     }),
-    { numRuns: 200 },
+    { numRuns: rounds(66, 200) },
   );
 });
 
@@ -223,7 +224,7 @@ test("a restart while another cluster is silent keeps what its identities were a
       assert.equal(after.retainedClusters().size, 0);
       assert.deepEqual(contents(after), contents(compiled(meshAfter([...earlier, ...later]))));
     }),
-    { numRuns: 300 },
+    { numRuns: rounds(100, 300) },
   );
   assert(retained > 10, `only ${retained} runs retained anything`);
 });

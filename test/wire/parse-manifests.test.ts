@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import fc from "fast-check";
 import { parseManifests } from "../../src/wire/parse-manifests.ts";
+import { rounds } from "../support/rounds.ts";
 
 const GOOD = `# a shop
 apiVersion: v1
@@ -315,6 +316,6 @@ test("no text makes it throw, and every problem is one printable line that names
           assert.match(problem, /^f\.yaml:[1-9]\d*: [ -~]+$/);
       },
     ),
-    { numRuns: 2000 },
+    { numRuns: rounds(500, 2000) },
   );
 });
