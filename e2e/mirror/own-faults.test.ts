@@ -52,44 +52,6 @@ test("L06: killed and left down, or stopped, for longer than any lease: not one 
   }
 });
 
-/** Revision at which the leader's lock was made. */
-async function lock(): Promise<number> {
-  const [held] = (await stage.held("cilium/kvstoremesh-lock/")).values();
-  return held?.createRevision ?? 0;
-}
-
-/** No lease was lost, and none was near it: no work held up the loop for longer than a quarter of what a lease lasts. */
-async function inTime(mirror: MirrorProcess): Promise<void> {
-  const exported = 'bulkhead_event_loop_lag_max_seconds{since="start"}';
-  const lag = await until("a lag is measured", async () => (await mirror.metric(exported)) || undefined);
-  assert(lag < LEASE_TTL_SECONDS / 4, `${lag} s`);
-}
-
-test("killed and restarted again and again with 20,000 keys: no live key ever disappears, no lease is lost in between", async () => {
-  const mirror = await begin(20_000);
-  const written = Array.from((await stage.cache(osaka)).values(), ({ createRevision }) => createRevision);
-  const began = await lock();
-  assert(began > 0 && began < Math.min(...written), "the lock is older than all that was written under it");
-  await inTime(mirror);
-  const events = await stage.record();
-  for (let round = 0; round < 3; round++) {
-    await mirror.kill();
-    osaka.putIp(1 + round, `round-${round}`);
-    await osaka.flush();
-    mirror.start();
-    await pause(1_000 + 700 * round);
-  }
-  await until("it leads again", async () => ((await mirror.status())?.leader ? true : undefined));
-  const term = await lock();
-  await stage.mirrored(osaka, 20_000);
-  await until("it follows again", async () => ((await mirror.remote("osaka"))?.audited ? true : undefined));
-  await pause(LEASE_TTL_SECONDS * 1_000);
-  assert.equal(await lock(), term, "renewed in time");
-  await inTime(mirror);
-  assert.deepEqual(deletions(events), []);
-  assert.equal(events.length, 3, "and nothing but the changes was written");
-});
-
 test("L09: the leader is stopped for longer than its lease, another one leads, the first wakes: none of its writes counts", async () => {
   const first = await begin(1_000);
   const second = stage.mirror();

@@ -236,7 +236,9 @@ export class Stage {
       difference = await this.difference(cluster).catch(String);
       return difference === undefined ? true : undefined;
     };
-    await until(`${cluster.name} is mirrored (${difference})`, look, withinMs);
+    await until(`${cluster.name} is mirrored`, look, withinMs).catch((error: unknown) => {
+      throw new Error(`${error}; ${difference}`);
+    });
   }
 
   /** Every event of the cache from now on. */
