@@ -4,29 +4,15 @@ import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, test } from "node:test";
 import { command, inNetns } from "../deploy/lab/command.ts";
-import { restartDrills } from "../deploy/lab/drills.ts";
 import { etcdctl, keysBelow, mirrorOf } from "../deploy/lab/etcd.ts";
 import { Lab, waitFor } from "../deploy/lab/lab.ts";
 import { NATS_ID } from "../deploy/lab/nats.ts";
 import { clusterPlan, type LabPlan } from "../deploy/lab/plan.ts";
-import {
-  agentStatus,
-  drilldId,
-  drilldStatus,
-  etcdId,
-  exporterStatus,
-  meshEvents,
-  mirrorStatus,
-  startNats,
-} from "../deploy/lab/programs.ts";
-import { waitForServing } from "../deploy/lab/serving.ts";
+import { agentStatus, etcdId, exporterStatus, meshEvents, mirrorStatus, startNats } from "../deploy/lab/programs.ts";
 import { PORTS } from "../deploy/lab/settings.ts";
 import { expectNoFailure, expectShares, expectUnchanged } from "../deploy/lab/tour/expect.ts";
 import { burst, newTour, serviceTarget, type Tour } from "../deploy/lab/tour/tour.ts";
-import { FAULTS_PATH, MARKER_KEY } from "../src/model/drill.ts";
 import type { RemoteStatus } from "../src/model/status.ts";
-import { tellSocket } from "../src/serve/ask.ts";
-import { drill, drillReport, writeDrill } from "./drill.ts";
 import { mesh, plan, standing } from "./mesh.ts";
 import { pageOnMesh } from "./page-mesh.ts";
 
@@ -57,66 +43,6 @@ test("a second start says that it is up already", async () => {
   assert.equal(code, 2);
   assert.match(err, /^mesh: .*is up already; .*down --name e2e-running.*\n$/);
   await everyoneAnswers();
-});
-
-test("a drill: a dry run says what would be done, a run does it, and the whole mesh hears of it", async () => {
-  const dry = await drill(lab, "kill-remote", ["--dry-run"]);
-  assert.equal(dry.code, 0, dry.err);
-  assert.match(dry.out, /^ {2}do {4}send SIGKILL to the process of .*osaka\.etcd\.pid, if it is etcd --name osaka/m);
-  assert.match(dry.out, /^ {2}undo {2}start, unless /m);
-  const report = await drillReport(lab, "kill-remote");
-  assert.equal(report.verdict, "passed", JSON.stringify(report, null, 2));
-  assert(report.connections.made > 0 && report.entries.before > 0 && report.detectMs !== undefined);
-  await waitFor("it is told", WITHIN_MS, async () => {
-    const lines = (await meshEvents(lab)).filter(({ kind }) => kind === "drill").map(({ line }) => line);
-    return lines.at(-1) === "drill kill-remote passed" && lines[0]?.startsWith("drill kill-remote begins")
-      ? true
-      : undefined;
-  });
-  await everyoneAnswers();
-});
-
-test("a drill whose hypothesis is false fails, and one whose connections fail is aborted by its guard", async () => {
-  const asleep = await drillReport(lab, writeDrill("asleep", { fault: "freeze", target: "agent-1", for: "1s" }));
-  assert.equal(asleep.verdict, "failed");
-  assert.deepEqual(
-    asleep.checks.filter(({ held }) => !held).map(({ what }) => what),
-    ["detect"],
-  );
-  const cut = await drillReport(lab, writeDrill("cut", { fault: "link-down", target: "link", for: "20s" }));
-  assert.equal(cut.verdict, "aborted");
-  assert.match(cut.reason ?? "", /^\d+ connections failed, and the guard allows 5$/);
-  assert(cut.tookMs < 20_000, "it did not wait for its end");
-  await waitForServing(Lab.open(lab, "up"));
-});
-
-test("drilld refuses what is not on its list, and undoes when it was killed in the middle of a drill", async () => {
-  const whole = Lab.open(lab, "up");
-  const { osaka } = tour;
-  const socket = join(osaka.directory, "drilld.sock");
-  const begin = (fault: string, target: string) =>
-    tellSocket(socket, FAULTS_PATH, { run: "e2e", fault, target, undoAfterMs: 60_000, dryRun: false }, WITHIN_MS);
-  await assert.rejects(
-    begin("wipe", "link"),
-    /wipe of link is not on the allow-list of this drilld; allowed: flap, link-down/,
-  );
-  await etcdctl(osaka, ["del", MARKER_KEY]);
-  await assert.rejects(begin("wipe", "etcd"), /wipe of etcd is refused: the etcd at .* has no key bulkhead\/v1\/lab/);
-  await etcdctl(osaka, ["put", MARKER_KEY, "again"]);
-  const rules = () => command(inNetns(osaka.nodes[0]?.netns ?? "", ["nft", "list", "ruleset"]));
-  await begin("blackhole", "etcd-port");
-  assert.match(await rules(), /tcp dport 2379 drop/);
-  await whole.kill(drilldId(osaka));
-  assert.match(await rules(), /tcp dport 2379 drop/, "who could undo it is dead");
-  await restartDrills(whole);
-  await waitFor("it is undone", WITHIN_MS, async () => ((await rules()).includes("2379") ? undefined : true));
-  await waitFor("nothing lasts", WITHIN_MS, async () =>
-    (await drilldStatus(osaka))?.lasting.length === 0 ? true : undefined,
-  );
-  await waitFor("amsterdam is in touch again", 2 * WITHIN_MS, async () => {
-    const status = await remote("amsterdam", "osaka");
-    return status?.synced && status.breaker === "closed" && status.grade === "fresh" ? true : undefined;
-  });
 });
 
 test("a pod's command line, by `exec`: curl reaches every cluster", async () => {

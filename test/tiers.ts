@@ -22,8 +22,8 @@ export type CommandTier = { readonly name: string; readonly script: string; read
 export type Tier = FileTier | CommandTier;
 
 const MINUTE_MS = 60_000;
-/** End to end without a lab: real programs and etcds on free ports. */
-const ON_LOOPBACK = "e2e/{mirror/*,events,join,kubernetes*}.test.ts";
+/** End to end without a lab: real programs and etcds on free ports, a browser. */
+const ON_LOOPBACK = "e2e/{mirror/*,bad-input,events,join,kubernetes*,page}.test.ts";
 /** What is random and has a longer form. */
 const RANDOM =
   "{datapath/datapath,datapath/policies,events/reporter,export/churn,fuzz/decoders,kv/equivalence,mirror/claims-hostile,policy/incremental,policy/random/random,wire/parse-manifests}";

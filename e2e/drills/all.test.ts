@@ -1,4 +1,4 @@
-/** Every drill that is shipped, on one lab, one after another: a line each. */
+/** What becomes of a drill; then every drill that is shipped, on one lab, one after another: a line each. */
 import assert from "node:assert/strict";
 import { readdirSync } from "node:fs";
 import { test } from "node:test";
@@ -7,6 +7,7 @@ import { drillReportText } from "../../src/report/drills.ts";
 import { duration } from "../../src/report/text.ts";
 import { drillReport } from "../drill.ts";
 import { plan, standing } from "../mesh.ts";
+import { drillVerdicts } from "./verdicts.ts";
 
 const NAME = "e2e-drills";
 const DRILLS = readdirSync(fileURLToPath(new URL("../../deploy/drills/", import.meta.url)))
@@ -14,6 +15,7 @@ const DRILLS = readdirSync(fileURLToPath(new URL("../../deploy/drills/", import.
   .sort();
 
 standing(NAME);
+drillVerdicts(() => plan(NAME));
 
 for (const name of DRILLS) {
   test(`drill ${name}`, async () => {
