@@ -41,6 +41,8 @@ static __always_inline enum selection select_backend(struct service_key *key, co
 {
 	struct service_value frontend = {};
 	struct choice_value choice = {};
+	/* There is no source port yet that a hash could be made of. */
+	struct applicant applicant = { .client = &asker->client, .draw = bpf_get_prandom_u32(), .reach = reach };
 	__u64 now = bpf_ktime_get_boot_ns();
 	enum selection selection;
 
@@ -53,7 +55,7 @@ static __always_inline enum selection select_backend(struct service_key *key, co
 			touch_affinity(&asker->client, key, now);
 		return SELECTED_BACKEND;
 	}
-	selection = new_backend(key, &frontend, &asker->client, reach, now, chosen, &choice.backend_id);
+	selection = new_backend(key, &frontend, &applicant, now, chosen, &choice.backend_id);
 	if (selection != SELECTED_BACKEND)
 		return selection;
 	choice.slot = key->slot;

@@ -38,10 +38,11 @@ static __always_inline struct backend_value *backend_of_slot(const struct servic
 	return address_is_v4(&backend->address) == (reach == REACH_V4) ? backend : 0;
 }
 
-/* Leaves the slot in `key`. */
-static __always_inline struct backend_value *random_backend(struct service_key *key, __u32 count, enum reach reach, __u32 *id)
+/* The slot that `draw` falls on, or one of the next ones. Leaves it in `key`. */
+static __always_inline struct backend_value *drawn_backend(struct service_key *key, __u32 count, __u32 draw, enum reach reach,
+							   __u32 *id)
 {
-	__u32 first = bpf_get_prandom_u32() % count, try;
+	__u32 first = draw % count, try;
 	struct backend_value *backend;
 
 	for (try = 0; try < SLOT_TRIES; try++) {
@@ -79,21 +80,28 @@ static __always_inline struct backend_value *affine_backend(const struct affinit
 	return backend_of_slot(key, reach, id);
 }
 
+/* Who is to be given a backend, and what decides where nothing else does: a flow's hash, or chance. */
+struct applicant {
+	const struct affinity_key *client;
+	__u32 draw;
+	enum reach reach;
+};
+
 /* Leaves the slot in `key`, which is the frontend, and the backend's id in `id`. */
 static __always_inline enum selection new_backend(struct service_key *key, const struct service_value *frontend,
-						  const struct affinity_key *client, enum reach reach, __u64 now,
-						  struct backend_value **chosen, __u32 *id)
+						  const struct applicant *who, __u64 now, struct backend_value **chosen,
+						  __u32 *id)
 {
 	int is_affine = affinity_seconds(frontend) > 0;
 
-	*chosen = is_affine ? affine_backend(client, key, frontend, reach, now, id) : 0;
+	*chosen = is_affine ? affine_backend(who->client, key, frontend, who->reach, now, id) : 0;
 	if (!*chosen)
-		*chosen = random_backend(key, frontend->count, reach, id);
+		*chosen = drawn_backend(key, frontend->count, who->draw, who->reach, id);
 	if (!*chosen) {
 		count(METRIC_BACKEND_MISSING);
 		return SELECTED_REFUSAL;
 	}
 	if (is_affine)
-		remember_affinity(client, *id, key->slot, now);
+		remember_affinity(who->client, *id, key->slot, now);
 	return SELECTED_BACKEND;
 }

@@ -2,6 +2,7 @@
 /* Services for packets that no socket program translated: the destination becomes a backend, and the service's address goes on the answers. */
 #pragma once
 #include "conntrack.h"
+#include "flow_hash.h"
 #include "select.h"
 
 #define IPV4_SOURCE_AT (ETH_HLEN + 12)
@@ -112,6 +113,7 @@ static __noinline enum selection find_backend(const struct packet *packet, __u64
 	struct service_key key = { .address = packet->destination, .port = packet->destination_port,
 				   .protocol = packet->protocol };
 	struct affinity_key client = affinity_key_of(&key);
+	struct applicant applicant = { .client = &client, .reach = packet->is_v4 ? REACH_V4 : REACH_V6 };
 	struct service_value frontend = {};
 	struct backend_value *backend;
 	enum selection selection;
@@ -124,8 +126,8 @@ static __noinline enum selection find_backend(const struct packet *packet, __u64
 	backend = same_connection_backend(packet, now, &place->backend_id);
 	if (!backend) {
 		client.client = packet->source;
-		selection = new_backend(&key, &frontend, &client, packet->is_v4 ? REACH_V4 : REACH_V6, now, &backend,
-					&place->backend_id);
+		applicant.draw = has_table(&frontend) ? flow_hash(packet) : bpf_get_prandom_u32();
+		selection = new_backend(&key, &frontend, &applicant, now, &backend, &place->backend_id);
 		if (selection != SELECTED_BACKEND || !backend)
 			return SELECTED_REFUSAL;
 	}

@@ -10,6 +10,7 @@ import {
   protocolNumber,
 } from "../../src/maps/service-map.ts";
 import { parseAddress } from "../../src/model/address.ts";
+import type { LoadBalancing } from "../../src/model/resource.ts";
 
 type Pair = readonly [key: Uint8Array, value: Uint8Array];
 
@@ -32,7 +33,12 @@ export function numberOf(protocol: Place["protocol"]): number {
 }
 
 /** Slot 0 with the count and one slot for each backend id. */
-export function serviceEntries(frontend: Place, backendIds: readonly number[], affinitySeconds = 0): Pair[] {
+export function serviceEntries(
+  frontend: Place,
+  backendIds: readonly number[],
+  affinitySeconds = 0,
+  algorithm: LoadBalancing = "random",
+): Pair[] {
   const { port } = frontend;
   const address = bytesOf(frontend.address);
   const protocol = numberOf(frontend.protocol);
@@ -40,7 +46,7 @@ export function serviceEntries(frontend: Place, backendIds: readonly number[], a
   const slots = backendIds.map(
     (backendId, index): Pair => [keyOf(index + 1), encodeServiceValue({ backendId, count: 0 })],
   );
-  return [[keyOf(0), encodeFrontendValue({ affinitySeconds, count: backendIds.length })], ...slots];
+  return [[keyOf(0), encodeFrontendValue({ affinitySeconds, algorithm, count: backendIds.length })], ...slots];
 }
 
 export function backendEntry(id: number, backend: Place): Pair {

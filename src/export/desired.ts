@@ -209,6 +209,7 @@ function* serviceEntries(
     ...(ending ? { ending } : {}),
     ...(routing ? { routing } : {}),
     ...(sessionAffinitySeconds > 0 ? { sessionAffinitySeconds } : {}),
+    ...(wish.algorithm ? { algorithm: wish.algorithm } : {}),
   };
   const local = { ...more, namespace, name, frontends, backends, global, shared, affinity: wish.affinity };
   yield* vetted(input, "local-services", suffix, where, () => encodeLocalService(local));

@@ -5,6 +5,7 @@ import {
   decodeFrontendValue,
   decodeServiceKey,
   decodeServiceValue,
+  type FrontendChoice,
   type FrontendValue,
   MAX_SLOTS,
   protocolNumber,
@@ -17,10 +18,9 @@ export type Entry = readonly [key: Uint8Array, value: Uint8Array];
 
 export interface KernelFrontend {
   readonly endpoint: Endpoint;
-  /** Each as often as it has slots. */
+  /** Each as often as it has slots, in their order. */
   readonly backends: readonly Candidate[];
-  /** For how long a client keeps its backend; 0: not at all. */
-  readonly affinitySeconds: number;
+  readonly choice: FrontendChoice;
 }
 
 export interface KernelServices {
@@ -73,8 +73,8 @@ export function readKernelServices(
     lastId = Math.max(lastId, backendId);
   }
   const frontends = new Map<EndpointKey, KernelFrontend>();
-  for (const [text, { endpoint, count, affinitySeconds }] of counts) {
-    frontends.set(text, { endpoint, affinitySeconds, backends: backendsOf(text, count, slots, known) });
+  for (const [text, { endpoint, count, ...choice }] of counts) {
+    frontends.set(text, { endpoint, choice, backends: backendsOf(text, count, slots, known) });
   }
   return { frontends, backends: known, lastId };
 }

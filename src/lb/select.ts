@@ -71,6 +71,8 @@ export interface Selection {
   /** One for each address, port and protocol: the used ones are among them. */
   readonly fitting: readonly Candidate[];
   readonly used: readonly Candidate[];
+  /** How much of new connections each of them gets, next to the others. */
+  readonly weightOf: WeightOf;
   /** Those of them that get new connections, each as often as its weight says. */
   readonly slots: readonly Candidate[];
   /** By index of the candidate: why it is not used; undefined when it is. */
@@ -120,12 +122,14 @@ export function select(
     const { rank, why } = setBackOf(candidate);
     return rank > best && (candidate.own || service.global) ? { weight: 0, why } : partOfBest(candidate);
   };
-  const used = fit.filter((candidate) => partOf(candidate).weight > 0);
+  const shareOf: WeightOf = (candidate) => partOf(candidate).weight;
+  const used = fit.filter((candidate) => shareOf(candidate) > 0);
   const all = offered.map(partOf);
   return {
     fitting: fit,
     used,
-    slots: slots(used, (candidate) => partOf(candidate).weight),
+    weightOf: shareOf,
+    slots: slots(used, shareOf),
     refusals: misfits.map((reason, index) => reason ?? (all[index]?.weight === 0 ? all[index].why : undefined)),
     remarks: all.map(({ weight, why }) => (weight > 0 ? why : undefined)),
   };

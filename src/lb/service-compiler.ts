@@ -3,11 +3,13 @@
  * services that changed are compiled again, with the result a full compile gives. A frontend that two services claim belongs to the lower name.
  */
 
+import type { FrontendChoice } from "../maps/service-map.ts";
 import { protocolNumber } from "../maps/service-map.ts";
-import type { BackendStatus, ServiceStatus } from "../model/status.ts";
+import type { BackendStatus, ServiceStatus, TableStatus } from "../model/status.ts";
 import type { ChangeSet, ServiceName, TablesView } from "../tables/tables-view.ts";
 import { backendKey, type Candidate, type EndpointKey, endpointText } from "./backend.ts";
 import { type Entry, type KernelFrontend, readKernelServices } from "./kernel-services.ts";
+import { DEFAULT_LOAD_BALANCING, type LoadBalancingOptions, lookupTable, tableHash } from "./maglev.ts";
 import { Retained } from "./retained.ts";
 import {
   candidates,
@@ -29,20 +31,25 @@ interface Offer extends Selection {
   readonly kept: readonly Candidate[];
 }
 
-const NO_OFFER: Offer = { fitting: [], used: [], slots: [], refusals: [], remarks: [], offered: [], kept: [] };
+const NO_SELECTION: Selection = { fitting: [], used: [], weightOf: () => 0, slots: [], refusals: [], remarks: [] };
+const NO_OFFER: Offer = { ...NO_SELECTION, offered: [], kept: [] };
 
 export class ServiceCompiler {
   readonly entries = new ServiceEntries();
   readonly #view: TablesView;
   readonly #retained: Retained;
+  readonly #options: LoadBalancingOptions;
   readonly #claims = new Map<EndpointKey, Set<ServiceName>>();
   readonly #frontendsOf = new Map<ServiceName, readonly NamedFrontend[]>();
   /** What was placed, where single backends can be exchanged. */
   readonly #standing = new Map<EndpointKey, { readonly owner: ServiceName; readonly standing: Standing }>();
+  /** Of lookup tables, as they were placed. */
+  readonly #tables = new Map<EndpointKey, Omit<TableStatus, "frontend">>();
   #demotions = NO_DEMOTIONS;
 
-  constructor(view: TablesView) {
+  constructor(view: TablesView, options = DEFAULT_LOAD_BALANCING) {
     this.#view = view;
+    this.#options = options;
     this.#retained = new Retained(view);
   }
 
@@ -111,13 +118,19 @@ export class ServiceCompiler {
       return;
     }
     this.#standing.delete(key);
+    this.#tables.delete(key);
     const kept = this.#retained.unclaimed(key);
     if (kept !== undefined) this.#keep(kept);
     else this.entries.remove(key);
   }
 
-  #keep({ endpoint, backends, affinitySeconds }: KernelFrontend): void {
-    this.entries.place(endpoint, backends, affinitySeconds);
+  #keep({ endpoint, backends, choice }: KernelFrontend): void {
+    this.entries.place(endpoint, backends, choice);
+  }
+
+  #choice(owner: ServiceName): FrontendChoice {
+    const { sessionAffinitySeconds = 0, algorithm = this.#options.algorithm } = this.#view.localService(owner) ?? {};
+    return { affinitySeconds: sessionAffinitySeconds, algorithm };
   }
 
   #serve(key: EndpointKey, owner: ServiceName, frontend: NamedFrontend): void {
@@ -130,10 +143,19 @@ export class ServiceCompiler {
     }
     const selection = this.#select(owner, frontend);
     this.#retained.claim(key, selection.kept);
-    this.entries.place(frontend, selection.slots, this.#view.localService(owner)?.sessionAffinitySeconds);
-    const standing = basis && selection.kept.length === 0 ? Standing.of(basis, selection) : undefined;
+    const choice = this.#choice(owner);
+    const isTable = choice.algorithm === "maglev";
+    this.entries.place(frontend, isTable ? this.#table(key, selection) : selection.slots, choice);
+    if (!isTable) this.#tables.delete(key);
+    const standing = basis && !isTable && selection.kept.length === 0 ? Standing.of(basis, selection) : undefined;
     if (standing === undefined) this.#standing.delete(key);
     else this.#standing.set(key, { owner, standing });
+  }
+
+  #table(key: EndpointKey, { used, weightOf }: Selection): readonly Candidate[] {
+    const table = lookupTable(used, weightOf, this.#options.tableSize);
+    this.#tables.set(key, { slots: table.length, hash: tableHash(table) });
+    return table;
   }
 
   #basis(name: ServiceName, frontend: NamedFrontend): Basis | undefined {
@@ -173,6 +195,10 @@ export class ServiceCompiler {
       }
     }
     const seconds = service?.sessionAffinitySeconds;
+    const tables = own.map(endpointText).flatMap((frontend): TableStatus[] => {
+      const table = this.#owner(frontend) === name ? this.#tables.get(frontend) : undefined;
+      return table === undefined ? [] : [{ frontend, ...table }];
+    });
     return {
       namespace: service?.namespace ?? "",
       name: service?.name ?? "",
@@ -180,6 +206,7 @@ export class ServiceCompiler {
       affinity: service?.affinity ?? "none",
       global: service?.global ?? false,
       ...(seconds === undefined ? {} : { sessionAffinitySeconds: seconds }),
+      ...(tables.length === 0 ? {} : { tables }),
       backends: [...rows.values()],
     };
   }

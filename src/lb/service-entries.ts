@@ -1,6 +1,7 @@
 /**
  * Frontends with their backends as entries of the `services` and `backends` maps. Slots stay: a backend that comes takes the place of one that goes,
  * or a new last one; where one goes and none comes, the last one takes its place. So a change writes as many entries as backends came and went.
+ * Slots of a lookup table are where the table has them: a change writes those that name another backend.
  */
 
 import { encodeBackendKey, encodeBackendValue } from "../maps/backend-map.ts";
@@ -8,6 +9,7 @@ import {
   encodeFrontendValue,
   encodeServiceKey,
   encodeServiceValue,
+  type FrontendChoice,
   MAX_SLOTS,
   protocolNumber,
 } from "../maps/service-map.ts";
@@ -33,7 +35,35 @@ interface Placed {
   readonly frontend: Endpoint;
   /** Backend ids of the slots from 1 on. */
   readonly slots: number[];
-  readonly affinitySeconds: number;
+  readonly choice: FrontendChoice;
+}
+
+const RANDOM: FrontendChoice = { affinitySeconds: 0, algorithm: "random" };
+
+/** Places of slots that go, ascending, and the ids that come, the first of them in their place. */
+interface Moves {
+  readonly free: readonly number[];
+  readonly come: readonly number[];
+}
+
+/** Each id as often as it is wanted, wherever it is. */
+function movesAnywhere(slots: readonly number[], wanted: readonly number[]): Moves {
+  const missing = new Map<number, number>();
+  for (const id of wanted) missing.set(id, (missing.get(id) ?? 0) + 1);
+  const free: number[] = [];
+  for (const [place, id] of slots.entries()) {
+    const times = missing.get(id) ?? 0;
+    if (times === 0) free.push(place);
+    else missing.set(id, times - 1);
+  }
+  return { free, come: [...missing].flatMap(([id, times]) => new Array<number>(times).fill(id)) };
+}
+
+/** Each id where it is wanted. */
+function movesInPlace(slots: readonly number[], wanted: readonly number[]): Moves {
+  const free = [...slots.keys()].filter((place) => slots[place] !== wanted[place]);
+  const come = wanted.filter((id, place) => slots[place] !== id);
+  return { free, come };
 }
 
 export class ServiceEntries {
@@ -48,24 +78,15 @@ export class ServiceEntries {
   }
 
   /**
-   * The frontend has exactly these backends, each in as many slots as it is named. More than MAX_SLOTS: the last ones are left out.
-   * @param affinitySeconds for how long a client keeps its backend; 0: each connection makes a new choice.
+   * The frontend has exactly these backends, each in as many slots as it is named; of a lookup table (maglev) in just these slots. More than
+   * MAX_SLOTS: the last ones are left out.
    */
-  place(frontend: Endpoint, backends: readonly Candidate[], affinitySeconds = 0): void {
+  place(frontend: Endpoint, backends: readonly Candidate[], choice = RANDOM): void {
     const wanted = backends.slice(0, MAX_SLOTS).map((backend) => this.#acquire(backend));
-    const missing = new Map<number, number>();
-    for (const id of wanted) missing.set(id, (missing.get(id) ?? 0) + 1);
     const { slots = [] } = this.#placed.get(endpointText(frontend)) ?? {};
-    const placed = { frontend, slots, affinitySeconds };
-    const free: number[] = [];
-    for (const [place, id] of placed.slots.entries()) {
-      const times = missing.get(id) ?? 0;
-      if (times === 0) free.push(place);
-      else missing.set(id, times - 1);
-    }
-    const come = [...missing].flatMap(([id, times]) => new Array<number>(times).fill(id));
-    const before = [...placed.slots];
-    this.#move(placed, free, come);
+    const before = [...slots];
+    const { free, come } = (choice.algorithm === "maglev" ? movesInPlace : movesAnywhere)(slots, wanted);
+    this.#move({ frontend, slots, choice }, free, come);
     for (const id of before) this.#release(id);
   }
 
@@ -91,7 +112,7 @@ export class ServiceEntries {
 
   /** @param free places of slots that go, ascending. */
   #move(placed: Placed, free: readonly number[], come: readonly number[]): void {
-    const { frontend, slots, affinitySeconds } = placed;
+    const { frontend, slots, choice } = placed;
     const slotKey = slotKeys(frontend);
     const put = (place: number, backendId: number): void => {
       slots[place] = backendId;
@@ -104,7 +125,7 @@ export class ServiceEntries {
       if (place < slots.length) put(place, last);
     }
     this.#placed.set(endpointText(frontend), placed);
-    this.services.set(slotKey(0), encodeFrontendValue({ affinitySeconds, count: slots.length }));
+    this.services.set(slotKey(0), encodeFrontendValue({ ...choice, count: slots.length }));
   }
 
   #acquire(backend: Candidate): number {

@@ -1,7 +1,7 @@
 /** `services`: slot 0 of a frontend holds how many backends it has, slots 1..count name them. */
 
 import type { MapLayout } from "../model/layout.ts";
-import type { Protocol } from "../model/resource.ts";
+import type { LoadBalancing, Protocol } from "../model/resource.ts";
 import { address, be16, struct, u8, u16, u32 } from "./struct.ts";
 
 export interface ServiceKey {
@@ -15,16 +15,21 @@ export interface ServiceKey {
 }
 
 export interface ServiceValue {
-  /** Key of the backend in `backends`; in slot 0 seconds of session affinity, see `FrontendValue`. */
+  /** Key of the backend in `backends`; in slot 0 see `FrontendValue`. */
   readonly backendId: number;
   /** Backends of the frontend, in slot 0; 0 elsewhere. A frontend with 0 refuses connections. */
   readonly count: number;
 }
 
-/** The value of slot 0. */
-export interface FrontendValue {
-  /** For how long a client keeps its backend; 0: each connection makes a new choice. */
+/** What slot 0 says of how backends are chosen. */
+export interface FrontendChoice {
+  /** For how long a client keeps its backend, below 2^24; 0: each connection makes a new choice. */
   readonly affinitySeconds: number;
+  readonly algorithm: LoadBalancing;
+}
+
+/** The value of slot 0. */
+export interface FrontendValue extends FrontendChoice {
   readonly count: number;
 }
 
@@ -39,13 +44,19 @@ export const decodeServiceKey = key.decode;
 export const encodeServiceValue = value.encode;
 export const decodeServiceValue = value.decode;
 
-export function encodeFrontendValue({ affinitySeconds, count }: FrontendValue): Uint8Array {
-  return value.encode({ backendId: affinitySeconds, count });
+/** As in Cilium's maps: the algorithm in the top 8 bits, seconds below. */
+const MAGLEV = 2;
+const ALGORITHM_UNIT = 2 ** 24;
+
+export function encodeFrontendValue({ affinitySeconds, algorithm, count }: FrontendValue): Uint8Array {
+  const number = algorithm === "maglev" ? MAGLEV : 0;
+  return value.encode({ backendId: number * ALGORITHM_UNIT + affinitySeconds, count });
 }
 
 export function decodeFrontendValue(bytes: Uint8Array): FrontendValue {
   const { backendId, count } = value.decode(bytes);
-  return { affinitySeconds: backendId, count };
+  const algorithm = Math.floor(backendId / ALGORITHM_UNIT) === MAGLEV ? "maglev" : "random";
+  return { affinitySeconds: backendId % ALGORITHM_UNIT, algorithm, count };
 }
 
 const PROTOCOL_NUMBERS: Readonly<Partial<Record<Protocol, number>>> = { TCP: 6, UDP: 17 };

@@ -135,6 +135,9 @@ export interface ExportPort {
 
 export type Affinity = "none" | "local" | "remote";
 
+/** How a backend is chosen: at random, or by the connection's addresses and ports from a table that is the same on every node. */
+export type LoadBalancing = "random" | "maglev";
+
 /** A service of the own cluster as its agents need it (`bulkhead/v1/services/<namespace>/<name>`). */
 export interface LocalService {
   readonly namespace: string;
@@ -151,6 +154,8 @@ export interface LocalService {
   readonly affinity: Affinity;
   /** For how long a client keeps its backend, of whatever cluster; absent: each connection goes where it may. */
   readonly sessionAffinitySeconds?: number;
+  /** Absent: as the agent's setting says. */
+  readonly algorithm?: LoadBalancing;
   /** Its own backends are about to end: they count where there are no others. */
   readonly ending?: true;
   /** How its connections are divided beyond that; absent: by affinity alone. */

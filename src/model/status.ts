@@ -304,7 +304,16 @@ export interface ServiceStatus {
   readonly global: boolean;
   /** For how long a client keeps its backend; absent: each connection makes a new choice. */
   readonly sessionAffinitySeconds?: number;
+  /** Lookup tables (maglev), of each frontend; absent: backends are chosen at random. */
+  readonly tables?: readonly TableStatus[];
   readonly backends: readonly BackendStatus[];
+}
+
+export interface TableStatus {
+  readonly frontend: string;
+  readonly slots: number;
+  /** Equal on nodes whose tables are equal. */
+  readonly hash: string;
 }
 
 export interface BackendStatus {

@@ -3,6 +3,7 @@
  * none, there is nothing to demote. Nodes choose by rendezvous hashing, so that those of a cluster spread over the targets and keep them.
  */
 import type { Cluster } from "../model/cluster.ts";
+import { hash32 } from "../model/hash.ts";
 import type { TablesView } from "../tables/tables-view.ts";
 
 export interface Target {
@@ -93,16 +94,7 @@ function backendsByCluster(view: TablesView): ReadonlyMap<number, ReadonlyMap<Ta
 
 /** The `most` items whose hashes with the node's name are the highest. */
 function firstByRank<T>(node: string, items: readonly T[], keyOf: (item: T) => string, most: number): readonly T[] {
-  const ranked = items.map((item) => ({ item, rank: rankOf(`${node}\u0000${keyOf(item)}`) }));
+  const ranked = items.map((item) => ({ item, rank: hash32(`${node}\u0000${keyOf(item)}`) }));
   ranked.sort((left, right) => right.rank - left.rank);
   return ranked.slice(0, most).map(({ item }) => item);
-}
-
-/** FNV-1a, its bits mixed once more (murmur3): there may be many backends, and nobody gains by a collision. */
-function rankOf(text: string): number {
-  let hash = 0x811c9dc5;
-  for (let index = 0; index < text.length; index++) hash = Math.imul(hash ^ text.charCodeAt(index), 0x01000193);
-  hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b);
-  hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35);
-  return (hash ^ (hash >>> 16)) >>> 0;
 }

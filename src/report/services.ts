@@ -99,8 +99,11 @@ function detail(entry: ServiceEntry): string {
   const kind = (service.global ? `global, affinity ${service.affinity}` : "not global") + session;
   const head = `${safeText(cluster)} ${safeText(serviceName(service))}: ${kind}, on ${nodes.map(safeText).join(", ")}`;
   const frontends = joinProtocols(service.frontends).map(safeText).join(" ") || "no frontend";
+  const tables = (service.tables ?? []).map(
+    ({ frontend, slots, hash }) => `\n  maglev ${safeText(frontend)}: ${slots} slots, table ${safeText(hash)}`,
+  );
   const backends = table(["BACKEND", "FROM", "USED", "WHY"], backendRows(entry));
-  return `${head}\n  ${frontends}\n${backends.replace(/^/gm, "  ")}`;
+  return `${head}\n  ${frontends}${tables.join("")}\n${backends.replace(/^/gm, "  ")}`;
 }
 
 /** Each backend of the services named `namespace/name`, by cluster, and why it is used or not. */

@@ -1,10 +1,10 @@
 /**
  * Services of the own cluster as its agents need them: `bulkhead/v1/services/<namespace>/<name>`, our own format:
- * `{"namespace","name","frontends","external","backends","global","shared","affinity","sessionAffinitySeconds","ending","routing"}`, addresses and ports as in
- * Cilium's services; `external` and the last three where they say something.
+ * `{"namespace","name","frontends","external","backends","global","shared","affinity","sessionAffinitySeconds","algorithm","ending","routing"}`, addresses and ports as in
+ * Cilium's services; `external` and the last four where they say something.
  */
 import { FULL_WEIGHT } from "../model/drain.ts";
-import type { Affinity, Judged, LocalService, Routing } from "../model/resource.ts";
+import type { Affinity, Judged, LoadBalancing, LocalService, Routing } from "../model/resource.ts";
 import { readAddressPorts, writeAddressPorts } from "./address-ports.ts";
 import { Fields, MAX_INT32, Shape } from "./fields.ts";
 import { encodeGoJson, type GoValue, sortedMap } from "./go-json.ts";
@@ -26,11 +26,18 @@ const SHAPE = new Shape([
   "shared",
   "affinity",
   "sessionAffinitySeconds",
+  "algorithm",
   "ending",
   "routing",
 ]);
 const ROUTING_SHAPE = new Shape(["prefer", "weights", "spillBelow", "unready"]);
 const AFFINITIES: ReadonlySet<string> = new Set(["none", "local", "remote"] satisfies readonly Affinity[]);
+
+function readAlgorithm(fields: Fields): LoadBalancing {
+  const text = fields.text("algorithm");
+  if (text === "random" || text === "maglev") return text;
+  throw new Refusal("malformed", `${quote(text)} is no algorithm`, ["algorithm"]);
+}
 
 function isAffinity(text: string): text is Affinity {
   return AFFINITIES.has(text);
@@ -51,6 +58,7 @@ function decode(suffix: string, value: Uint8Array): LocalService {
     shared: fields.flag("shared"),
     affinity,
     ...(sessionAffinitySeconds > 0 ? { sessionAffinitySeconds } : {}),
+    ...(fields.has("algorithm") ? { algorithm: readAlgorithm(fields) } : {}),
     ...(fields.flag("ending") ? { ending: true } : {}),
     ...(fields.has("routing") ? { routing: readRouting(fields.fields("routing", ROUTING_SHAPE)) } : {}),
   };
@@ -87,6 +95,7 @@ export function encodeLocalService(service: LocalService): Uint8Array {
     shared: service.shared,
     affinity: service.affinity,
     sessionAffinitySeconds: service.sessionAffinitySeconds,
+    algorithm: service.algorithm,
     ending: service.ending,
     routing: service.routing && writeRouting(service.routing),
   });

@@ -1,6 +1,13 @@
 /** Kubernetes objects as the exporter needs them, and what their annotations say about sharing. */
 import type { Policy, PolicyKind } from "../model/policy.ts";
-import type { Affinity, Label, ServiceExport as ModelExport, Protocol, ServicePort } from "../model/resource.ts";
+import type {
+  Affinity,
+  Label,
+  LoadBalancing,
+  ServiceExport as ModelExport,
+  Protocol,
+  ServicePort,
+} from "../model/resource.ts";
 import type { Tree } from "./json.ts";
 import { quote } from "./refusal.ts";
 
@@ -191,6 +198,7 @@ export type Manifest =
 const GLOBAL = ["service.cilium.io/global", "io.cilium/global-service"];
 const SHARED = ["service.cilium.io/shared", "io.cilium/shared-service"];
 const AFFINITY = ["service.cilium.io/affinity", "io.cilium/service-affinity"];
+const ALGORITHM = ["service.cilium.io/lb-algorithm"];
 export const NAMESPACE_GLOBAL = "clustermesh.cilium.io/global";
 
 /** The first of `names` that is there. */
@@ -224,12 +232,25 @@ function readAffinity(annotations: TextMap, problems: string[]): Affinity {
   return "none";
 }
 
+function readAlgorithm(annotations: TextMap, problems: string[]): LoadBalancing | undefined {
+  const found = find(annotations, ALGORITHM);
+  const value = found?.value.toLowerCase();
+  if (value === "random" || value === "maglev") return value;
+  if (found) {
+    const fault = `annotation ${found.name} is ${quote(found.value)} and does not count`;
+    problems.push(`${fault}; write "random" or "maglev"`);
+  }
+  return undefined;
+}
+
 export interface ServiceExport {
   /** Whether backends of other clusters are used. */
   readonly global: boolean;
   /** Whether own backends are offered to others; never without `global`. */
   readonly shared: boolean;
   readonly affinity: Affinity;
+  /** Undefined: as the agents are set. */
+  readonly algorithm: LoadBalancing | undefined;
   /** Annotations that make no sense: what counts instead, and how to mend it. */
   readonly problems: readonly string[];
 }
@@ -240,7 +261,8 @@ export function serviceExport(manifest: ServiceManifest): ServiceExport {
   const global = readFlag(manifest.annotations, GLOBAL, false, problems);
   const shared = readFlag(manifest.annotations, SHARED, true, problems) && global;
   const affinity = readAffinity(manifest.annotations, problems);
-  return { global, shared, affinity: global ? affinity : "none", problems };
+  const algorithm = readAlgorithm(manifest.annotations, problems);
+  return { global, shared, affinity: global ? affinity : "none", algorithm, problems };
 }
 
 /** Whether a namespace takes part in the mesh: yes, unless it is annotated otherwise. */

@@ -162,6 +162,22 @@ test("session affinity is told to the own agents, three hours unless it says oth
   }
 });
 
+test("how a backend is chosen is told to the own agents, global or not; a word that is not known is a problem", async () => {
+  const global = 'service.cilium.io/global: "true"';
+  for (const [annotations, algorithm, problems] of [
+    [global, undefined, 0],
+    [`${global}, service.cilium.io/lb-algorithm: maglev`, "maglev", 0],
+    ["service.cilium.io/lb-algorithm: random", "random", 0],
+    [`${global}, service.cilium.io/lb-algorithm: fastest`, undefined, 1],
+  ] as const) {
+    const result = await compiled(BASE, service("a", ADDRESS, annotations));
+    assert.equal(result.problems.length, problems);
+    const found = texts(result);
+    assert.equal(JSON.parse(found[`${LOCAL}a`] ?? "{}").algorithm, algorithm);
+    assert.equal(found[`${SERVICES}a`]?.includes("algorithm") ?? false, false);
+  }
+});
+
 test("a namespace that is not global, or unknown, shares nothing but is served locally", async () => {
   const closed = BASE.replace("name: billing,", 'name: billing, annotations: {clustermesh.cilium.io/global: "false"},');
   for (const base of [closed, BASE.replace("name: billing", "name: other")]) {

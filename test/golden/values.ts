@@ -128,6 +128,7 @@ export const LOCAL_SERVICE: LocalService = {
   shared: true,
   affinity: "local",
   sessionAffinitySeconds: 900,
+  algorithm: "maglev",
   ending: true,
   routing: {
     prefer: ["bergen", "oslo"],

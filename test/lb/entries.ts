@@ -24,12 +24,11 @@ export function readBackends(backends: Entries): Map<number, string> {
 
 const divisor = (left: number, right: number): number => (right === 0 ? left : divisor(right, left % right));
 
-/**
- * Frontend to the backends of its slots, sorted. Fails unless every slot up to the count exists and names a backend that exists; unless `exact`
- * is false, also when there is a slot or backend that nothing leads to, or more slots than proportions need: each backend twice.
- */
-export function readFrontends(services: Entries, backends: Entries, exact = true): Map<string, readonly string[]> {
-  const known = readBackends(backends);
+/** Frontend to the ids of the slots that it counts, in their order; and how many slots there are in all. */
+function readSlots(services: Entries): {
+  readonly total: number;
+  readonly idsOf: Map<string, readonly (number | undefined)[]>;
+} {
   const slots = new Map<string, number>();
   const counts = new Map<string, number>();
   for (const [key, value] of services) {
@@ -39,22 +38,40 @@ export function readFrontends(services: Entries, backends: Entries, exact = true
     if (slot === 0) counts.set(frontend, count);
     else slots.set(`${frontend}#${slot}`, backendId);
   }
-  const used = new Set<number>();
-  const found = new Map<string, readonly string[]>();
-  for (const [frontend, count] of [...counts].sort()) {
-    const ids = Array.from({ length: count }, (_, index) => slots.get(`${frontend}#${index + 1}`));
-    for (const id of ids) {
-      assert(id !== undefined && known.has(id), `${frontend} has a slot that leads nowhere`);
-      used.add(id);
-    }
-    found.set(frontend, ids.map((id) => known.get(id as number) as string).sort());
+  const idsOf = [...counts].sort().map(([frontend, count]) => {
+    return [frontend, Array.from({ length: count }, (_, index) => slots.get(`${frontend}#${index + 1}`))] as const;
+  });
+  return { total: slots.size, idsOf: new Map(idsOf) };
+}
+
+/** Frontend to the backends of its slots, in their order. Fails unless each names a backend that exists. */
+export function readTables(services: Entries, backends: Entries): Map<string, readonly string[]> {
+  const known = readBackends(backends);
+  const { idsOf } = readSlots(services);
+  return new Map(
+    [...idsOf].map(([frontend, ids]) => {
+      const texts = ids.map((id) => known.get(id ?? 0) ?? assert.fail(`${frontend} has a slot that leads nowhere`));
+      return [frontend, texts] as const;
+    }),
+  );
+}
+
+/**
+ * Frontend to the backends of its slots, sorted. Fails unless every slot up to the count exists and names a backend that exists; unless `exact`
+ * is false, also when there is a slot or backend that nothing leads to, or more slots than proportions need: each backend twice.
+ */
+export function readFrontends(services: Entries, backends: Entries, exact = true): Map<string, readonly string[]> {
+  const [entries, places] = [[...services], [...backends]];
+  const found = readTables(entries, places);
+  const { total, idsOf } = readSlots(entries);
+  for (const [frontend, ids] of exact ? idsOf : []) {
     const times = [...Map.groupBy(ids, (id) => id).values()].map((same) => same.length);
-    if (exact && count > 0) assert.equal(times.reduce(divisor), 1, `${frontend} needs fewer slots`);
+    if (times.length > 0) assert.equal(times.reduce(divisor), 1, `${frontend} needs fewer slots`);
   }
   if (exact) {
-    const total = [...counts.values()].reduce((sum, count) => sum + count, 0);
-    assert.equal(slots.size, total, "a slot that no frontend counts");
-    assert.deepEqual([...known.keys()].sort(), [...used].sort(), "a backend that no slot names");
+    const used = new Set([...idsOf.values()].flat());
+    assert.equal(total, [...found.values()].flat().length, "a slot that no frontend counts");
+    assert.deepEqual([...readBackends(places).keys()].sort(), [...used].sort(), "a backend that no slot names");
   }
-  return found;
+  return new Map([...found].map(([frontend, texts]) => [frontend, texts.toSorted()]));
 }

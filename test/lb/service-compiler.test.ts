@@ -215,16 +215,20 @@ test("session affinity is the frontend's, from the first word about it until the
   };
   const tables = tablesAfter([service({ sessionAffinitySeconds: 60 })]);
   const compiler = compiled(tables);
-  assert.deepEqual(frontendOf(compiler), { affinitySeconds: 60, count: 1 });
+  assert.deepEqual(frontendOf(compiler), { affinitySeconds: 60, algorithm: "random", count: 1 });
   const after = restarted(compiler, tablesAfter([]));
-  assert.deepEqual(frontendOf(after), { affinitySeconds: 60, count: 1 }, "kept before anybody speaks of it");
+  assert.deepEqual(
+    frontendOf(after),
+    { affinitySeconds: 60, algorithm: "random", count: 1 },
+    "kept before anybody speaks of it",
+  );
   assert.deepEqual([...readBackends(after.entries.backends.entries()).keys()], [1], "seconds are no backend's id");
   service({})(tables);
   compiler.update(tables.takeChanges());
-  assert.deepEqual(frontendOf(compiler), { affinitySeconds: 0, count: 1 });
+  assert.deepEqual(frontendOf(compiler), { affinitySeconds: 0, algorithm: "random", count: 1 });
   service({ sessionAffinitySeconds: 9 })(tables);
   compiler.update(tables.takeChanges());
-  assert.deepEqual(frontendOf(compiler), { affinitySeconds: 9, count: 1 });
+  assert.deepEqual(frontendOf(compiler), { affinitySeconds: 9, algorithm: "random", count: 1 });
 });
 
 test("backends of a cluster that has not spoken stay; its first word about the service replaces them for good", () => {

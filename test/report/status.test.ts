@@ -38,7 +38,13 @@ test("services is one row a service, with the clusters that serve it", () => {
 test("a service that is asked for shows each backend and why; nodes that differ stand apart", () => {
   const other: AgentStatus = {
     ...agent("n3"),
-    services: [{ ...(agent("n3").services[0] as ServiceStatus), backends: [] }],
+    services: [
+      {
+        ...(agent("n3").services[0] as ServiceStatus),
+        tables: [{ frontend: "10.101.0.10:80/TCP", slots: 1021, hash: "00c0ffee" }],
+        backends: [],
+      },
+    ],
   };
   const text = serviceDetailText([agent("n1"), agent("n2"), other], ["shop/cart", "shop/nothing"]);
   assert.match(
@@ -46,7 +52,7 @@ test("a service that is asked for shows each backend and why; nodes that differ 
     /amsterdam shop\/cart: global, affinity local, session affinity 15 min, on n1, n2\n {2}10\.101\.0\.10:80\/TCP\+UDP/,
   );
   assert.match(text, /10\.2\.1\.10:8080\/TCP +osaka +no +affinity local: local backends exist/);
-  assert.match(text, /on n3\n/);
+  assert.match(text, /on n3\n.*\n {2}maglev 10\.101\.0\.10:80\/TCP: 1021 slots, table 00c0ffee\n/);
   assert.match(text, /! no node programs a service shop\/nothing$/);
   assert.doesNotMatch(text, /shop\/empty/);
 });

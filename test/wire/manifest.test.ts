@@ -21,8 +21,10 @@ const GLOBAL = "service.cilium.io/global";
 const SHARED = "service.cilium.io/shared";
 const AFFINITY = "service.cilium.io/affinity";
 
-/** [annotations, global, shared, affinity, problems] */
-const CASES: readonly (readonly [Record<string, string>, boolean, boolean, string, number])[] = [
+const ALGORITHM = "service.cilium.io/lb-algorithm";
+
+/** [annotations, global, shared, affinity, problems, algorithm] */
+const CASES: readonly (readonly [Record<string, string>, boolean, boolean, string, number, string?])[] = [
   [{}, false, false, "none", 0],
   [{ [GLOBAL]: "true" }, true, true, "none", 0],
   [{ [GLOBAL]: "TRUE" }, true, true, "none", 0],
@@ -40,14 +42,17 @@ const CASES: readonly (readonly [Record<string, string>, boolean, boolean, strin
   [{ [GLOBAL]: "true", [AFFINITY]: "none" }, true, true, "none", 0],
   [{ [GLOBAL]: "true", [AFFINITY]: "near" }, true, true, "none", 1],
   [{ [AFFINITY]: "local" }, false, false, "none", 0],
+  [{ [ALGORITHM]: "maglev" }, false, false, "none", 0, "maglev"],
+  [{ [ALGORITHM]: "Random", [GLOBAL]: "true" }, true, true, "none", 0, "random"],
+  [{ [ALGORITHM]: "least", [GLOBAL]: "true" }, true, true, "none", 1],
 ];
 
 test("what a service's annotations say", () => {
-  for (const [annotations, global, shared, affinity, problems] of CASES) {
+  for (const [annotations, global, shared, affinity, problems, algorithm] of CASES) {
     const wish = serviceExport(service(annotations));
     assert.deepEqual(
       { ...wish, problems: wish.problems.length },
-      { global, shared, affinity, problems },
+      { global, shared, affinity, algorithm, problems },
       JSON.stringify(annotations),
     );
   }
@@ -56,6 +61,9 @@ test("what a service's annotations say", () => {
 test("a problem says what counts and what to write", () => {
   assert.deepEqual(serviceExport(service({ [GLOBAL]: "true", [AFFINITY]: "near" })).problems, [
     'annotation service.cilium.io/affinity is "near" and counts as "none"; write "none", "local" or "remote"',
+  ]);
+  assert.deepEqual(serviceExport(service({ [ALGORITHM]: "least" })).problems, [
+    'annotation service.cilium.io/lb-algorithm is "least" and does not count; write "random" or "maglev"',
   ]);
 });
 

@@ -253,6 +253,7 @@ test("local services", () => {
     global: fc.boolean(),
     shared: fc.boolean(),
     affinity: fc.constantFrom("none", "local", "remote" as const),
+    algorithm: fc.constantFrom("random", "maglev" as const),
   });
   fc.assert(
     fc.property(service, fc.nat({ max: 2 }), fc.boolean(), fc.option(routing), (rest, seconds, ending, asked) => {

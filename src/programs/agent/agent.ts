@@ -101,6 +101,7 @@ export class Agent {
     const compilers = new AgentCompilers(tables, {
       ...settings,
       defaultLocalCluster: settings.policyDefaultLocalCluster,
+      loadBalancing: { algorithm: settings.lbAlgorithm, tableSize: settings.maglevTableSize },
     });
     this.#compilers = compilers;
     this.#names = new AgentNames(tables, compilers.policy);

@@ -57,10 +57,11 @@ async function compare(
 }
 
 function inWords(layout: string, key: EntryKey, { kernel, wanted }: Difference): MapDifference {
+  const bytes = keyBytes(key);
   return {
-    key: entryKeyText(layout, keyBytes(key)),
-    ...(kernel && { kernel: entryValueText(layout, kernel) }),
-    ...(wanted && { wanted: entryValueText(layout, wanted) }),
+    key: entryKeyText(layout, bytes),
+    ...(kernel && { kernel: entryValueText(layout, kernel, bytes) }),
+    ...(wanted && { wanted: entryValueText(layout, wanted, bytes) }),
   };
 }
 

@@ -1,6 +1,7 @@
 /** The compilers of the agent side by side: tables in, desired maps out. What one needs of another is passed here. */
 import type { Compilers, Held } from "../../datapath/datapath.ts";
 import { IpcacheCompiler } from "../../ipcache/ipcache-compiler.ts";
+import type { LoadBalancingOptions } from "../../lb/maglev.ts";
 import { type Demotions, NO_DEMOTIONS } from "../../lb/select.ts";
 import { ServiceCompiler } from "../../lb/service-compiler.ts";
 import { BACKEND_MAP } from "../../maps/backend-map.ts";
@@ -24,9 +25,9 @@ export class AgentCompilers implements Compilers {
   /** Taken at each compile. */
   demotions: Demotions = NO_DEMOTIONS;
 
-  constructor(tables: AgentTables, options: PolicyOptions) {
+  constructor(tables: AgentTables, options: PolicyOptions & { readonly loadBalancing: LoadBalancingOptions }) {
     this.#tables = tables;
-    this.#services = new ServiceCompiler(tables);
+    this.#services = new ServiceCompiler(tables, options.loadBalancing);
     this.#ipcache = new IpcacheCompiler(tables);
     this.policy = new PolicyCompiler(tables, options);
     this.desired = new Map([

@@ -53,6 +53,15 @@ export const agentSettings = settingsSchema({
     .default(65_536)
     .describe("Flows counted in the kernel at once; beyond it those unused longest are forgotten."),
   flowsKept: wholeNumber(1, 1_000_000).default(4_096).describe("Reported flows kept in memory for `bulkhead flows`."),
+  lbAlgorithm: oneOf(["random", "maglev"])
+    .default("random")
+    .describe("How a backend is chosen for services that do not say: at random, or from a Maglev table."),
+  maglevTableSize: oneOf(["251", "509", "1021", "2039", "4093", "8191", "16381", "32749", "65521"])
+    .transform(Number)
+    .default(1021)
+    .describe(
+      "Slots of a Maglev table, each an entry of the services map; a hundred for each backend keep shares within a percent. The same on every node.",
+    ),
   policyDefaultLocalCluster: yesNo
     .default(true)
     .describe("Whether a policy's peers that name no cluster are those of the own cluster only; else of all."),
