@@ -1,5 +1,5 @@
 /** From settings and the files they name to a connection to NATS. The doors are parameters. */
-import type { BusClient, BusOptions, ConnectBus } from "../bus/client.ts";
+import type { BusClient, BusSecrets, ConnectBus } from "../bus/client.ts";
 import type { Disk } from "../disk/door.ts";
 import type { Emitter } from "../model/event.ts";
 import { messageOf, UserError } from "../runtime/user-error.ts";
@@ -21,7 +21,10 @@ export interface NatsDoors {
   readonly connect: ConnectBus;
 }
 
-/** Undefined when no `--nats-url` is given. Throws a UserError that names the setting. */
+/**
+ * Undefined when no `--nats-url` is given. Throws a UserError that names the setting. Files are read once now, so that what is wrong is said at start,
+ * and again for each connection.
+ */
 export async function openNats(
   doors: NatsDoors,
   settings: NatsSettings,
@@ -30,11 +33,12 @@ export async function openNats(
   checkTogether(settings);
   if (settings.natsUrl === undefined) return undefined;
   const { natsTimeoutMs: timeoutMs, natsPingIntervalMs: pingIntervalMs, natsUser } = settings;
-  const files = await credentials(doors.disk, settings);
+  const secrets = (): Promise<BusSecrets> => readSecrets(doors.disk, settings);
+  await secrets();
   const servers = settings.natsUrl.split(",");
   const name = `bulkhead ${cluster}/${program} ${instance}`;
   try {
-    return doors.connect({ servers, name, timeoutMs, pingIntervalMs, ...files, ...(natsUser && { user: natsUser }) });
+    return doors.connect({ servers, name, timeoutMs, pingIntervalMs, secrets, ...(natsUser && { user: natsUser }) });
   } catch (error) {
     throw new UserError(`--nats-url ${messageOf(error)}`);
   }
@@ -55,7 +59,7 @@ function checkTogether(settings: NatsSettings): void {
   if (certificate && !natsUrl?.startsWith("tls:")) refuse("--nats-url must be tls:// where certificates are given");
 }
 
-async function credentials(disk: Disk, settings: NatsSettings): Promise<Partial<BusOptions>> {
+async function readSecrets(disk: Disk, settings: NatsSettings): Promise<BusSecrets> {
   const read = async (flag: string, path: string | undefined): Promise<Uint8Array | undefined> => {
     if (path === undefined) return undefined;
     try {

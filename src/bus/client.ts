@@ -57,18 +57,24 @@ export interface BusClient {
   close(): void;
 }
 
-export interface BusOptions {
-  /** `nats://host:port` or `tls://host:port`, all of one kind. One is used at a time. */
-  readonly servers: readonly string[];
+/** By what we believe a server, and prove who we are. */
+export interface BusSecrets {
   /** PEM. Absent with tls: the system's authorities. */
   readonly ca?: Uint8Array;
   /** PEM, with `key`. */
   readonly cert?: Uint8Array;
   readonly key?: Uint8Array;
-  readonly user?: string;
   readonly password?: string;
   /** A credentials file of NATS: a JWT and the seed that proves it. */
   readonly credentials?: Uint8Array;
+}
+
+export interface BusOptions {
+  /** `nats://host:port` or `tls://host:port`, all of one kind. One is used at a time. */
+  readonly servers: readonly string[];
+  readonly user?: string;
+  /** Asked for each connection: they may have been renewed. Absent: none. */
+  readonly secrets?: () => Promise<BusSecrets>;
   /** Shown in the server's list of connections. */
   readonly name: string;
   /** Deadline of a call, and of connecting. */

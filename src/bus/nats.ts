@@ -14,6 +14,7 @@ import {
   BusError,
   type BusMessage,
   type BusOptions,
+  type BusSecrets,
   busServer,
   busServersFault,
   type ConnectBus,
@@ -156,7 +157,7 @@ class NatsBus implements BusClient {
     const { servers } = this.#options;
     const server = servers[this.#dials++ % servers.length] ?? "";
     try {
-      const connection = await connect(this.#connectOptions(server));
+      const connection = await connect(this.#connectOptions(server, (await this.#options.secrets?.()) ?? {}));
       const lost = (): void => {
         this.#connection = undefined;
       };
@@ -169,13 +170,13 @@ class NatsBus implements BusClient {
     }
   }
 
-  #connectOptions(server: string): NodeConnectionOptions {
-    const { user, password, credentials, name, timeoutMs, pingIntervalMs } = this.#options;
+  #connectOptions(server: string, { password, credentials, ...pems }: BusSecrets): NodeConnectionOptions {
+    const { user, name, timeoutMs, pingIntervalMs } = this.#options;
     const { host, port, secure } = busServer(server);
     return {
       servers: `${isIP(host) === 6 ? `[${host}]` : host}:${port}`,
       name,
-      tls: secure ? this.#tls(host) : null,
+      tls: secure ? tlsOptions(host, pems) : null,
       timeout: timeoutMs,
       pingInterval: pingIntervalMs,
       maxPingOut: MAX_PINGS_OUT,
@@ -187,13 +188,12 @@ class NatsBus implements BusClient {
       ...(credentials && { authenticator: credsAuthenticator(credentials) }),
     };
   }
+}
 
-  /** `host` is what the certificate must carry where it is an address: the package itself asks for names only. */
-  #tls(host: string) {
-    const text = (bytes: Uint8Array): string => new TextDecoder().decode(bytes);
-    const { ca, cert, key } = this.#options;
-    return { host, ...(ca && { ca: text(ca) }), ...(cert && { cert: text(cert) }), ...(key && { key: text(key) }) };
-  }
+/** `host` is what the certificate must carry where it is an address: the package itself asks for names only. */
+function tlsOptions(host: string, { ca, cert, key }: BusSecrets) {
+  const text = (bytes: Uint8Array): string => new TextDecoder().decode(bytes);
+  return { host, ...(ca && { ca: text(ca) }), ...(cert && { cert: text(cert) }), ...(key && { key: text(key) }) };
 }
 
 function startOf({ from }: ReadRequest): Partial<OrderedConsumerOptions> {

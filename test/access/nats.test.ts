@@ -3,9 +3,9 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { type NatsSettings, openNats } from "../../src/access/nats.ts";
 import { commonSettings } from "../../src/access/settings.ts";
-import type { BusOptions } from "../../src/bus/client.ts";
+import type { BusOptions, BusSecrets } from "../../src/bus/client.ts";
 import { MemoryNats } from "../../src/bus/memory.ts";
-import { memoryDisk } from "../../src/disk/memory.ts";
+import { type MemoryDisk, memoryDisk } from "../../src/disk/memory.ts";
 import { systemClock } from "../../src/runtime/clock.ts";
 import { readSettings, settingsSchema } from "../../src/runtime/settings.ts";
 import { UserError } from "../../src/runtime/user-error.ts";
@@ -18,15 +18,24 @@ function settingsOf(flags: readonly string[]): NatsSettings {
   return readSettings("agent", schema, ["--cluster", "osaka", "--cluster-id", "2", "--etcd-config", "/e", ...flags]);
 }
 
-async function opened(...flags: readonly string[]): Promise<BusOptions | undefined> {
+async function opened(...flags: readonly string[]): Promise<(Omit<BusOptions, "secrets"> & BusSecrets) | undefined> {
+  return (await openedOn(memoryDisk(FILES), flags))();
+}
+
+/** What a connection of that moment would be made of. */
+async function openedOn(disk: MemoryDisk, flags: readonly string[]) {
   let given: BusOptions | undefined;
   const connect = (options: BusOptions) => {
     given = options;
     return new MemoryNats(systemClock).client();
   };
-  const bus = await openNats({ disk: memoryDisk(FILES), connect }, settingsOf(flags), EMITTER);
+  const bus = await openNats({ disk, connect }, settingsOf(flags), EMITTER);
   assert.equal(bus === undefined, given === undefined);
-  return given;
+  return async () => {
+    if (given === undefined) return undefined;
+    const { secrets, ...options } = given;
+    return { ...options, ...(await secrets?.()) };
+  };
 }
 
 async function refusal(...flags: readonly string[]): Promise<string> {
@@ -59,6 +68,23 @@ test("servers, certificates and a password from files", async () => {
     timeoutMs: 70,
     pingIntervalMs: 10_000,
   });
+});
+
+test("files are read again for each connection; one that is gone is said by its flag", async () => {
+  const disk = memoryDisk(FILES);
+  const secrets = await openedOn(disk, [
+    "--nats-url",
+    "nats://a:1",
+    "--nats-user",
+    "u",
+    "--nats-password-file",
+    "/s/password",
+  ]);
+  assert.equal((await secrets())?.password, "secret word");
+  disk.put("/s/password", "renewed");
+  assert.equal((await secrets())?.password, "renewed");
+  disk.remove("/s/password");
+  await assert.rejects(secrets(), /^UserError: --nats-password-file .*\/s\/password/);
 });
 
 test("a credentials file", async () => {

@@ -4,7 +4,7 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
-import type { BusOptions } from "../../src/bus/client.ts";
+import { BusError, type BusOptions, type BusSecrets } from "../../src/bus/client.ts";
 import { connectNats } from "../../src/bus/nats.ts";
 import { UserError } from "../../src/runtime/user-error.ts";
 import { issue, makeAuthority } from "../support/certificates.ts";
@@ -26,8 +26,8 @@ const tls = (issued: typeof own): string =>
   `tls { cert_file: "${issued.cert}", key_file: "${issued.key}", ca_file: "${authority.ca}", verify: true }`;
 
 /** How a try to make a stream ends. */
-async function tried(nats: TestNats, more: Partial<BusOptions>): Promise<string> {
-  const bus = nats.connect(more);
+async function tried(nats: TestNats, more: Partial<BusOptions>, secrets: BusSecrets = {}): Promise<string> {
+  const bus = nats.connect(more, secrets);
   try {
     await bus.ensureStream(STREAM);
     return "made";
@@ -43,10 +43,10 @@ test("TLS: the server must be the one that is asked for, and may ask who we are"
   t.after(() => nats.end());
   const servers = [`tls://127.0.0.1:${nats.port}`];
   const pair = { cert: bytes(client.cert), key: bytes(client.key) };
-  assert.equal(await tried(nats, { servers, ca: bytes(authority.ca), ...pair }), "made");
-  assert.match(await tried(nats, { servers, ca: bytes(other.ca), ...pair }), /certificate/);
-  assert.match(await tried(nats, { servers, ...pair }), /certificate/);
-  assert.notEqual(await tried(nats, { servers, ca: bytes(authority.ca) }), "made");
+  assert.equal(await tried(nats, { servers }, { ca: bytes(authority.ca), ...pair }), "made");
+  assert.match(await tried(nats, { servers }, { ca: bytes(other.ca), ...pair }), /certificate/);
+  assert.match(await tried(nats, { servers }, pair), /certificate/);
+  assert.notEqual(await tried(nats, { servers }, { ca: bytes(authority.ca) }), "made");
   assert.notEqual(await tried(nats, {}), "made");
 });
 
@@ -55,7 +55,30 @@ test("TLS: a certificate of the same authority for another host is refused", asy
   t.after(() => nats.end());
   const servers = [`tls://127.0.0.1:${nats.port}`];
   const pair = { cert: bytes(client.cert), key: bytes(client.key) };
-  assert.match(await tried(nats, { servers, ca: bytes(authority.ca), ...pair }), /IP: 127\.0\.0\.1 is not in/);
+  assert.match(await tried(nats, { servers }, { ca: bytes(authority.ca), ...pair }), /IP: 127\.0\.0\.1 is not in/);
+});
+
+test("TLS: certificates that were renewed are those of the next connection", async (t) => {
+  const nats = await TestNats.start(tls(own));
+  t.after(() => nats.end());
+  const stranger = issue(other, "stranger", "DNS:client.mesh");
+  const pem = (authority_: { readonly ca: string }, { cert, key }: typeof client): BusSecrets => {
+    return { ca: bytes(authority_.ca), cert: bytes(cert), key: bytes(key) };
+  };
+  let now = Promise.resolve(pem(authority, client));
+  const bus = nats.connect({ servers: [`tls://127.0.0.1:${nats.port}`], secrets: () => now });
+  t.after(() => bus.close());
+  await bus.ensureStream(STREAM);
+  now = Promise.resolve(pem(authority, stranger));
+  await bus.ensureStream(STREAM);
+  await nats.kill();
+  await nats.restart();
+  await assert.rejects(bus.ensureStream(STREAM));
+  await assert.rejects(bus.ensureStream(STREAM), BusError);
+  now = Promise.reject(new Error("no such file"));
+  await assert.rejects(bus.ensureStream(STREAM), /^BusError: tls:.*: no such file$/);
+  now = Promise.resolve(pem(authority, client));
+  await bus.ensureStream(STREAM);
 });
 
 test("TLS is not given up because the server has none", async (t) => {
@@ -67,8 +90,8 @@ test("TLS is not given up because the server has none", async (t) => {
 test("a user and a password", async (t) => {
   const nats = await TestNats.start('authorization { users: [ { user: "osaka", password: "right" } ] }');
   t.after(() => nats.end());
-  assert.equal(await tried(nats, { user: "osaka", password: "right" }), "made");
-  assert.match(await tried(nats, { user: "osaka", password: "wrong" }), /[Aa]uthorization/);
+  assert.equal(await tried(nats, { user: "osaka" }, { password: "right" }), "made");
+  assert.match(await tried(nats, { user: "osaka" }, { password: "wrong" }), /[Aa]uthorization/);
   assert.match(await tried(nats, {}), /[Aa]uthorization/);
 });
 
@@ -76,8 +99,8 @@ test("a credentials file: the JWT of an account's user, and the seed that proves
   const { config, credentials, others } = operatorMode();
   const nats = await TestNats.start(config);
   t.after(() => nats.end());
-  assert.equal(await tried(nats, { credentials }), "made");
-  assert.match(await tried(nats, { credentials: others }), /[Aa]uthorization/);
+  assert.equal(await tried(nats, {}, { credentials }), "made");
+  assert.match(await tried(nats, {}, { credentials: others }), /[Aa]uthorization/);
   assert.match(await tried(nats, {}), /[Aa]uthorization/);
 });
 
@@ -85,7 +108,7 @@ test("whoever may write for one cluster only may not for another", async (t) => 
   const may = '{ publish: ["t.osaka.>", "$JS.API.>"] }';
   const nats = await TestNats.start(`authorization { users: [ { user: "o", password: "p", permissions: ${may} } ] }`);
   t.after(() => nats.end());
-  const bus = nats.connect({ user: "o", password: "p", timeoutMs: 1_000 });
+  const bus = nats.connect({ user: "o", timeoutMs: 1_000 }, { password: "p" });
   t.after(() => bus.close());
   await bus.ensureStream(STREAM);
   assert.equal((await bus.publish({ subject: "t.osaka.x", id: "1", data: new Uint8Array() })).sequence, 1);

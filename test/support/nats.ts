@@ -6,7 +6,7 @@ import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
-import type { BusClient, BusOptions } from "../../src/bus/client.ts";
+import type { BusClient, BusOptions, BusSecrets } from "../../src/bus/client.ts";
 import { connectNats } from "../../src/bus/nats.ts";
 import { freePort } from "./free-port.ts";
 
@@ -90,8 +90,9 @@ export class TestNats {
     this.#process?.kill("SIGCONT");
   }
 
-  connect(more: Partial<BusOptions> = {}): BusClient {
-    return connectNats({ servers: [this.url], name: "test", timeoutMs: 2_000, pingIntervalMs: 500, ...more });
+  connect(more: Partial<BusOptions> = {}, secrets: BusSecrets = {}): BusClient {
+    const common = { servers: [this.url], name: "test", timeoutMs: 2_000, pingIntervalMs: 500 };
+    return connectNats({ ...common, secrets: async () => secrets, ...more });
   }
 
   /** Kills it and removes its data. */
