@@ -1,4 +1,4 @@
-/** The script of deploy/kubernetes that makes an etcd ready: with a real etcd and the real `bulkhead etcd init`, in a network namespace of its own. */
+/** The script of our image that makes an etcd ready, as deploy/kubernetes calls it: with a real etcd and the real `bulkhead etcd init`, in a network namespace of its own. */
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
@@ -7,20 +7,24 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { ROOT } from "./mesh.ts";
 
-const SCRIPT = join(ROOT, "deploy/kubernetes/base/etcd.sh");
+const SCRIPT = join(ROOT, "deploy/images/bin/secured-etcd");
 
 test("users and roles are made once, on the loopback; what an earlier start left half-made is made anew", (t) => {
   const data = mkdtempSync(join(tmpdir(), "bulkhead-e2e-etcd-"));
   t.after(() => rmSync(data, { recursive: true }));
   const init = () =>
-    spawnSync("unshare", ["--net", "sh", "-c", 'ip link set lo up; exec sh "$0" init', SCRIPT], {
-      encoding: "utf8",
-      timeout: 60_000,
-      env: {
-        PATH: `${join(ROOT, "bin")}:${process.env["PATH"]}`,
-        ...{ DATA: data, CLUSTER: "osaka", PEERS: "amsterdam virginia", INIT_FLAGS: "--cilium" },
+    spawnSync(
+      "unshare",
+      ["--net", "sh", "-c", 'ip link set lo up; exec "$0" init osaka "amsterdam virginia"', SCRIPT],
+      {
+        encoding: "utf8",
+        timeout: 60_000,
+        env: {
+          PATH: `${join(ROOT, "bin")}:${process.env["PATH"]}`,
+          ...{ DATA: data, INIT_FLAGS: "--cilium" },
+        },
       },
-    });
+    );
   mkdirSync(join(data, "etcd"));
   writeFileSync(join(data, "etcd/half-made"), "");
   const first = init();
@@ -29,7 +33,7 @@ test("users and roles are made once, on the loopback; what an earlier start left
     assert.match(first.stdout, new RegExp(`user ${user}\\b`));
   }
   assert.match(first.stdout, /auth is on/);
-  assert.ok(existsSync(join(data, "ready")) && !existsSync(join(data, "etcd/half-made")));
+  assert.ok(existsSync(join(data, "secured")) && !existsSync(join(data, "etcd/half-made")));
   const again = init();
   assert.deepEqual([again.status, again.stdout], [0, ""], again.stderr);
 });
