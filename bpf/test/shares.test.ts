@@ -103,6 +103,11 @@ const CASES: readonly (readonly [what: string, world: World, expected: Readonly<
     { routing: { weights: new Map([["osaka", 50]]) } },
     { amsterdam: 40, osaka: 20, virginia: 40 },
   ],
+  [
+    "weights by cluster, from a Maglev table",
+    { service: { algorithm: "maglev" }, routing: { weights: new Map([["osaka", 50]]) } },
+    { amsterdam: 40, osaka: 20, virginia: 40 },
+  ],
   ["a drain on its way", { drains: { osaka: 50 } }, { amsterdam: 40, osaka: 20, virginia: 40 }],
   ["an ordered preference", { routing: { prefer: ["virginia", "osaka"] } }, { virginia: 100 }],
   [
