@@ -22,6 +22,21 @@ function pin(node: NodePlan, map: string): string {
   return join(node.bpfDirectory, file);
 }
 
+/** Those pins of a map that the program at this link of the node uses: one, however many versions are pinned. */
+export async function pinsInUse(node: NodePlan, map: string, link: string): Promise<readonly string[]> {
+  const ask = async (...words: readonly string[]) => JSON.parse(await command(["bpftool", "-j", ...words])) as unknown;
+  const at = (file: string): readonly string[] => ["pinned", join(node.bpfDirectory, file)];
+  const { prog_id: program } = (await ask("link", "show", ...at(link))) as { readonly prog_id: number };
+  const { map_ids: used } = (await ask("prog", "show", "id", String(program))) as {
+    readonly map_ids: readonly number[];
+  };
+  const pins = readdirSync(node.bpfDirectory).filter((name) => name.startsWith(`${map}_v`));
+  const ids = await Promise.all(
+    pins.map(async (name) => ((await ask("map", "show", ...at(name))) as { readonly id: number }).id),
+  );
+  return pins.filter((_, index) => used.includes(ids[index] ?? -1));
+}
+
 function bytes(hex: HexBytes): Uint8Array {
   return Uint8Array.from(hex, (byte) => Number.parseInt(byte, 16));
 }

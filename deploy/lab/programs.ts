@@ -20,6 +20,11 @@ const ANSWER_TIMEOUT_MS = 2_000;
 
 type Arguments = readonly string[];
 
+export interface AgentVariant {
+  readonly settings?: Parameters<typeof flags>[0];
+  readonly bulkhead?: Arguments;
+}
+
 /** The ids of a cluster's programs, in the order in which they start. */
 export function programIds(cluster: ClusterPlan): readonly string[] {
   const agents = cluster.nodes.map((node) => agentId(cluster, node));
@@ -38,6 +43,17 @@ export const agentId = (cluster: ClusterPlan, node: NodePlan): string => `${clus
 export function startProgram(lab: Lab, cluster: ClusterPlan, id: string): void {
   const agent = cluster.nodes.find((node) => agentId(cluster, node) === id);
   start(lab, agent ?? etcdNode(cluster), id, programArgv(lab, cluster, id, agent));
+}
+
+/** Starts the node's agent otherwise than the lab does: with other settings, as another version of `bulkhead`. */
+export function startAgent(
+  lab: Lab,
+  cluster: ClusterPlan,
+  node: NodePlan,
+  { settings = {}, bulkhead = BULKHEAD }: AgentVariant = {},
+): void {
+  const all = { ...agentSettings(lab.plan, cluster, node), ...settings };
+  start(lab, node, agentId(cluster, node), [...bulkhead, "agent", ...flags(all)]);
 }
 
 /** Starts the NATS of all clusters, unless it runs. */
