@@ -1,4 +1,4 @@
-// New objects over old pins while traffic runs: another layout of `backends`, larger maps, and back again. Nobody's connection notices.
+// New objects over old pins while traffic runs: another layout of `backends`, larger maps (of connections too, which wait for a boot), and back again. Nobody's connection notices.
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { cpSync, existsSync, readFileSync, writeFileSync } from "node:fs";
@@ -40,6 +40,7 @@ interface Version {
   readonly firstId: number;
   readonly objects?: string;
   readonly capacity: number;
+  readonly conntrackMax: number;
   readonly backends: typeof narrow;
 }
 
@@ -48,7 +49,7 @@ const backendStruct = (pad: number) => ({
   value: struct<BackendValue>("backend_value", { address, port: be16, protocol: u8, clusterId: u8 }, pad),
 });
 const narrow = backendStruct(4);
-const OLD: Version = { layoutVersion: 1, firstId: 1, capacity: 1024, backends: narrow };
+const OLD: Version = { layoutVersion: 1, firstId: 1, capacity: 1024, conntrackMax: 4096, backends: narrow };
 
 let stage: Stage;
 let client: Veth;
@@ -84,12 +85,12 @@ class Agent {
   }
 
   static async load(version: Version): Promise<Agent> {
-    const { layoutVersion, objects, capacity, backends } = version;
+    const { layoutVersion, objects, capacity, conntrackMax, backends } = version;
     const layout = { ...BACKEND_MAP, key: backends.key.layout, value: backends.value.layout };
     const request = (object: ObjectLayout): Partial<LoadRequest> => ({
       layoutVersion,
       layouts: object.maps.map((map) => (map.name === BACKEND_MAP.name ? layout : map)),
-      maxEntries: { services: capacity, backends: capacity, conntrack: 4096, flows: 8192, fragments: 1024 },
+      maxEntries: { services: capacity, backends: capacity, conntrack: conntrackMax, flows: 8192, fragments: 1024 },
       ...(objects && { objectPath: join(objects, object.file) }),
     });
     const sockets = stage.keep(await kernel.load(loadRequest(SOCK_LB_OBJECT, stage.pins, request(SOCK_LB_OBJECT))));
@@ -230,7 +231,10 @@ async function mark(objects: AgentObjects, name: string): Promise<void> {
 }
 
 test("upgraded and downgraded under traffic: no call fails, no packet is dropped, connections go on in their maps", async (context) => {
-  const wide = { layoutVersion: 2, firstId: 500, objects: wideObjects(), capacity: 4096, backends: backendStruct(12) };
+  const wide = {
+    ...{ layoutVersion: 2, firstId: 500, objects: wideObjects(), backends: backendStruct(12) },
+    ...{ capacity: 4096, conntrackMax: 8192 },
+  };
   let running = await Agent.load(OLD);
   await running.services(OLD_PLACE);
   await running.start();
@@ -252,6 +256,12 @@ test("upgraded and downgraded under traffic: no call fails, no packet is dropped
   assert((await endStream()) > 100_000);
   assert((await endCalls()) > SWAPS);
   assert.equal(mapOf(running.sockets, "backends").valueSize, wide.backends.value.layout.sizeBytes);
+  assert.equal(mapOf(running.sockets, "services").maxEntries, wide.capacity);
+  assert.equal(
+    running.scene.map("conntrack").maxEntries,
+    OLD.conntrackMax,
+    "rather its old capacity than no connections",
+  );
   running.close();
 });
 

@@ -40,7 +40,7 @@ const LEAST_SHARE = TWIN_CONNECTIONS;
 const FLOWS = 100;
 const FLOW_EVERY_MS = 500;
 const PROOF = "e2e/proof";
-const OTHER_SERVICES_MAX = 200_000;
+const [OTHER_SERVICES_MAX, OTHER_CONNTRACK_MAX] = [200_000, 300_000];
 /** One on each node of amsterdam. */
 const CALLERS = ["client", "frontend"] as const;
 type Caller = (typeof CALLERS)[number];
@@ -230,7 +230,7 @@ const booted: Fault = {
 const resized: Fault = {
   name: "amsterdam's agents ask for maps of another size; then their pins are removed, and they ask again",
   async run(lasts) {
-    const variant = { settings: { servicesMax: OTHER_SERVICES_MAX } };
+    const variant = { settings: { servicesMax: OTHER_SERVICES_MAX, conntrackMax: OTHER_CONNTRACK_MAX } };
     const sizeOf = ({ maps }: AgentStatus) => maps.find(({ name }) => name === "services")?.maxEntries;
     await restartAgents(variant);
     await agentsAre("content with the old size, and says so", (status) => {
@@ -240,7 +240,9 @@ const resized: Fault = {
       for (const pin of readdirSync(bpfDirectory)) if (pin.endsWith("_v1")) rmSync(join(bpfDirectory, pin));
     }
     await restartAgents(variant);
-    await agentsAre("using the new size", (status) => sizeOf(status) === OTHER_SERVICES_MAX);
+    await agentsAre("using the new size, but for connections", (status) => {
+      return sizeOf(status) === OTHER_SERVICES_MAX && /conntrack: pinned with room for/.test(status.problems.join());
+    });
     await agentsUse("backends_v1");
     await lasts();
   },

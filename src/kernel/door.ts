@@ -70,7 +70,7 @@ export interface LoadRequest {
   readonly layouts: readonly MapLayout[];
   /** Enums that the object must hold with exactly these values. */
   readonly enums?: readonly EnumLayout[];
-  /** Names of maps that only programs write: of another version's, or of maps that lost their pins, the running ones go on if their layout and capacity are the same. */
+  /** Names of maps that only programs write: of another version's, or of maps that lost their pins, the running ones go on if their layout is the same, with their capacity. */
   readonly kept?: readonly string[];
   /** Names of maps that this process has loaded with another object. */
   readonly shared?: readonly string[];

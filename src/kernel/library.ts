@@ -25,7 +25,6 @@ export interface Libbpf {
   mapKeySize(map: Pointer): number;
   mapValueSize(map: Pointer): number;
   mapFlags(map: Pointer): number;
-  mapMaxEntries(map: Pointer): number;
   setMapMaxEntries(map: Pointer, maxEntries: number): number;
   reuseMapFd(map: Pointer, fd: number): number;
   nextProgram(object: Pointer, previous: Pointer): Pointer;
@@ -117,7 +116,6 @@ function declare(library: LibraryHandle): Libbpf {
     mapKeySize: library.func("uint32_t bpf_map__key_size(void *map)"),
     mapValueSize: library.func("uint32_t bpf_map__value_size(void *map)"),
     mapFlags: library.func("uint32_t bpf_map__map_flags(void *map)"),
-    mapMaxEntries: library.func("uint32_t bpf_map__max_entries(void *map)"),
     setMapMaxEntries: library.func("int bpf_map__set_max_entries(void *map, uint32_t max_entries)"),
     reuseMapFd: library.func("int bpf_map__reuse_fd(void *map, int fd)"),
     nextProgram: library.func("void *bpf_object__next_program(void *object, void *previous)"),

@@ -128,15 +128,15 @@ export class BpfObject {
       }
       if (fd !== undefined) closing(fd, () => rmSync(pin));
       const layout = request.kept?.includes(name) ? request.layouts.find((one) => one.name === name) : undefined;
-      const kept = running && layout && openRunning(running, layout, (info) => matches(map, info, true));
+      const kept = running && layout && openRunning(running, layout, (info) => matches(map, info));
       if (kept !== undefined) closing(kept, () => checked(`keeping ${name}`, libbpf().reuseMapFd(map, kept)));
     }
     return adopted;
   }
 
-  /** libbpf takes any map for another: what the programs were compiled for is compared here. Capacity may differ. */
+  /** libbpf takes any map for another: what the programs were compiled for is compared here. */
   #adopt(map: Pointer, fd: number, pin: string): void {
-    if (!matches(map, mapInfo(fd), false)) {
+    if (!matches(map, mapInfo(fd))) {
       const mend = "raise LAYOUT_VERSION in src/maps, or remove the pin";
       throw new KernelError(`${pin} holds a map of another type or size than the object's; ${mend}`, ERRNO.EINVAL);
     }
@@ -180,13 +180,13 @@ function closing(fd: number, action: () => void): void {
   }
 }
 
-function matches(map: Pointer, found: MapInfo, capacityToo: boolean): boolean {
+/** Capacity may differ: no connection is to end for the sake of it. */
+function matches(map: Pointer, found: MapInfo): boolean {
   return (
     found.type === libbpf().mapType(map) &&
     found.keySize === libbpf().mapKeySize(map) &&
     found.valueSize === libbpf().mapValueSize(map) &&
-    found.flags === libbpf().mapFlags(map) &&
-    (!capacityToo || found.maxEntries === libbpf().mapMaxEntries(map))
+    found.flags === libbpf().mapFlags(map)
   );
 }
 
