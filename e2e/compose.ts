@@ -64,7 +64,17 @@ export async function up(...profiles: readonly string[]): Promise<void> {
 
 /** Containers, networks and volumes, those of a run that was broken off too. */
 export async function down(): Promise<void> {
-  await compose("--profile", "drills", "down", "--volumes", "--remove-orphans", "--timeout", "3");
+  await compose(
+    "--profile",
+    "drills",
+    "--profile",
+    "standby",
+    "down",
+    "--volumes",
+    "--remove-orphans",
+    "--timeout",
+    "3",
+  );
 }
 
 export async function containerOf(service: string): Promise<string> {

@@ -33,7 +33,7 @@ test("users and roles are made once, on the loopback; what an earlier start left
     assert.match(first.stdout, new RegExp(`user ${user}\\b`));
   }
   assert.match(first.stdout, /auth is on/);
-  assert.ok(existsSync(join(data, "secured")) && !existsSync(join(data, "etcd/half-made")));
+  assert.ok(existsSync(join(data, "etcd/secured")) && !existsSync(join(data, "etcd/half-made")));
   const again = init();
   assert.deepEqual([again.status, again.stdout], [0, ""], again.stderr);
 });

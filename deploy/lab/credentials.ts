@@ -8,8 +8,8 @@ import { BULKHEAD, command, inNetns } from "./command.ts";
 import { type ClusterPlan, ETCD_PORT, etcdNode, type LabPlan } from "./plan.ts";
 
 /** As `bulkhead pki issue` names its files. */
-export type Role = "exporter" | "mirror" | "agent" | "root";
-const ISSUED = ["etcd", "exporter", "mirror", "agent", "remote", "root"];
+export type Role = "exporter" | "mirror" | "agent" | "drilld" | "root";
+const ISSUED = ["etcd", "exporter", "mirror", "agent", "remote", "drilld", "root"];
 const JOIN_TIMEOUT_MS = 60_000;
 
 export function isSecured({ credentials }: ClusterPlan): boolean {

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { MARKER_KEY, UNDO_PATH } from "../../src/model/drill.ts";
 import type { DrilldStatus } from "../../src/model/status.ts";
 import { tellSocket } from "../../src/serve/ask.ts";
-import { etcdEndpoints, isSecured } from "./credentials.ts";
+import { etcdFile } from "./credentials.ts";
 import { etcdctl, PEER_URL } from "./etcd.ts";
 import { type Lab, waitFor } from "./lab.ts";
 import { type ClusterPlan, ETCD_PORT, etcdNode } from "./plan.ts";
@@ -63,9 +63,7 @@ function allowList(lab: Lab, cluster: ClusterPlan) {
     process: { pidFile: lab.pidFile(id), command, start: startArgv(lab, cluster, id) },
   });
   const data = join(lab.dataDirectory, cluster.name);
-  const etcd = { endpoint: etcdEndpoints(cluster).mesh, data, backup: backupOf(lab, cluster) };
-  // What drilld does to an etcd's data it asks of its HTTP gateway, which knows nobody by a certificate.
-  const toData = isSecured(cluster) ? {} : { faults: ["kill", "freeze", "wipe", "restore-old", "quota"], etcd };
+  const etcd = { config: etcdFile(cluster, "drilld"), data, backup: backupOf(lab, cluster) };
   const wanPort = { netns: join(NETNS, lab.plan.wanNetns), name: node.name };
   return {
     version: 1,
@@ -75,9 +73,9 @@ function allowList(lab: Lab, cluster: ClusterPlan) {
     targets: [
       {
         name: "etcd",
-        faults: ["kill", "freeze"],
+        faults: ["kill", "freeze", "wipe", "restore-old", "quota"],
         ...process(etcdId(cluster), `etcd --name ${cluster.name} `),
-        ...toData,
+        etcd,
       },
       { name: "exporter", faults: ["kill", "freeze"], ...process(exporterId(cluster), "exporter --cluster") },
       {

@@ -14,6 +14,8 @@ export interface DockerControl extends Pick<DockerEngine, "list"> {
   inside(id: string, argv: readonly string[], signal: AbortSignal): AsyncIterable<string>;
   /** A command in the network of the container, that may change it and do nothing else: in a container of the same image, gone afterwards. */
   beside(id: string, argv: readonly string[], signal: AbortSignal): Promise<void>;
+  /** As `beside`, and it goes on, in a container that carries the label `NAME=VALUE`, until that is killed: then it is gone. */
+  leaveBeside(id: string, argv: readonly string[], label: string, signal: AbortSignal): Promise<void>;
 }
 
 export type ConnectControl = (socket: string) => DockerControl;

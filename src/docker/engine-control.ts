@@ -26,6 +26,10 @@ export const connectControl: ConnectControl = (socket) => ({
   },
   inside: (id, argv, signal) => inside(socket, id, argv, signal),
   beside: (id, argv, signal) => beside(socket, id, argv, signal),
+  async leaveBeside(id, argv, label, signal) {
+    const [name = "", value = ""] = label.split("=");
+    await run(socket, await helperOf(socket, id, { Entrypoint: argv, Labels: { [name]: value } }, signal), signal);
+  },
 });
 
 const container = (id: string, what: string): string => `/containers/${encodeURIComponent(id)}/${what}`;
@@ -47,12 +51,21 @@ async function* inside(
   requireSuccess(argv, (await ask(socket, { path: `${exec}/json` }, signal))["ExitCode"], frames);
 }
 
-async function beside(socket: string, id: string, argv: readonly string[], signal: AbortSignal): Promise<void> {
+/** Makes a container of the same image in the network of this one; it does not run yet. */
+async function helperOf(socket: string, id: string, more: object, signal: AbortSignal): Promise<string> {
   const { Image } = await ask(socket, { path: container(id, "json") }, signal);
   const HostConfig = { ...HELPER, NetworkMode: `container:${id}` };
-  const wanted = { Image, User: "0", Entrypoint: argv, Cmd: [], ...OUTPUT, HostConfig };
-  const made = await ask(socket, { path: "/containers/create", method: "POST", body: wanted, good: MADE }, signal);
-  const helper = String(made["Id"]);
+  const body = { Image, User: "0", Cmd: [], ...more, HostConfig };
+  const made = await ask(socket, { path: "/containers/create", method: "POST", body, good: MADE }, signal);
+  return String(made["Id"]);
+}
+
+async function run(socket: string, helper: string, signal: AbortSignal): Promise<void> {
+  await bytesOf(await answer(socket, { path: container(helper, "start"), method: "POST", good: DONE }, signal));
+}
+
+async function beside(socket: string, id: string, argv: readonly string[], signal: AbortSignal): Promise<void> {
+  const helper = await helperOf(socket, id, { Entrypoint: argv, ...OUTPUT }, signal);
   const attach = container(helper, "attach?stream=1&stdout=1&stderr=1");
   const stream = await upgraded(socket, { path: attach, method: "POST" }, signal);
   // Asked before it starts: afterwards it may be gone already.
@@ -60,7 +73,7 @@ async function beside(socket: string, id: string, argv: readonly string[], signa
   ended.catch(() => undefined);
   const frames = new FrameReader();
   try {
-    await bytesOf(await answer(socket, { path: container(helper, "start"), method: "POST", good: DONE }, signal));
+    await run(socket, helper, signal);
     for await (const _ of linesOf(socket, stream, frames, signal));
     requireSuccess(argv, (await ended)["StatusCode"], frames);
   } finally {

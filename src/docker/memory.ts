@@ -10,6 +10,8 @@ export interface MemoryContainer {
   readonly address?: string;
   readonly state?: "created" | "running" | "paused" | "exited";
   readonly health?: "starting" | "healthy" | "unhealthy";
+  /** Gone when it ends. */
+  readonly autoRemove?: true;
 }
 
 interface Watcher {
@@ -79,6 +81,7 @@ export class MemoryDocker implements DockerEngine, DockerControl {
     const allowed = FROM[action];
     if (action === "start" && state === "running") return;
     if (!allowed.includes(state)) throw new DockerError("refused", `HTTP 409 ${container.name} is ${state}`);
+    if (action === "kill" && container.autoRemove) return this.remove(container.name);
     this.put({ ...container, state: action === "kill" ? "exited" : action === "pause" ? "paused" : "running" });
   }
 
@@ -96,6 +99,12 @@ export class MemoryDocker implements DockerEngine, DockerControl {
       throw new DockerError("refused", `HTTP 409 ${container.name} is ${state}`);
     const written = this.writes("beside", container.name, argv);
     if (written instanceof DockerError) throw written;
+  }
+
+  async leaveBeside(id: string, argv: readonly string[], label: string): Promise<void> {
+    await this.beside(id, argv);
+    const [name = "", value = ""] = label.split("=");
+    this.put({ name: value, labels: { [name]: value }, state: "running", autoRemove: true });
   }
 
   #find(id: string): { readonly container: MemoryContainer; readonly state: string } {

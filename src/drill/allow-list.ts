@@ -14,10 +14,6 @@ const device = formed(
   (given) => (/^[A-Za-z0-9._-]{1,15}$/.test(given) ? given : undefined),
   "must be the name of a network device",
 );
-const httpUrl = formed(
-  (given) => (/^http:\/\/[0-9A-Za-z.:[\]-]+:\d{1,5}$/.test(given) ? given : undefined),
-  "must be http://HOST:PORT",
-);
 
 /** Of one container and no other: as Compose gives them, or `docker run --label`. */
 const label = formed(
@@ -37,7 +33,7 @@ const schema = record({
       process: maybe(record({ pidFile: path, command: text, start: maybe(someOf(text)) })),
       container: maybe(label),
       device: maybe(record({ netns: maybe(path), name: device, port: maybe(wholeFrom(1, MAX_PORT)) })),
-      etcd: maybe(record({ endpoint: httpUrl, data: path, backup: maybe(path) })),
+      etcd: maybe(record({ config: path, data: path, backup: maybe(path) })),
       exporter: maybe(record({ socket: path })),
       pins: maybe(path),
     }),
@@ -68,14 +64,13 @@ function startable({ process, container }: Target): string | undefined {
   return process?.start || container ? undefined : "process.start or container";
 }
 
-/** What may be done to a container; a target that is one is nothing else. */
-const OF_CONTAINERS: ReadonlySet<Fault> = new Set<Fault>(["kill", "freeze", "thaw", "start", "blackhole"]);
+const NOT_OF_CONTAINERS: ReadonlySet<Fault> = new Set<Fault>(["drain", "reboot"]);
 
-function misplaced({ faults, container, process, etcd, device }: Target): string | undefined {
+function misplaced({ faults, container, process, device }: Target): string | undefined {
   if (container === undefined) return undefined;
-  if (process || etcd || device?.netns) return "names a container beside a process, an etcd or a netns; remove one";
-  const other = faults.find((fault) => !OF_CONTAINERS.has(fault));
-  return other && `${other} cannot be done to a container, only ${[...OF_CONTAINERS].join(", ")}; remove it`;
+  if (process || device?.netns) return "names a container beside a process or a netns; remove one";
+  const other = faults.find((fault) => NOT_OF_CONTAINERS.has(fault));
+  return other && `${other} is not done to a container; give it a target of its own`;
 }
 
 /** @throws UserError of one line. */

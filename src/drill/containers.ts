@@ -2,7 +2,7 @@
 import type { ContainerAction, DockerControl } from "../docker/control.ts";
 import { type Clock, sleep } from "../runtime/clock.ts";
 import { type Container, judgeContainers } from "../wire/container.ts";
-import type { Hands } from "./hands.ts";
+import { exists, type Hands } from "./hands.ts";
 import type { ContainerOperation, HostOperation, Operation } from "./operations.ts";
 
 const TIMEOUT_MS = 10_000;
@@ -40,7 +40,9 @@ export class Containers implements Hands<ContainerOperation> {
     yield* this.#engine.inside(found.id, argv, signal);
   }
 
-  async #act({ label, action, required }: Extract<ContainerOperation, { kind: "container" }>, signal: AbortSignal) {
+  async #act(operation: Extract<ContainerOperation, { kind: "container" }>, signal: AbortSignal) {
+    const { label, action, required, ifThere } = operation;
+    if (ifThere !== undefined && !(await exists(ifThere))) return;
     const found = await this.#find(label, signal);
     if (required) requireState(label, action, found);
     if (found === undefined || !ACTS_ON[action].includes(found.state)) return;
@@ -51,10 +53,15 @@ export class Containers implements Hands<ContainerOperation> {
     if (!RUNNING.includes(now)) throw new Error(`the container that carries ${label} was started and is ${now}`);
   }
 
-  async #beside({ label, argv, required }: Extract<ContainerOperation, { kind: "beside" }>, signal: AbortSignal) {
+  async #beside(operation: Extract<ContainerOperation, { kind: "beside" }>, signal: AbortSignal) {
+    const { label, argv, required, stays } = operation;
     const found = await this.#find(label, signal);
-    if (found !== undefined && RUNNING.includes(found.state)) return await this.#engine.beside(found.id, argv, signal);
-    if (required) throw new Error(`no container runs that carries ${label}`);
+    if (found === undefined || !RUNNING.includes(found.state)) {
+      if (required) throw new Error(`no container runs that carries ${label}`);
+      return;
+    }
+    if (stays === undefined) return await this.#engine.beside(found.id, argv, signal);
+    await this.#engine.leaveBeside(found.id, argv, stays, signal);
   }
 
   /** Of two that carry it neither is meant. */

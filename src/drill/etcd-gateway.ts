@@ -1,57 +1,48 @@
-/** The two things that drills ask of an etcd, by its JSON gateway: the kv door knows no alarms, and needs none. */
-import type { Clock } from "../runtime/clock.ts";
+/** The two things that drills ask of an etcd, which a client file says how to reach: with the certificates that it names. */
+import { readConnection } from "../access/etcd.ts";
+import type { Disk } from "../disk/door.ts";
+import type { ConnectOptions } from "../kv/client.ts";
+import { connectEtcd } from "../kv/etcd.ts";
+import { setNoSpace } from "../kv/etcd-alarm.ts";
 import { messageOf } from "../runtime/user-error.ts";
 
+/** Everything rejects with one line that names the file. */
 export interface EtcdGateway {
-  hasKey(endpoint: string, key: string): Promise<boolean>;
+  hasKey(file: string, key: string): Promise<boolean>;
   /** Raises or clears the alarm that an etcd raises when its quota is used up: no writes until it is cleared. Nothing is filled. */
-  noSpace(endpoint: string, raise: boolean): Promise<void>;
+  noSpace(file: string, raise: boolean): Promise<void>;
 }
 
-const TIMEOUT_MS = 5_000;
+const TIMES = { timeoutMs: 5_000, keepaliveMs: 10_000, keepaliveTimeoutMs: 5_000 };
 
-interface Answer {
-  readonly header?: { readonly member_id?: string };
-  readonly kvs?: readonly unknown[];
-  readonly error?: string;
-  /** Instead of `error`, from 3.5 on. */
-  readonly message?: string;
-}
+/** Files are read anew each time: certificates may have been renewed. */
+export class FileGateway implements EtcdGateway {
+  readonly #disk: Disk;
 
-export class HttpGateway implements EtcdGateway {
-  readonly #clock: Clock;
-
-  constructor(clock: Clock) {
-    this.#clock = clock;
+  constructor(disk: Disk) {
+    this.#disk = disk;
   }
 
-  async hasKey(endpoint: string, key: string): Promise<boolean> {
-    return ((await this.#range(endpoint, key)).kvs ?? []).length > 0;
+  hasKey(file: string, key: string): Promise<boolean> {
+    return this.#ask(file, async (options) => {
+      const kv = connectEtcd(options);
+      try {
+        return (await kv.range({ key, countOnly: true })).count > 0;
+      } finally {
+        kv.close();
+      }
+    });
   }
 
-  async noSpace(endpoint: string, raise: boolean): Promise<void> {
-    const memberId = (await this.#range(endpoint, "-")).header?.member_id ?? "0";
-    const action = raise ? "ACTIVATE" : "DEACTIVATE";
-    await this.#post(endpoint, "maintenance/alarm", { action, memberID: memberId, alarm: "NOSPACE" });
+  noSpace(file: string, raise: boolean): Promise<void> {
+    return this.#ask(file, (options) => setNoSpace(options, raise));
   }
 
-  #range(endpoint: string, key: string): Promise<Answer> {
-    return this.#post(endpoint, "kv/range", { key: Buffer.from(key).toString("base64") });
-  }
-
-  async #post(endpoint: string, path: string, body: unknown): Promise<Answer> {
-    const late = new AbortController();
-    const timer = this.#clock.after(TIMEOUT_MS, () => late.abort(new Error(`no answer within ${TIMEOUT_MS} ms`)));
+  async #ask<T>(file: string, ask: (options: ConnectOptions) => Promise<T>): Promise<T> {
     try {
-      const request = { method: "POST", body: JSON.stringify(body), signal: late.signal };
-      const response = await fetch(`${endpoint}/v3/${path}`, request);
-      const answer = (await response.json()) as Answer;
-      if (!response.ok) throw new Error(answer.error ?? answer.message ?? `HTTP ${response.status}`);
-      return answer;
+      return await ask({ ...TIMES, ...(await readConnection(this.#disk, file, await this.#disk.readText(file))) });
     } catch (error) {
-      throw new Error(`etcd at ${endpoint}: ${messageOf(error)}`);
-    } finally {
-      timer.cancel();
+      throw new Error(`etcd of ${file}: ${messageOf(error)}`);
     }
   }
 }

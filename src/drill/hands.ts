@@ -1,7 +1,7 @@
 /** Carries operations out on this machine. */
 import { execFile, spawn } from "node:child_process";
 import { writeFileSync } from "node:fs";
-import { access, cp, readdir, readFile, rename, rm, statfs } from "node:fs/promises";
+import { access, cp, lchown, lstat, readdir, readFile, rename, rm, statfs } from "node:fs/promises";
 import { join } from "node:path";
 import { FULL_WEIGHT } from "../model/drain.ts";
 import { MARKER_KEY } from "../model/drill.ts";
@@ -9,7 +9,7 @@ import { DRAIN_PATH, type ExporterStatus } from "../model/status.ts";
 import { type Clock, sleep } from "../runtime/clock.ts";
 import { messageOf } from "../runtime/user-error.ts";
 import { askSocket, tellSocket } from "../serve/ask.ts";
-import { type EtcdGateway, HttpGateway } from "./etcd-gateway.ts";
+import type { EtcdGateway } from "./etcd-gateway.ts";
 import type { HostOperation, Operation } from "./operations.ts";
 
 /** Rejects with what failed, in one line. */
@@ -30,7 +30,7 @@ export class SystemHands implements Hands<HostOperation> {
   readonly #clock: Clock;
   readonly #etcd: EtcdGateway;
 
-  constructor(clock: Clock, etcd: EtcdGateway = new HttpGateway(clock)) {
+  constructor(clock: Clock, etcd: EtcdGateway) {
     this.#clock = clock;
     this.#etcd = etcd;
   }
@@ -46,13 +46,13 @@ export class SystemHands implements Hands<HostOperation> {
       case "move":
         return await rename(operation.from, operation.to);
       case "copy":
-        return await cp(operation.from, operation.to, { recursive: true, errorOnExist: true, force: false });
+        return await copy(operation.from, operation.to);
       case "put-back":
         return await this.#putBack(operation);
       case "marker":
-        return await this.#requireMarker(operation.endpoint);
+        return await this.#requireMarker(operation.config);
       case "alarm":
-        return await this.#etcd.noSpace(operation.endpoint, operation.raise);
+        return await this.#etcd.noSpace(operation.config, operation.raise);
       case "unpin":
         return await unpin(operation.folder);
       case "undrained":
@@ -99,16 +99,16 @@ export class SystemHands implements Hands<HostOperation> {
   }
 
   /** In an order that may be cut anywhere and done again: as long as `aside` is there, the own data are in it. */
-  async #putBack({ aside, path, pidFile, command }: Of<"put-back">): Promise<void> {
+  async #putBack({ aside, path, user }: Of<"put-back">): Promise<void> {
     if (!(await exists(aside))) return;
-    await this.#signal({ kind: "signal", pidFile, command, signal: "SIGKILL", mustLive: false });
+    if (user) await this.#signal({ kind: "signal", ...user, signal: "SIGKILL", mustLive: false });
     await rm(path, { recursive: true, force: true });
     await rename(aside, path);
   }
 
-  async #requireMarker(endpoint: string): Promise<void> {
-    if (await this.#etcd.hasKey(endpoint, MARKER_KEY)) return;
-    const what = `the etcd at ${endpoint} has no key ${MARKER_KEY}`;
+  async #requireMarker(config: string): Promise<void> {
+    if (await this.#etcd.hasKey(config, MARKER_KEY)) return;
+    const what = `the etcd of ${config} has no key ${MARKER_KEY}`;
     throw new Error(`${what}, so that its data are not a lab's; put the key there if they may be destroyed`);
   }
 }
@@ -131,7 +131,16 @@ async function orderWeight({ socket, target, overMs }: Of<"weight">): Promise<vo
   await tellSocket(socket, DRAIN_PATH, { services: [], target, overMs }, EXPORTER_TIMEOUT_MS);
 }
 
-async function exists(path: string): Promise<boolean> {
+/** Whose each file is as well: another user's process may have to read it. */
+async function copy(from: string, to: string): Promise<void> {
+  await cp(from, to, { recursive: true, errorOnExist: true, force: false });
+  for (const name of ["", ...(await readdir(from, { recursive: true }))]) {
+    const { uid, gid } = await lstat(join(from, name));
+    await lchown(join(to, name), uid, gid);
+  }
+}
+
+export async function exists(path: string): Promise<boolean> {
   return await access(path).then(
     () => true,
     (error: NodeJS.ErrnoException) => {

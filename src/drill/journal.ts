@@ -13,7 +13,8 @@ export interface JournalEntry {
   readonly undoes: readonly Operation[];
 }
 
-const VERSION = 1;
+/** 2: etcds by their client files. */
+const VERSION = 2;
 
 export class Journal {
   readonly #disk: Disk;
@@ -32,7 +33,7 @@ export class Journal {
     try {
       await mkdir(folder, { recursive: true, mode: 0o700 });
       const { version, entries } = JSON.parse(await disk.readText(path)) as Stored;
-      if (version !== VERSION) throw new Error(`${path}: is version ${version}`);
+      if (version !== VERSION && entries.length > 0) throw new Error(`${path}: is version ${version}`);
       return new Journal(disk, path, entries);
     } catch (error) {
       if (error instanceof DiskError && error.code === "absent") return new Journal(disk, path, []);

@@ -17,9 +17,20 @@ export type ContainerOperation =
       readonly label: string;
       readonly action: ContainerAction;
       readonly required: boolean;
+      /** A file or folder of this machine: nothing is done unless it is there. */
+      readonly ifThere?: string;
     }
-  /** In its network, by a container of the same image: that network is gone when it does not run. */
-  | { readonly kind: "beside"; readonly label: string; readonly argv: readonly string[]; readonly required: boolean };
+  /**
+   * In its network, by a container of the same image: that network is gone when it does not run. `stays`: until one is killed that carries this
+   * label; absent: until the command ends.
+   */
+  | {
+      readonly kind: "beside";
+      readonly label: string;
+      readonly argv: readonly string[];
+      readonly required: boolean;
+      readonly stays?: string;
+    };
 
 export type HostOperation =
   /** `command` is part of the process's command line: a pid that was given to another is left alone. `mustLive`: else fail. */
@@ -42,11 +53,12 @@ export type HostOperation =
       readonly kind: "put-back";
       readonly aside: string;
       readonly path: string;
-      readonly pidFile: string;
-      readonly command: string;
+      /** Absent: whoever uses it is ended otherwise. */
+      readonly user?: { readonly pidFile: string; readonly command: string };
     }
-  | { readonly kind: "marker"; readonly endpoint: string }
-  | { readonly kind: "alarm"; readonly endpoint: string; readonly raise: boolean }
+  /** Of the etcd that a client file leads to. */
+  | { readonly kind: "marker"; readonly config: string }
+  | { readonly kind: "alarm"; readonly config: string; readonly raise: boolean }
   /** Removes whatever is pinned in a folder of a bpf file system: maps, programs and links are gone, once nobody has them open. */
   | { readonly kind: "unpin"; readonly folder: string }
   /** Refuses a cluster that somebody drains already: it is not for a drill to return it. */
@@ -74,7 +86,7 @@ export function planFault(fault: Fault, target: Target, scope: FaultScope): Faul
   return { does: [...marker, ...does], undoes };
 }
 
-const markerOf = ({ endpoint }: { readonly endpoint: string }): Operation => ({ kind: "marker", endpoint });
+const markerOf = ({ config }: { readonly config: string }): Operation => ({ kind: "marker", config });
 
 type Plan = (target: Target, scope: FaultScope) => FaultPlan;
 
@@ -87,19 +99,13 @@ const PLANS: Readonly<Record<Fault, Plan>> = {
     does: [where(target, ["nft", dropRules(target.device ?? NO_DEVICE)], true)],
     undoes: [where(target, ["nft", NO_RULES], false)],
   }),
-  "link-down": ({ device = NO_DEVICE }) => ({
-    does: [link(device, "down")],
-    undoes: [link(device, "up")],
+  "link-down": (target) => ({
+    does: [link(target, "down", true)],
+    undoes: [link(target, "up", false)],
   }),
-  flap: ({ device = NO_DEVICE }, { id, folder }) => {
-    const flapper = { pidFile: `${folder}/${id}.pid`, command: id };
-    const turn = (way: string, seconds: string): string => `ip link set ${device.name} ${way}; sleep ${seconds}`;
-    const loop = `while :; do ${turn("down", DOWN_SECONDS)}; ${turn("up", UP_SECONDS)}; done`;
-    const argv = inNetns(device.netns, ["sh", "-c", loop, id]);
-    return {
-      does: [{ kind: "start", ...flapper, argv }],
-      undoes: [{ kind: "signal", ...flapper, signal: "SIGKILL", mustLive: false, group: true }, link(device, "up")],
-    };
+  flap: (target, scope) => {
+    const { does, undoes } = flapper(target, scope);
+    return { does, undoes: [...undoes, link(target, "up", false)] };
   },
   wipe: (target, { id }) => replaced(target, id, []),
   "restore-old": (target, { id }) => {
@@ -107,10 +113,10 @@ const PLANS: Readonly<Record<Fault, Plan>> = {
     return replaced(target, id, [{ kind: "copy", from: backup, to: data }]);
   },
   quota: (target) => {
-    const { endpoint } = etcdOf(target);
+    const { config } = etcdOf(target);
     return {
-      does: [{ kind: "alarm", endpoint, raise: true }],
-      undoes: [{ kind: "alarm", endpoint, raise: false }],
+      does: [{ kind: "alarm", config, raise: true }],
+      undoes: [{ kind: "alarm", config, raise: false }],
     };
   },
   reboot: (target) => ({
@@ -132,6 +138,8 @@ const PLANS: Readonly<Record<Fault, Plan>> = {
 
 const DOWN_SECONDS = "0.4";
 const UP_SECONDS = "1.1";
+/** Of a container that works for a fault until it is killed. */
+const HELPER_LABEL = "bulkhead.drill";
 const TABLE = "netdev bulkhead_drill";
 /** Works whether or not there is such a table. */
 const NO_RULES = `add table ${TABLE}; delete table ${TABLE}`;
@@ -144,8 +152,26 @@ function dropRules({ name, port }: Device): string {
   return `${NO_RULES}; add table ${TABLE}; add chain ${TABLE} in ${chain}; add rule ${TABLE} in ${what}`;
 }
 
-function link({ netns: space, name }: Device, way: "up" | "down"): Operation {
-  return netns(space, ["ip", "link", "set", name, way]);
+function link(target: Target, way: "up" | "down", required: boolean): Operation {
+  return where(target, ["ip", "link", "set", (target.device ?? NO_DEVICE).name, way], required);
+}
+
+/** Takes the link down and up until it is ended. */
+function flapper({ container: label, device = NO_DEVICE }: Target, { id, folder }: FaultScope): FaultPlan {
+  const turn = (way: string, seconds: string): string => `ip link set ${device.name} ${way}; sleep ${seconds}`;
+  const argv = ["sh", "-c", `while :; do ${turn("down", DOWN_SECONDS)}; ${turn("up", UP_SECONDS)}; done`, id];
+  if (label !== undefined) {
+    const stays = `${HELPER_LABEL}=${id}`;
+    return {
+      does: [{ kind: "beside", label, argv, required: true, stays }],
+      undoes: [{ kind: "container", label: stays, action: "kill", required: false }],
+    };
+  }
+  const process = { pidFile: `${folder}/${id}.pid`, command: id };
+  return {
+    does: [{ kind: "start", ...process, argv: inNetns(device.netns, argv) }],
+    undoes: [{ kind: "signal", ...process, signal: "SIGKILL", mustLive: false, group: true }],
+  };
 }
 
 export function inNetns(space: string | undefined, argv: readonly string[]): readonly string[] {
@@ -166,8 +192,8 @@ function processOf({ process }: Target): { pidFile: string; command: string; sta
   return { pidFile: process?.pidFile ?? "", command: process?.command ?? "", start: process?.start ?? [] };
 }
 
-function etcdOf({ etcd }: Target): { endpoint: string; data: string; backup: string } {
-  return { endpoint: etcd?.endpoint ?? "", data: etcd?.data ?? "", backup: etcd?.backup ?? "" };
+function etcdOf({ etcd }: Target): { config: string; data: string; backup: string } {
+  return { config: etcd?.config ?? "", data: etcd?.data ?? "", backup: etcd?.backup ?? "" };
 }
 
 /** What a signal is to a container: its engine remembers it, and does not start again what was killed. */
@@ -190,12 +216,20 @@ function start(target: Target, required = false): Operation {
 /** Other data for a while: the own are kept aside and put back. */
 function replaced(target: Target, id: string, filled: readonly Operation[]): FaultPlan {
   const { data: path } = etcdOf(target);
-  const { pidFile, command } = processOf(target);
   const aside = `${path}.${id}`;
   return {
     does: [signal(target, "SIGKILL", true), { kind: "move", from: path, to: aside }, ...filled, start(target)],
-    undoes: [{ kind: "put-back", aside, path, pidFile, command }, start(target)],
+    undoes: [...putBack(target, { kind: "put-back", aside, path }), start(target)],
   };
+}
+
+function putBack(target: Target, back: Extract<Operation, { kind: "put-back" }>): readonly Operation[] {
+  const { container: label } = target;
+  if (label === undefined) {
+    const { pidFile, command } = processOf(target);
+    return [{ ...back, user: { pidFile, command } }];
+  }
+  return [{ kind: "container", label, action: "kill", required: false, ifThere: back.aside }, back];
 }
 
 /** As a dry run prints it. */
@@ -212,15 +246,15 @@ export function operationText(operation: Operation): string {
     case "copy":
       return `copy ${operation.from} to ${operation.to}`;
     case "put-back":
-      return `if there is ${operation.aside}: end the process of ${operation.pidFile}, and put it back as ${operation.path}`;
+      return putBackText(operation);
     case "marker":
-      return `refuse, unless the etcd at ${operation.endpoint} has the key ${MARKER_KEY}`;
+      return `refuse, unless the etcd of ${operation.config} has the key ${MARKER_KEY}`;
     case "container":
-      return `${operation.action} the container that carries ${operation.label}`;
+      return containerText(operation);
     case "beside":
       return `run in the network of the container that carries ${operation.label}: ${operation.argv.join(" ")}`;
     case "alarm":
-      return `${operation.raise ? "raise" : "clear"} the alarm NOSPACE of the etcd at ${operation.endpoint}`;
+      return `${operation.raise ? "raise" : "clear"} the alarm NOSPACE of the etcd of ${operation.config}`;
     case "unpin":
       return `remove what is pinned in ${operation.folder}, if that is a bpf file system`;
     case "undrained":
@@ -231,4 +265,14 @@ export function operationText(operation: Operation): string {
       return target === FULL_WEIGHT ? `return ${whose}` : `drain ${whose} to weight ${target} over ${overMs / 1_000} s`;
     }
   }
+}
+
+function putBackText({ aside, path, user }: Extract<Operation, { kind: "put-back" }>): string {
+  const ended = user === undefined ? "" : `end the process of ${user.pidFile}, and `;
+  return `if there is ${aside}: ${ended}put it back as ${path}`;
+}
+
+function containerText({ action, label, ifThere }: Extract<Operation, { kind: "container" }>): string {
+  const when = ifThere === undefined ? "" : `if there is ${ifThere}: `;
+  return `${when}${action} the container that carries ${label}`;
 }

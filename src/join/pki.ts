@@ -15,7 +15,7 @@ import type { KeyPair, MakeCertificate } from "./x509.ts";
 
 export const DEFAULT_ROLES = ["etcd", "exporter", "mirror", "agent", "remote"] as const;
 /** `root` makes users and roles: for an hour, not for programs. */
-export const ROLES = [...DEFAULT_ROLES, "dns", "root"] as const;
+export const ROLES = [...DEFAULT_ROLES, "dns", "drilld", "root"] as const;
 export type CertificateRole = (typeof ROLES)[number];
 
 const ROTATION_STEPS = ["trust", "switch", "retire", "renew"] as const;
@@ -70,7 +70,7 @@ const LEAF_EXTENSIONS = [
   "authorityKeyIdentifier=keyid",
 ];
 /** Programs that ask the etcd of their own cluster, with a client file each. */
-const PROGRAMS: ReadonlySet<CertificateRole> = new Set(["exporter", "mirror", "agent", "dns", "root"]);
+const PROGRAMS: ReadonlySet<CertificateRole> = new Set(["exporter", "mirror", "agent", "dns", "drilld", "root"]);
 
 const text = (bytes: Uint8Array): string => new TextDecoder().decode(bytes);
 const bytesOf = (given: string): Uint8Array => new TextEncoder().encode(given);

@@ -1,5 +1,6 @@
 /** Who may do what in a cluster's etcd: Cilium's users and roles as Cilium makes them, and ours. A client is who its certificate says. */
 import { prefixEnd } from "../kv/client.ts";
+import { MARKER_KEY } from "../model/drill.ts";
 import {
   CACHE_PREFIX,
   CLUSTER_CONFIG_PREFIX,
@@ -100,19 +101,22 @@ function dns(cluster: string): Role {
   return { name: "dns", grants: below("read", LOCAL_SERVICES_PREFIX, canaryPrefix(cluster)) };
 }
 
+/** It asks whether the etcd is a lab's. To raise an alarm needs no right in etcd 3.4 and 3.5: every user may. */
+const DRILLD: Role = { name: "drilld", grants: [only("read", MARKER_KEY)] };
+
 export const rootUser = "root";
 
 /** The user that a peer's mirror reads this cluster's etcd as. */
 export const remoteUser = (peer: string): string => `remote-${peer}`;
 
 export function rightsOf({ cluster, peers, cilium }: RightsOptions): Rights {
-  const ours = ["exporter", "mirror", "agent", "dns"].map((role) => ({ name: `${role}-${cluster}`, role }));
+  const ours = ["exporter", "mirror", "agent", "dns", "drilld"].map((role) => ({ name: `${role}-${cluster}`, role }));
   const ciliums = [
     { name: `admin-${cluster}`, role: "root" },
     { name: `local-${cluster}`, role: LOCAL.name },
   ];
   return {
-    roles: [remote(cluster), exporter(cluster), mirror(peers), AGENT, dns(cluster), ...(cilium ? [LOCAL] : [])],
+    roles: [remote(cluster), exporter(cluster), mirror(peers), AGENT, dns(cluster), DRILLD, ...(cilium ? [LOCAL] : [])],
     users: [
       { name: rootUser, role: "root" },
       { name: "remote", role: "remote" },

@@ -26,6 +26,8 @@ interface Command {
   readonly id: string;
   readonly argv: readonly string[];
   readonly beside: boolean;
+  /** Of one that goes on until it is killed. */
+  readonly label?: string;
   code: number;
   /** Once it has an end. */
   readonly ended: PromiseWithResolvers<void>;
@@ -35,6 +37,7 @@ interface HelperWanted {
   readonly Image: string;
   readonly User: string;
   readonly Entrypoint: readonly string[];
+  readonly Labels?: Readonly<Record<string, string>>;
   readonly HostConfig: {
     readonly NetworkMode: string;
     readonly CapDrop: readonly string[];
@@ -80,7 +83,7 @@ class Speaking {
     const run = this.#commands[Number(id.replace("h", ""))];
     const json = (status: number, value: unknown): unknown => answer.writeHead(status).end(JSON.stringify(value));
     try {
-      if (id === "json") answer.end(await this.#memory.list(LABEL, never));
+      if (id === "json") answer.end(await this.#memory.list(labelIn(asked), never));
       else if (kind === "exec") json(200, { ExitCode: run?.code });
       else if (action === "exec") json(201, { Id: `${this.#made(id, JSON.parse(body).Cmd, false)}` });
       else if (id === "create") json(201, { Id: `h${this.#created(JSON.parse(body))}` });
@@ -92,6 +95,7 @@ class Speaking {
         assert.equal(body, "", "an engine refuses a start with a body");
         assert.equal(asked.method, "POST");
         if (!id.startsWith("h")) await this.#memory.act(id, action as ContainerAction);
+        else if (run?.label) await this.#memory.leaveBeside(run.id, run.argv, run.label);
         answer.writeHead(204).end();
       }
     } catch (error) {
@@ -100,15 +104,23 @@ class Speaking {
   }
 
   #created(wanted: HelperWanted): number {
-    const { Image, User, Entrypoint, HostConfig } = wanted;
+    const { Image, User, Entrypoint, Labels, HostConfig } = wanted;
     const { NetworkMode, CapDrop, CapAdd, AutoRemove } = HostConfig;
     assert.deepEqual([Image, User, CapDrop, CapAdd, AutoRemove], ["sha256:1", "0", ["ALL"], ["NET_ADMIN"], true]);
-    return this.#made(NetworkMode.replace("container:", ""), Entrypoint, true);
+    const [label] = Object.entries(Labels ?? {}).map((pair) => pair.join("="));
+    return this.#made(NetworkMode.replace("container:", ""), Entrypoint, true, label);
   }
 
-  #made(id: string, argv: readonly string[], beside: boolean): number {
-    return this.#commands.push({ id, argv, beside, code: 0, ended: Promise.withResolvers() }) - 1;
+  #made(id: string, argv: readonly string[], beside: boolean, label?: string): number {
+    const command = { id, argv, beside, ...(label && { label }), code: 0, ended: Promise.withResolvers<void>() };
+    return this.#commands.push(command) - 1;
   }
+}
+
+/** What a list asks for. */
+function labelIn({ url = "" }: IncomingMessage): string {
+  const filters = new URL(url, "http://docker").searchParams.get("filters") ?? "{}";
+  return (JSON.parse(filters) as { readonly label: readonly string[] }).label[0] ?? assert.fail();
 }
 
 async function textOf(asked: IncomingMessage): Promise<string> {
@@ -169,10 +181,15 @@ async function behaves(engine: DockerControl, memory: MemoryDocker): Promise<voi
   };
   assert.deepEqual(await linesOf(engine.inside(id, NFT, never)), ["one", "two"]);
   await engine.beside(id, NFT, never);
-  assert.deepEqual(seen, [
+  assert.deepEqual(seen.splice(0), [
     ["inside", "etcd", NFT],
     ["beside", "etcd", NFT],
   ]);
+  const helper = async () => JSON.parse(new TextDecoder().decode(await engine.list("drill=it", never)))[0]?.Id;
+  await engine.leaveBeside(id, NFT, "drill=it", never);
+  assert.deepEqual(seen.splice(0), [["beside", "etcd", NFT]]);
+  await engine.act(await helper(), "kill", never);
+  assert.equal(await helper(), undefined, "gone when it is killed");
   memory.writes = () => new DockerError("refused", "Error: no such device");
   await assert.rejects(linesOf(engine.inside(id, NFT, never)), refused(/no such device$/));
   await assert.rejects(engine.beside(id, NFT, never), refused(/no such device$/));

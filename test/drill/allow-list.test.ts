@@ -17,21 +17,18 @@ const [etcd] = ALLOW_LIST.targets;
 for (const [targets, line] of [
   [[etcd, etcd], /target etcd is there twice; rename one$/],
   [[{ ...etcd, process: undefined }], /target etcd: kill needs process\.start or container; add it$/],
-  [[{ ...etcd, container: "job=etcd" }], /target etcd: names a container beside a process, an etcd or a netns; remove/],
+  [[{ ...etcd, container: "job=etcd" }], /target etcd: names a container beside a process or a netns; remove one$/],
   [[{ name: "x", faults: ["kill"], container: "etcd" }], /container: must be a label of one container, NAME=VALUE/],
   [
-    [{ name: "x", faults: ["kill", "flap"], container: "job=etcd", device: { name: "eth0" } }],
-    /target x: flap cannot be done to a container, only kill, freeze, thaw, start, blackhole; remove it$/,
+    [{ name: "x", faults: ["kill", "reboot"], container: "job=etcd", pins: "/sys/fs/bpf/x" }],
+    /target x: reboot is not done to a container; give it a target of its own$/,
   ],
-  [[{ ...etcd, etcd: { endpoint: "http://127.0.0.1:2379", data: "/var/etcd" } }], /restore-old needs etcd\.backup/],
+  [[{ ...etcd, etcd: { config: "/etc/etcd.yaml", data: "/var/etcd" } }], /restore-old needs etcd\.backup/],
   [[{ name: "x", faults: ["flap"] }], /target x: flap needs device; add it$/],
   [[{ ...etcd, faults: ["reboot"] }], /target etcd: reboot needs pins; add it$/],
   [[{ name: "x", faults: ["drain"] }], /target x: drain needs exporter; add it$/],
   [[{ name: "x", faults: [] }], /targets\[0\]\.faults: /],
-  [
-    [{ ...etcd, etcd: { endpoint: "https://127.0.0.1:2379", data: "/var/etcd" } }],
-    /endpoint: must be http:\/\/HOST:PORT/,
-  ],
+  [[{ ...etcd, etcd: { config: "etcd.yaml", data: "/var/etcd" } }], /config: must be an absolute path without '\.\.'/],
   [[{ ...etcd, etcd: { ...etcd?.etcd, data: "/var/../etc" } }], /data: must be an absolute path without '\.\.'/],
   [[{ name: "x", faults: ["flap"], device: { name: "eth0; reboot" } }], /name: must be the name of a network device/],
 ] as const) {

@@ -1,9 +1,13 @@
 import assert from "node:assert/strict";
-import { beforeEach, test } from "node:test";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, beforeEach, test } from "node:test";
 import { DockerError } from "../../src/docker/door.ts";
 import { MemoryDocker } from "../../src/docker/memory.ts";
 import { parseAllowList } from "../../src/drill/allow-list.ts";
 import { Containers, handsOf } from "../../src/drill/containers.ts";
+import { SystemHands } from "../../src/drill/hands.ts";
 import { operationText, planFault } from "../../src/drill/operations.ts";
 import { probeFrom } from "../../src/drill/probe-process.ts";
 import type { Fault, ProbeCounts } from "../../src/model/drill.ts";
@@ -12,6 +16,10 @@ import { RecordingHands, refused } from "./stage.ts";
 
 const LABEL = "com.docker.compose.service=osaka-etcd";
 const ETCD = { name: "etcd", labels: { "com.docker.compose.service": "osaka-etcd" }, address: "10.77.20.2" };
+const FOLDER = mkdtempSync(join(tmpdir(), "bulkhead-containers-"));
+after(() => rmSync(FOLDER, { recursive: true }));
+const [OWN, BACKUP] = [join(FOLDER, "etcd"), join(FOLDER, "backup")];
+const DATA = { name: "data", etcd: { config: join(FOLDER, "etcd.yaml"), data: OWN, backup: BACKUP } };
 const allowList = parseAllowList(
   "allow.yaml",
   JSON.stringify({
@@ -20,6 +28,8 @@ const allowList = parseAllowList(
     targets: [
       { name: "etcd", faults: ["kill", "freeze", "thaw", "start"], container: LABEL },
       { name: "port", faults: ["blackhole"], container: LABEL, device: { name: "eth0", port: 2379 } },
+      { name: "link", faults: ["flap", "link-down"], container: LABEL, device: { name: "eth0" } },
+      { ...DATA, faults: ["wipe", "restore-old", "quota"], container: LABEL },
     ],
   }),
 );
@@ -39,9 +49,12 @@ beforeEach(() => {
   containers = new Containers(docker, systemClock);
 });
 
+async function listed(label: string): Promise<readonly { readonly State: string }[]> {
+  return JSON.parse(new TextDecoder().decode(await docker.list(label, new AbortController().signal)));
+}
+
 async function state(): Promise<string> {
-  const bytes = await docker.list(LABEL, new AbortController().signal);
-  return JSON.parse(new TextDecoder().decode(bytes))[0]?.State ?? "gone";
+  return (await listed(LABEL))[0]?.State ?? "gone";
 }
 
 function plan(fault: Fault) {
@@ -49,9 +62,12 @@ function plan(fault: Fault) {
   return planFault(fault, target, { id: "drill-r-1", folder: "/state" });
 }
 
+/** An etcd with the marker. */
+const LAB = { hasKey: async () => true, noSpace: async () => undefined };
+
 /** Of a fault, or of what undoes it. */
 async function does(fault: Fault, which: "does" | "undoes" = "does"): Promise<void> {
-  const hands = handsOf(new RecordingHands(), containers);
+  const hands = handsOf(new SystemHands(systemClock, LAB), containers);
   for (const operation of plan(fault)[which]) await hands.carryOut(operation);
 }
 
@@ -78,6 +94,52 @@ test("blackhole of a container drops what comes to its port, in its network, and
   assert.match(none, /^beside: nft .*delete table netdev bulkhead_drill$/);
   assert.deepEqual(plan("blackhole").does.map(operationText), [
     drop.replace(/^beside/, `run in the network of the container that carries ${LABEL}`),
+  ]);
+});
+
+test("a link goes down; it flaps until the container that does it is killed, and is up in the end", async () => {
+  await does("link-down");
+  await does("link-down", "undoes");
+  assert.deepEqual(commands.splice(0), ["beside: ip link set eth0 down", "beside: ip link set eth0 up"]);
+  await does("flap");
+  assert.match(commands.pop() ?? "", /^beside: sh -c while :; do ip link set eth0 down; .* drill-r-1$/);
+  const helpers = async () => (await listed("bulkhead.drill=drill-r-1")).length;
+  assert.equal(await helpers(), 1);
+  await does("flap", "undoes");
+  assert.equal(await helpers(), 0);
+  await does("flap", "undoes");
+  assert.deepEqual(commands, ["beside: ip link set eth0 up", "beside: ip link set eth0 up"]);
+});
+
+for (const [fault, meanwhile] of [
+  ["wipe", []],
+  ["restore-old", ["old"]],
+] as const) {
+  test(`${fault} of a container: other data while it lasts, its own afterwards, undone as often as one likes`, async () => {
+    for (const [folder, file] of [
+      [OWN, "own"],
+      [BACKUP, "old"],
+    ] as const) {
+      rmSync(folder, { recursive: true, force: true });
+      mkdirSync(folder);
+      writeFileSync(join(folder, file), "");
+    }
+    await does(fault, "undoes");
+    assert.deepEqual([await state(), readdirSync(OWN)], ["running", ["own"]], "it was not needed");
+    await does(fault);
+    assert.equal(await state(), "running");
+    assert.deepEqual(existsSync(OWN) ? readdirSync(OWN) : [], meanwhile);
+    for (let times = 0; times < 2; times++) await does(fault, "undoes");
+    assert.deepEqual([await state(), readdirSync(OWN), readdirSync(BACKUP)], ["running", ["own"], ["old"]]);
+  });
+}
+
+test("a container that uses what is put back is ended before, and only then", () => {
+  const aside = `${OWN}.drill-r-1`;
+  assert.deepEqual(plan("wipe").undoes.map(operationText), [
+    `if there is ${aside}: kill the container that carries ${LABEL}`,
+    `if there is ${aside}: put it back as ${OWN}`,
+    `start the container that carries ${LABEL}`,
   ]);
 });
 

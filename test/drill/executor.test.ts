@@ -176,10 +176,7 @@ for (const fault of ["wipe", "restore-old", "quota"] as const) {
     assert.deepEqual([hands.done, await written()], [[], []]);
     hands.before = () => undefined;
     await drilld.begin({ ...FREEZE, fault });
-    assert.match(
-      hands.done[0] ?? "",
-      /^refuse, unless the etcd at http:\/\/127\.0\.0\.1:2379 has the key bulkhead\/v1\/lab$/,
-    );
+    assert.match(hands.done[0] ?? "", /^refuse, unless the etcd of \/etc\/etcd\.yaml has the key bulkhead\/v1\/lab$/);
     assert.deepEqual(await written(), [`${fault} of etcd`]);
   });
 }

@@ -1,17 +1,17 @@
 import assert from "node:assert/strict";
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { chownSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, test } from "node:test";
-import { HttpGateway } from "../../src/drill/etcd-gateway.ts";
+import { systemDisk } from "../../src/disk/system.ts";
+import { FileGateway } from "../../src/drill/etcd-gateway.ts";
 import { livingPid, SystemHands } from "../../src/drill/hands.ts";
 import type { HostOperation } from "../../src/drill/operations.ts";
 import { MARKER_KEY } from "../../src/model/drill.ts";
 import { systemClock } from "../../src/runtime/clock.ts";
 import { TestEtcd } from "../support/etcd.ts";
 
-const hands = new SystemHands(systemClock);
-const gateway = new HttpGateway(systemClock);
+const hands = new SystemHands(systemClock, new FileGateway(systemDisk));
 /** In the command line of the process, and of no other on this machine. */
 let command: string;
 let folder: string;
@@ -78,7 +78,7 @@ test("a command that fails says why", async () => {
 
 test("what was moved aside is put back, from wherever that was cut off, and once", async () => {
   const [path, aside] = [join(folder, "data"), join(folder, "data.aside")];
-  const putBack: HostOperation = { kind: "put-back", aside, path, pidFile, command };
+  const putBack: HostOperation = { kind: "put-back", aside, path, user: { pidFile, command } };
   mkdirSync(path);
   writeFileSync(join(path, "own"), "");
   await hands.carryOut(putBack);
@@ -110,8 +110,11 @@ test("a copy never mixes with what is there", async () => {
   }
   await assert.rejects(hands.carryOut({ kind: "copy", from, to }));
   rmSync(to, { recursive: true });
+  if (process.getuid?.() === 0) chownSync(join(from, "file"), 10_001, 10_002);
   await hands.carryOut({ kind: "copy", from, to });
   assert.equal(readFileSync(join(to, "file"), "utf8"), from);
+  const [own, copied] = [from, to].map((each) => statSync(join(each, "file")));
+  assert.deepEqual([copied?.uid, copied?.gid], [own?.uid, own?.gid], "whose it was");
 });
 
 test("a real etcd: refused without the marker, admitted with it; the alarm refuses writes until it is cleared, twice", async () => {
@@ -119,13 +122,16 @@ test("a real etcd: refused without the marker, admitted with it; the alarm refus
   const kv = etcd.connect();
   const put = (key: string) => kv.txn({ operations: [{ put: { key, value: new Uint8Array() } }] });
   try {
-    const marker: HostOperation = { kind: "marker", endpoint: etcd.endpoint };
+    const config = join(folder, "etcd.yaml");
+    writeFileSync(config, `endpoints: ["${etcd.endpoint}"]\n`);
+    const marker: HostOperation = { kind: "marker", config };
+    const alarm = (raise: boolean) => hands.carryOut({ kind: "alarm", config, raise });
     await assert.rejects(hands.carryOut(marker), /has no key bulkhead\/v1\/lab, so that its data are not a lab's/);
     await put(MARKER_KEY);
     await hands.carryOut(marker);
-    await gateway.noSpace(etcd.endpoint, true);
+    await alarm(true);
     await assert.rejects(put("more"), /space/);
-    for (let times = 0; times < 2; times++) await gateway.noSpace(etcd.endpoint, false);
+    for (let times = 0; times < 2; times++) await alarm(false);
     await put("more");
   } finally {
     kv.close();

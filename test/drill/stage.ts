@@ -13,7 +13,7 @@ export const ALLOW_LIST = {
       name: "etcd",
       faults: ["kill", "freeze", "wipe", "restore-old", "quota"],
       process: { pidFile: "/run/etcd.pid", command: "etcd", start: ["etcd", "--name", "osaka"] },
-      etcd: { endpoint: "http://127.0.0.1:2379", data: "/var/etcd", backup: "/var/backup" },
+      etcd: { config: "/etc/etcd.yaml", data: "/var/etcd", backup: "/var/backup" },
     },
     { name: "port", faults: ["blackhole"], device: { name: "eth0", port: 2379 } },
     { name: "link", faults: ["flap", "link-down"], device: { name: "eth0", netns: "/var/run/netns/wan" } },

@@ -1,13 +1,17 @@
 /** Every user of a real etcd against every key of docs/WIRE.md, by each call: what is written down here is what may be, and nothing else is. */
 import assert from "node:assert/strict";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
+import { systemDisk } from "../../src/disk/system.ts";
+import { FileGateway } from "../../src/drill/etcd-gateway.ts";
 import { giveRights } from "../../src/join/rights.ts";
 import { rightsOf } from "../../src/join/roles.ts";
 import { type KvClient, KvError, prefixEnd } from "../../src/kv/client.ts";
 import { connectAdmin, type EtcdAdmin } from "../../src/kv/etcd-admin.ts";
+import { MARKER_KEY } from "../../src/model/drill.ts";
+import { encodeEtcdConfig } from "../../src/wire/etcd-config.ts";
 import { type Authority, type Issued, issue, makeAuthority } from "../support/certificates.ts";
 import { TestEtcd } from "../support/etcd.ts";
 import { freePort } from "../support/free-port.ts";
@@ -17,6 +21,7 @@ const USERS = [
   "mirror-osaka",
   "agent-osaka",
   "dns-osaka",
+  "drilld-osaka",
   "remote-amsterdam",
   "remote",
   "local-osaka",
@@ -25,7 +30,7 @@ const TIMES = { timeoutMs: 10_000, keepaliveMs: 10_000, keepaliveTimeoutMs: 10_0
 const RIGHTS = rightsOf({ cluster: "osaka", peers: ["amsterdam"], cilium: true });
 const DO_IT = { dryRun: false, exact: false };
 
-/** Letters: e exporter, m mirror, a agent, d dns, r remote users, l Cilium's agents. `range` is of everything below the folder of the key. */
+/** Letters: e exporter, m mirror, a agent, d dns, b drilld, r remote users, l Cilium's agents. `range` is of everything below the folder of the key. */
 interface Row {
   readonly key: string;
   readonly read: string;
@@ -71,6 +76,7 @@ const ROWS: readonly Row[] = [
   row("bulkhead/v1/ip/10.2.0.2", "ea", "ea", "e"),
   row("bulkhead/v1/endpoints/demo/hello-1", "ea", "ea", "e"),
   row("bulkhead/v1/policies/ciliumnetworkpolicy/demo/ledger", "ea", "ea", "e"),
+  row("bulkhead/v1/lab", "ab", "a", ""),
   // Nobody's, and beside what is somebody's.
   row("bulkhead/v1/unknown/x", "a", "a", ""),
   row("bulkhead/v2/services/x", "", "", ""),
@@ -156,7 +162,7 @@ test("each user may what is written down, and nothing else", async () => {
   const surprises: string[] = [];
   let asked = 0;
   for (const user of USERS) {
-    const letter = user.charAt(0);
+    const letter = user === "drilld-osaka" ? "b" : user.charAt(0);
     for (const one of ROWS) {
       for (const [verb, call] of Object.entries(VERBS)) {
         const may = await allowed(call(clientOf(user), one.key));
@@ -228,6 +234,29 @@ test("a running etcd admits another peer, and its mirror may write that peer's s
     "auth is on",
   ]);
   assert.equal(await allowed(put(clientOf("mirror-osaka"), key)), true);
+});
+
+test("drilld's right is enough for what drills ask of an etcd, and another cluster's drilld has none", async () => {
+  const gateway = new FileGateway(systemDisk);
+  const fileOf = (name: string): string => {
+    credentials(name);
+    const file = join(folder, `${name}.yaml`);
+    const { cert = "", key = "" } = issued.get(name) ?? {};
+    const config = { endpoints: [secure], hostAliases: [], caFile: authority.ca, certFile: cert, keyFile: key };
+    writeFileSync(file, encodeEtcdConfig(config));
+    return file;
+  };
+  const own = fileOf("drilld-osaka");
+  assert.equal(await gateway.hasKey(own, MARKER_KEY), false);
+  await put(clientOf("root"), MARKER_KEY);
+  assert.equal(await gateway.hasKey(own, MARKER_KEY), true);
+  const write = () => put(clientOf("exporter-osaka"), "cilium/.heartbeat");
+  await gateway.noSpace(own, true);
+  await assert.rejects(write(), { code: "no-space" });
+  await gateway.noSpace(own, false);
+  await write();
+  const stranger = fileOf("drilld-virginia");
+  await assert.rejects(gateway.hasKey(stranger, MARKER_KEY), /^Error: etcd of .*drilld-virginia\.yaml: /);
 });
 
 test("the users that programs have are not root's: none may read or change users and roles", async () => {

@@ -6,8 +6,10 @@ import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { MemoryNats } from "../../../src/bus/memory.ts";
 import { memoryDisk } from "../../../src/disk/memory.ts";
+import { systemDisk } from "../../../src/disk/system.ts";
 import { MemoryDocker } from "../../../src/docker/memory.ts";
 import { handsOf } from "../../../src/drill/containers.ts";
+import { FileGateway } from "../../../src/drill/etcd-gateway.ts";
 import { SystemHands } from "../../../src/drill/hands.ts";
 import { operationText, planFault } from "../../../src/drill/operations.ts";
 import { MemoryEtcd } from "../../../src/kv/memory.ts";
@@ -94,7 +96,7 @@ test("--no-wait returns at once, it goes on by itself; a service by name, some w
 });
 
 test("a drill drains and returns, either of them twice, and refuses what an operator drained", async () => {
-  const hands = handsOf(new SystemHands(systemClock), undefined);
+  const hands = handsOf(new SystemHands(systemClock, new FileGateway(systemDisk)), undefined);
   const socket = join(folder, "osaka", "exporter.sock");
   const target = { name: "traffic", faults: ["drain"], exporter: { socket } } as const;
   const { does, undoes } = planFault("drain", target, { id: "drill-1", folder, overMs: 1_000 });
