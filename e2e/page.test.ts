@@ -44,7 +44,7 @@ inBrowser("the policy holds: the same text as markup makes no script run, and is
 inBrowser("state is told by words and shapes: pairs, breakers, who is silent, holds, drills", async () => {
   assert.match(
     await page.evaluate<string>(pairRow("osaka in amsterdam")),
-    /suspect[\s\S]*42\.1 s[\s\S]*open[\s\S]*alive/,
+    /suspect[\s\S]*42\.1 s[\s\S]*open[\s\S]*alive\s+8 of 8 probes\s+790 of 812 connections\s+22 silent/,
   );
   assert.match(await page.evaluate<string>(pairRow("virginia in osaka")), /fresh[\s\S]*420 ms[\s\S]*closed/);
   assert.equal(await page.evaluate('document.querySelectorAll("#map-figure .way").length'), 6);

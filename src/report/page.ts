@@ -3,7 +3,7 @@
  * Nothing is made up: what is not known is absent, and the page says so.
  */
 import type { MeshEvent } from "../model/event.ts";
-import type { DataPath } from "../model/health.ts";
+import type { Connections, DataPath } from "../model/health.ts";
 import type {
   AgentStatus,
   ExporterStatus,
@@ -115,6 +115,11 @@ export interface PageDataPath {
   readonly state: DataPath | "not probed";
   /** Nodes that make something of it: `demote at amsterdam-1`. */
   readonly decisions: readonly string[];
+  /** Addresses that nodes of `from` probe, and how many answered the last time: of all nodes together. */
+  readonly targets: number;
+  readonly answered: number;
+  /** Of workloads on all these nodes, in the last minute. Absent where no node counts them. */
+  readonly connections?: Connections;
 }
 
 export interface PageHold extends HoldStatus {
@@ -244,13 +249,31 @@ const WORST_FIRST = ["dead", "alive", "unknown"] as const;
 
 function dataPathOf(agents: readonly AgentStatus[], to: string): PageDataPath {
   const found = agents.flatMap(({ node, health }) =>
-    health.remotes
-      .filter(({ cluster }) => cluster === to)
-      .map(({ dataPath, decision }) => ({ node, dataPath, decision })),
+    health.remotes.filter(({ cluster }) => cluster === to).map((remote) => ({ ...remote, node })),
   );
   const state = WORST_FIRST.find((word) => found.some(({ dataPath }) => dataPath === word)) ?? "not probed";
   const unusual = found.filter(({ decision }) => decision !== "normal");
-  return { state, decisions: unusual.map(({ node, decision }) => `${decision} at ${node}`).sort() };
+  const connections = connectionsOf(found.flatMap((each) => each.connections ?? []));
+  return {
+    state,
+    decisions: unusual.map(({ node, decision }) => `${decision} at ${node}`).sort(),
+    targets: found.reduce((total, { targets }) => total + targets, 0),
+    answered: found.reduce((total, { answered }) => total + answered, 0),
+    ...(connections && { connections }),
+  };
+}
+
+function connectionsOf([first, ...others]: readonly Connections[]): Connections | undefined {
+  if (first === undefined) return undefined;
+  return others.reduce(
+    (all, { started, established, refused, silent }) => ({
+      started: all.started + started,
+      established: all.established + established,
+      refused: all.refused + refused,
+      silent: all.silent + silent,
+    }),
+    first,
+  );
 }
 
 function pairsOf(from: string, statuses: readonly ProgramStatus[]): readonly PagePair[] {

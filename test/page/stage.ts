@@ -63,7 +63,10 @@ function node(cluster: string, number: number): AgentStatus {
   }));
   const name = `${cluster}-${number}`;
   const peers = { controlPlane: "talking", ageMs: 900, remotes } as const;
-  return { ...agent(name), cluster, peers, ageMs: 140 * number, services: [...services, ...paper] };
+  const well = agent(name);
+  const connections = { started: 406, established: 395, refused: 0, silent: 11 };
+  const health = { ...well.health, remotes: well.health.remotes.map((remote) => ({ ...remote, connections })) };
+  return { ...well, cluster, peers, health, ageMs: 140 * number, services: [...services, ...paper] };
 }
 
 const setAside: readonly SetAside[] = [

@@ -24,7 +24,19 @@ test("the data path of a pair is the worst that a node finds, with what each mak
   const dead = { ...remote, dataPath: "dead", decision: "demote" } as const;
   const cutOff = { ...agent("amsterdam-2"), health: { suspectsItself: false, remotes: [dead] } };
   const [osaka] = seen({ statuses: [mirror([followed]), well, cutOff] }).pairs;
-  assert.deepEqual(osaka?.dataPath, { state: "dead", decisions: ["demote at amsterdam-2"] });
+  assert.deepEqual([osaka?.dataPath.state, osaka?.dataPath.decisions], ["dead", ["demote at amsterdam-2"]]);
+});
+
+test("probes and connections of a pair are those of all its nodes, as far as they count", () => {
+  const counting = (node: string, silent: number): AgentStatus => {
+    const one = agent(node);
+    const connections = { started: 10, established: 10 - silent, refused: 0, silent };
+    const remotes = one.health.remotes.map((remote) => ({ ...remote, targets: 4, answered: 3, connections }));
+    return { ...one, health: { suspectsItself: false, remotes } };
+  };
+  const [osaka] = seen({ statuses: [mirror([followed]), counting("a", 1), counting("b", 2)] }).pairs;
+  const connections = { started: 20, established: 17, refused: 0, silent: 3 };
+  assert.deepEqual(osaka?.dataPath, { state: "alive", decisions: [], targets: 8, answered: 6, connections });
 });
 
 test("a pair is what the mirror says of the remote and what its nodes heard and found", () => {
@@ -47,8 +59,8 @@ test("a pair is what the mirror says of the remote and what its nodes heard and 
   assert.deepEqual(virginia?.nodes, [], "that node heard nothing of it");
   assert.deepEqual([virginia?.mirror?.grade, virginia?.mirror?.breaker], ["suspect", "open"]);
   assert.equal(virginia?.mirror?.lastError, lost.lastError);
-  assert.deepEqual(osaka?.dataPath, { state: "alive", decisions: [] });
-  assert.deepEqual(virginia?.dataPath, { state: "not probed", decisions: [] });
+  assert.deepEqual(osaka?.dataPath, { state: "alive", decisions: [], targets: 4, answered: 4 });
+  assert.deepEqual(virginia?.dataPath, { state: "not probed", decisions: [], targets: 0, answered: 0 });
   const [amsterdam, ...others] = clusters;
   assert.deepEqual([amsterdam?.lagMs, amsterdam?.queued, amsterdam?.elsewhere], [250, 3, false]);
   assert.deepEqual(

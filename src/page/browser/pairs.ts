@@ -12,6 +12,18 @@ function heard({ nodes }: PagePair): Child {
   return words.length === 0 ? "no node answers" : words.join(", ");
 }
 
+/** How many probes, and connections of workloads in the last minute, were answered. */
+function met({ targets, answered, connections }: PagePair["dataPath"]): readonly Child[] {
+  const probes = targets === 0 ? [] : [`${answered} of ${targets} probes`];
+  if (connections === undefined || connections.started === 0) return probes.map(small);
+  const { started, established, refused, silent } = connections;
+  const others = [silent > 0 ? `${silent} silent` : "", refused > 0 ? `${refused} refused` : ""];
+  const said = [`${established} of ${count(started, "connection")}`, ...others.filter((line) => line !== "")];
+  return [...probes, ...said].map(small);
+}
+
+const small = (line: string): Child => element("small", {}, line);
+
 function row(pair: PagePair): readonly (Child | readonly Child[])[] {
   const { from, to, mirror, dataPath } = pair;
   const error = mirror?.lastError;
@@ -25,7 +37,7 @@ function row(pair: PagePair): readonly (Child | readonly Child[])[] {
     [badge(toneOf(controlWord(pair)), controlWord(pair)), element("small", {}, phase)],
     [mirror?.ageMs === undefined ? "never proven" : duration(mirror.ageMs), keys],
     mirror === undefined ? badge("unknown", "unknown") : badge(toneOf(mirror.breaker), mirror.breaker),
-    [badge(toneOf(dataPath.state), dataPath.state), ...dataPath.decisions.map((line) => element("small", {}, line))],
+    [badge(toneOf(dataPath.state), dataPath.state), ...dataPath.decisions.map(small), ...met(dataPath)],
     heard(pair),
   ];
 }
