@@ -76,10 +76,14 @@ export function plan(name: string): LabPlan {
   return planLab(name, root);
 }
 
-/** A mesh that is up for the tests of a file, and leaves no trace after them. `begun` is told what `up` printed. */
-export function standing(name: string, begun: (out: string) => void | Promise<void> = () => {}): void {
+/** A mesh that is up for the tests of a file, and leaves no trace after them. `begun` is told what `up` printed. `flags` are of `up`. */
+export function standing(
+  name: string,
+  begun: (out: string) => void | Promise<void> = () => {},
+  flags: readonly string[] = [],
+): void {
   before(async () => {
-    const { code, out, err } = await mesh(name, ["up"]);
+    const { code, out, err } = await mesh(name, ["up", ...flags]);
     assert.equal(code, 0, `${out}${err}`);
     await begun(out);
   });

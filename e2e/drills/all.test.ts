@@ -1,4 +1,4 @@
-/** What becomes of a drill; then every drill that is shipped, on one lab, one after another: a line each. */
+/** What becomes of a drill; then every drill that is shipped, on one lab whose etcds want certificates, one after another: a line each. */
 import assert from "node:assert/strict";
 import { readdirSync } from "node:fs";
 import { test } from "node:test";
@@ -14,7 +14,7 @@ const DRILLS = readdirSync(fileURLToPath(new URL("../../deploy/drills/", import.
   .map((file) => file.replace(/\.yaml$/, ""))
   .sort();
 
-standing(NAME);
+standing(NAME, undefined, ["--secure"]);
 drillVerdicts(() => plan(NAME));
 
 for (const name of DRILLS) {

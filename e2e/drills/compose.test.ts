@@ -37,6 +37,7 @@ before(async () => {
   await down();
   await build();
   await up("drills");
+  await compose("up", "--no-start", "osaka-standby");
   await allHealthy();
   for (const cluster of CLUSTERS) {
     await eventually(cluster, "its calls are answered", ({ answers }) => Object.keys(answers).length > 0);
@@ -67,6 +68,12 @@ for (const [name, cluster, job, sees] of [
   ["freeze-remote", "osaka", "etcd", true],
   ["blackhole", "osaka", "etcd", true],
   ["kill-mirror", "amsterdam", "kvstoremesh", false],
+  ["wipe", "osaka", "etcd", true],
+  ["restore-old", "osaka", "etcd", true],
+  ["quota", "osaka", "etcd", true],
+  ["flap-link", "osaka", "etcd", false],
+  ["split-brain", "osaka", "kvstoremesh", true],
+  ["drain", "osaka", "exporter", true],
 ] as const) {
   inContainers(`drill ${name} of containers`, async () => {
     const report = await rehearsed(cluster, name);
@@ -80,8 +87,13 @@ for (const [name, cluster, job, sees] of [
     assert.ok(entries.before > 0 && entries.least === entries.before);
     assert.equal(await stateOf(`${cluster}-${job}`), "running");
     assert.deepEqual(await lasting(cluster), []);
+    assert.deepEqual(await inside(`${cluster}-drilld`, ["ls", "/etcd"]), "backup\netcd\n", "nothing lies aside");
   });
 }
+
+inContainers("the second mirror is there for its drill alone", async () => {
+  assert.equal(await stateOf("osaka-standby"), "exited");
+});
 
 inContainers("the mesh hears of drills, and the page shows them", async () => {
   const told = await inside("osaka-drilld", ["bulkhead", "events", "--since", "10m", "--kind", "drill"]);
@@ -106,16 +118,16 @@ inContainers("by Compose: a dry run prints what is done to which container, and 
 inContainers("drilld is not privileged, and is there for every cluster", async () => {
   const runs = await howTheyRun();
   for (const cluster of CLUSTERS) {
-    const root = { user: "root", privileged: false, capabilities: ["DAC_OVERRIDE"] };
+    const root = { user: "root", privileged: false, capabilities: ["DAC_OVERRIDE", "CHOWN"] };
     assert.deepEqual(runs.get(`${cluster}-drilld`), root, cluster);
   }
 });
 
 inContainers("what is not on the allow-list is refused", async () => {
-  const { verdict, reason: why } = await rehearsed("osaka", "wipe");
+  const { verdict, reason: why } = await rehearsed("amsterdam", "kill-agents");
   assert.equal(verdict, "aborted");
-  assert.match(why ?? "", /wipe of etcd is not on the allow-list of this drilld; allowed: kill, freeze$/);
-  assert.equal(await stateOf("osaka-etcd"), "running");
+  assert.match(why ?? "", /target agent-1 is not on the allow-list of this drilld; on it: etcd, etcd-port, link, /);
+  assert.equal(await stateOf("amsterdam-agent"), "running");
 });
 
 inContainers("drilld is killed under a fault, and undoes it when it is there again", async () => {
