@@ -118,7 +118,7 @@ inContainers("by Compose: a dry run prints what is done to which container, and 
 inContainers("drilld is not privileged, and is there for every cluster", async () => {
   const runs = await howTheyRun();
   for (const cluster of CLUSTERS) {
-    const root = { user: "root", privileged: false, capabilities: ["DAC_OVERRIDE", "CHOWN"] };
+    const root = { user: "root", privileged: false, capabilities: ["DAC_OVERRIDE", "CHOWN", "FOWNER"] };
     assert.deepEqual(runs.get(`${cluster}-drilld`), root, cluster);
   }
 });

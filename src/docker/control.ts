@@ -1,11 +1,11 @@
 /** What drills do to containers. It is a door of its own: who exports containers only reads. Body: `engine-control.ts`; the model has it too. */
 import type { DockerEngine } from "./door.ts";
 
-export type ContainerAction = "kill" | "start" | "pause" | "unpause";
+export type ContainerAction = "kill" | "stop" | "start" | "pause" | "unpause";
 
 /** Everything rejects with a DockerError: of a command whose exit code is not 0 it has the last complaint. */
 export interface DockerControl extends Pick<DockerEngine, "list"> {
-  /** `start` of one that runs does nothing; what is not possible is refused. `kill` is by SIGKILL, and the engine leaves it dead. */
+  /** `start` of one that runs does nothing; what is not possible is refused. `kill` is by SIGKILL, `stop` by SIGTERM first; the engine leaves it dead. */
   act(id: string, action: ContainerAction, signal: AbortSignal): Promise<void>;
   /**
    * Lines that a command writes, inside the container, as its user, until it ends. Its standard input ends when the signal aborts or nobody reads

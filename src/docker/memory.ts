@@ -81,8 +81,9 @@ export class MemoryDocker implements DockerEngine, DockerControl {
     const allowed = FROM[action];
     if (action === "start" && state === "running") return;
     if (!allowed.includes(state)) throw new DockerError("refused", `HTTP 409 ${container.name} is ${state}`);
-    if (action === "kill" && container.autoRemove) return this.remove(container.name);
-    this.put({ ...container, state: action === "kill" ? "exited" : action === "pause" ? "paused" : "running" });
+    const ends = action === "kill" || action === "stop";
+    if (ends && container.autoRemove) return this.remove(container.name);
+    this.put({ ...container, state: ends ? "exited" : action === "pause" ? "paused" : "running" });
   }
 
   async *inside(id: string, argv: readonly string[], signal: AbortSignal): AsyncGenerator<string> {
@@ -126,6 +127,7 @@ function gone(): DockerError {
 /** States from which each is possible. */
 const FROM: Readonly<Record<ContainerAction, readonly string[]>> = {
   kill: ["running"],
+  stop: ["running"],
   start: ["created", "exited"],
   pause: ["running"],
   unpause: ["paused"],

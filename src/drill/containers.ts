@@ -12,6 +12,7 @@ const STAYS_MS = 300;
 /** States in which an action changes something. */
 const ACTS_ON: Readonly<Record<ContainerAction, readonly string[]>> = {
   kill: ["running", "paused", "restarting"],
+  stop: ["running", "paused", "restarting"],
   start: ["created", "exited"],
   pause: ["running"],
   unpause: ["paused"],

@@ -13,8 +13,8 @@ export interface Observer {
 /** One look at everybody who answered. */
 export interface Look {
   readonly observers: readonly Observer[];
-  /** Pids of the mirrors that lead in the drill's cluster. */
-  readonly leaders: readonly number[];
+  /** The mirrors that lead in the drill's cluster. */
+  readonly leaders: readonly Pick<MirrorStatus, "pid" | "uptimeMs">[];
   /** Who answered: `osaka/agent/osaka-1`. */
   readonly answered: ReadonlySet<string>;
   /** Why not everybody is well, a line each. */
@@ -45,7 +45,7 @@ export function lookAt(statuses: readonly ProgramStatus[], cluster: string): Loo
   const agents = statuses.filter((status): status is AgentStatus => status.program === "agent");
   return {
     observers: leading.flatMap((mirror) => observersOf(mirror, cluster)),
-    leaders: leading.filter((mirror) => mirror.cluster === cluster).map(({ pid }) => pid),
+    leaders: leading.filter((mirror) => mirror.cluster === cluster),
     answered: new Set(statuses.map(nameOf)),
     unwell: [...leaderFaults(mirrors), ...statuses.flatMap(programFaults)],
     unwellInside: inside.flatMap(programFaults).length > 0,
@@ -116,11 +116,16 @@ function exporterFaults(status: ExporterStatus): readonly string[] {
 export function isSeen(sign: Sign, before: Look, now: Look): boolean {
   if (sign === "inside") return now.unwellInside;
   if (sign === "drained") return now.emptied;
-  if (sign === "leader") return now.leaders.some((pid) => !before.leaders.includes(pid));
+  if (sign === "leader") return now.leaders.some((leader) => !before.leaders.some((was) => isSame(was, leader)));
   return before.observers.every((was) => {
     const remote = now.observers.find(({ cluster }) => cluster === was.cluster)?.remote;
     return remote !== undefined && SEEN[sign](was.remote, remote);
   });
+}
+
+/** In containers all have the same pid; but nobody grows younger. */
+function isSame(was: Look["leaders"][number], now: Look["leaders"][number]): boolean {
+  return was.pid === now.pid && was.uptimeMs <= now.uptimeMs;
 }
 
 const SEEN: Readonly<

@@ -94,7 +94,7 @@ const PLANS: Readonly<Record<Fault, Plan>> = {
   kill: (target) => ({ does: [signal(target, "SIGKILL", true)], undoes: [start(target)] }),
   freeze: (target) => ({ does: [signal(target, "SIGSTOP", true)], undoes: [signal(target, "SIGCONT", false)] }),
   thaw: (target) => ({ does: [signal(target, "SIGCONT", true)], undoes: [] }),
-  start: (target) => ({ does: [start(target, true)], undoes: [signal(target, "SIGKILL", false)] }),
+  start: (target) => ({ does: [start(target, true)], undoes: [stop(target)] }),
   blackhole: (target) => ({
     does: [where(target, ["nft", dropRules(target.device ?? NO_DEVICE)], true)],
     undoes: [where(target, ["nft", NO_RULES], false)],
@@ -211,6 +211,13 @@ function start(target: Target, required = false): Operation {
   if (label !== undefined) return { kind: "container", label, action: "start", required };
   const { pidFile, command, start: argv } = processOf(target);
   return { kind: "start", pidFile, command, argv };
+}
+
+/** A container may say goodbye: nobody waits in vain for one that is gone. */
+function stop(target: Target): Operation {
+  const { container: label } = target;
+  if (label === undefined) return signal(target, "SIGKILL", false);
+  return { kind: "container", label, action: "stop", required: false };
 }
 
 /** Other data for a while: the own are kept aside and put back. */

@@ -167,6 +167,8 @@ async function behaves(engine: DockerControl, memory: MemoryDocker): Promise<voi
     ["unpause", "running"],
     ["kill", "exited"],
     ["start", "running"],
+    ["stop", "exited"],
+    ["start", "running"],
     ["start", "running"],
   ] as const) {
     await engine.act(id, action, never);
