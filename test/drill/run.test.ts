@@ -250,6 +250,12 @@ const SIGNS_SEEN: readonly (readonly [sign: Sign, seen: readonly ProgramStatus[]
     [mirror("amsterdam", [WELL]), { ...OSAKA, pid: 77 }],
     [mirror("amsterdam", [WELL]), OSAKA, { ...OSAKA, pid: 77, leader: false }],
   ],
+  // In another container of the same engine.
+  [
+    "leader",
+    [mirror("amsterdam", [WELL]), { ...OSAKA, uptimeMs: 0 }],
+    [mirror("amsterdam", [WELL]), { ...OSAKA, uptimeMs: 9_000 }],
+  ],
   [
     "inside",
     [mirror("amsterdam", [WELL]), { ...OSAKA, remotes: [{ ...WELL, name: "virginia", grade: "suspect" }] }],
