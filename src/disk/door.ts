@@ -21,9 +21,9 @@ export interface DirectoryListing {
   readonly unreadable: readonly UnreadableFile[];
 }
 
-export type FileContent = Uint8Array | Iterable<Uint8Array>;
+export type FileContent = Uint8Array | Iterable<Uint8Array> | AsyncIterable<Uint8Array>;
 
-export function piecesOf(content: FileContent): Iterable<Uint8Array> {
+export function piecesOf(content: FileContent): Iterable<Uint8Array> | AsyncIterable<Uint8Array> {
   return content instanceof Uint8Array ? [content] : content;
 }
 
@@ -40,7 +40,7 @@ export interface Disk {
   stamp(directory: string): Promise<string>;
   /**
    * The whole file or nothing, also after a power cut: readers never see a part of it. Mode 0600.
-   * @param content pieces are asked for one by one, each when those before it are written.
+   * @param content pieces are asked for one by one, each when those before it are written; an error instead of one leaves what was there.
    */
   writeAtomic(path: string, content: FileContent): Promise<void>;
 }

@@ -68,7 +68,9 @@ export class MemoryDisk implements FolderDisk {
 
   async writeAtomic(path: string, content: FileContent): Promise<void> {
     if (!this.#directories.has(posix.normalize(posix.dirname(path)))) throw new DiskError("absent", `${path}: ENOENT`);
-    this.put(path, Buffer.concat([...piecesOf(content)]));
+    const pieces: Uint8Array[] = [];
+    for await (const piece of piecesOf(content)) pieces.push(piece);
+    this.put(path, Buffer.concat(pieces));
   }
 
   async unlink(path: string): Promise<void> {

@@ -104,7 +104,7 @@ async function stampOf(path: string): Promise<string> {
 async function writeSynced(path: string, content: FileContent): Promise<void> {
   const handle = await open(path, "w", 0o600);
   try {
-    for (const piece of piecesOf(content)) await handle.writeFile(piece);
+    for await (const piece of piecesOf(content)) await handle.writeFile(piece);
     await handle.sync();
   } finally {
     await handle.close();

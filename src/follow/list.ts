@@ -26,6 +26,20 @@ export interface Listing {
   readonly ranges: readonly (readonly KeyValue[])[];
 }
 
+/** Some keys of one range, in ascending order. */
+export interface ListedPage {
+  /** Its index among the ranges asked for. */
+  readonly range: number;
+  readonly kvs: readonly KeyValue[];
+}
+
+/** A listing that is worked on while it is read: the first ranges are at hand, whole; of the others there is never more than a page or two. */
+export interface PagedListing extends Header {
+  readonly first: readonly (readonly KeyValue[])[];
+  /** All other ranges, in order; to be asked for once, and to the end. Throws as `list` rejects: what was listed so far proves nothing then. */
+  readonly pages: Iterable<ListedPage> | AsyncIterable<ListedPage>;
+}
+
 export interface ListOptions {
   /** Keys per page. */
   readonly pageSize: number;
@@ -75,12 +89,22 @@ function digestOf(value: Uint8Array): string {
   return createHash("sha256").update(value).digest("base64url");
 }
 
-/** The newest key of the listing: an etcd that was wiped and filled again, even past our revision, does not have it just so. */
-export function witnessOf(listing: Listing, ranges: readonly KeyRange[]): Witness {
-  let newest: KeyValue | undefined;
-  for (const kvs of listing.ranges) for (const kv of kvs) if (kv.modRevision > (newest?.modRevision ?? 0)) newest = kv;
-  if (newest) return witness(listing.revision, newest);
-  return absence(listing.revision, ranges[0]?.key ?? "\0");
+/** The newest key of a listing: an etcd that was wiped and filled again, even past our revision, does not have it just so. */
+export class NewestKey {
+  #newest: KeyValue | undefined;
+
+  saw(kvs: readonly KeyValue[]): void {
+    let newest = this.#newest;
+    for (const kv of kvs) if (kv.modRevision > (newest?.modRevision ?? 0)) newest = kv;
+    // The value may be a view into a whole page.
+    if (newest !== undefined && newest !== this.#newest) this.#newest = { ...newest, value: newest.value.slice() };
+  }
+
+  /** As it can be read at `revision`; of a listing without keys that the first one is not there. */
+  witness(revision: number, ranges: readonly KeyRange[]): Witness {
+    if (this.#newest) return witness(revision, this.#newest);
+    return absence(revision, ranges[0]?.key ?? "\0");
+  }
 }
 
 /** Rejects with a KvError when the fact cannot be asked for, also because it was compacted or lies in the future. */
@@ -149,6 +173,36 @@ async function listOnce(kv: KvClient, ranges: readonly KeyRange[], options: List
     listed.push(found);
   }
   return { revision: pinned?.revision ?? 0, clusterId: pinned?.clusterId ?? 0n, ranges: listed };
+}
+
+/**
+ * As `list`, but for what comes behind the first ranges, of which a page is read while the one before it is worked on. Rejects as `list` does.
+ * @param firstCount how many ranges are wanted whole, one at least.
+ */
+export async function listInPages(
+  kv: KvClient,
+  ranges: readonly KeyRange[],
+  firstCount: number,
+  options: Pick<ListOptions, "pageSize" | "clock" | "signal">,
+): Promise<PagedListing> {
+  const { ranges: first, ...at } = await list(kv, ranges.slice(0, firstCount), options);
+  async function* pages(): AsyncGenerator<ListedPage> {
+    for (const [index, range] of ranges.entries()) {
+      if (index < firstCount) continue;
+      for await (const { kvs } of pagesAt(kv, range, at, options)) yield { range: index, kvs };
+    }
+  }
+  return { ...at, first, pages: pages() };
+}
+
+/** All of it at once. */
+export async function wholeListing({ revision, clusterId, first, pages }: PagedListing): Promise<Listing> {
+  const ranges = first.map((kvs) => [...kvs]);
+  for await (const { range, kvs } of pages) {
+    while (ranges.length <= range) ranges.push([]);
+    for (const kv of kvs) ranges[range]?.push(kv);
+  }
+  return { revision, clusterId, ranges };
 }
 
 /** The pages of one more range of a listing, for what is too large to be kept. Fails as `list` does, also when the revision was compacted. */

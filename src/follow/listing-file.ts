@@ -37,8 +37,8 @@ export interface Changes {
 
 export interface ListingFile extends ListingHead {
   readonly digest: Uint8Array;
-  /** Once. Throws an Error of one line when they do not add up. */
-  readonly keys: Iterable<PlacedKey>;
+  /** Range by range. Throws an Error of one line when they do not add up. */
+  readonly keys: () => Iterable<PlacedKey>;
 }
 
 export type Read<T> =
@@ -46,25 +46,29 @@ export type Read<T> =
   /** One line. */
   | { readonly ok: false; readonly detail: string };
 
-const LISTING_MAGIC = new TextEncoder().encode("BLKHLIST");
+export const LISTING_MAGIC = new TextEncoder().encode("BLKHLIST");
 const CHANGES_MAGIC = new TextEncoder().encode("BLKHCHNG");
-const FORMAT = 1;
+/** 1 wrote keys in any order. */
+const FORMAT = 2;
 const DIGEST_BYTES = 32;
 const PUT = 0;
 const DELETE = 1;
 /** Bytes joined to one piece. */
-const PIECE_BYTES = 256 * 1024;
+export const PIECE_BYTES = 256 * 1024;
 /** More than etcd takes in one request. */
 const LONGEST_TEXT = 2 * 1024 * 1024;
 
-/** Piece by piece; the last one is its checksum. */
+/** Piece by piece; the last one is its checksum. @param keys range by range. */
 export function encodeListing(head: ListingHead, keys: Iterable<Placed>): Generator<Uint8Array> {
   return sealed(LISTING_MAGIC, listingBody(head, keys));
 }
 
-function* listingBody({ owner, ranges, clusterId, revision }: ListingHead, keys: Iterable<Placed>) {
-  const writer = new PackedWriter().u32(FORMAT).text(owner).text(ranges).u64(clusterId).f64(revision);
-  yield* written(writer, keys);
+function* listingBody(head: ListingHead, keys: Iterable<Placed>) {
+  yield* written(writeHead(new PackedWriter(), head), keys);
+}
+
+export function writeHead(writer: PackedWriter, { owner, ranges, clusterId, revision }: ListingHead): PackedWriter {
+  return writer.u32(FORMAT).text(owner).text(ranges).u64(clusterId).f64(revision);
 }
 
 export function encodeChanges(changes: Changes): Generator<Uint8Array> {
@@ -88,7 +92,7 @@ function* written(writer: PackedWriter, records: Iterable<Placed>): Generator<Ui
   yield writer.take();
 }
 
-function write(writer: PackedWriter, { range, event }: Placed): void {
+export function write(writer: PackedWriter, { range, event }: Placed): void {
   writer.u32(range).u32(event.type === "put" ? PUT : DELETE);
   if (event.type === "delete") {
     writer.text(event.key).f64(event.modRevision);
@@ -108,16 +112,20 @@ export function readListing(bytes: Uint8Array): Read<ListingFile> {
   if (format !== FORMAT) return { ok: false, detail: `its format is ${format}, and ${FORMAT} is read` };
   const [owner, ranges, clusterId, revision] = [reader.text(), reader.text(), reader.u64(), reader.f64()];
   if (reader.overrun) return { ok: false, detail: SENSELESS };
-  return { ok: true, value: { owner, ranges, clusterId, revision, digest: opened.digest, keys: keysOf(reader) } };
+  const rest = reader.rest();
+  const keys = (): Iterable<PlacedKey> => keysOf(new PackedReader(rest, LONGEST_TEXT));
+  return { ok: true, value: { owner, ranges, clusterId, revision, digest: opened.digest, keys } };
 }
 
 const SENSELESS = "what it holds does not add up";
 
 function* keysOf(reader: PackedReader): Generator<PlacedKey> {
+  let last = 0;
   while (!reader.done) {
     const { range, event } = read(reader);
-    if (event.type === "delete") reader.fail();
-    else if (!reader.overrun) yield { range, event };
+    if (event.type === "delete" || range < last) reader.fail();
+    last = range;
+    if (event.type === "put" && !reader.overrun) yield { range, event };
   }
   if (reader.overrun) throw new Error(SENSELESS);
 }

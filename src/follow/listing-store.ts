@@ -3,11 +3,22 @@
  * become large. So a program that starts again can go on from there. Whatever is wrong with the files costs a listing and nothing else.
  */
 import { type Disk, DiskError } from "../disk/door.ts";
-import { revisionOf, type WatchEvent } from "../kv/client.ts";
+import { type Header, type KeyValue, revisionOf, type WatchEvent } from "../kv/client.ts";
 import { messageOf } from "../runtime/user-error.ts";
-import type { KeyRange, Listing } from "./list.ts";
-import { type Deletion, encodeChanges, encodeListing, type Placed, readChanges, readListing } from "./listing-file.ts";
-import { Overlay, placedKeys, rangesOf } from "./overlay.ts";
+import { Facts } from "./facts.ts";
+import type { KeyRange } from "./list.ts";
+import { ListingCopy } from "./listing-copy.ts";
+import {
+  type Deletion,
+  encodeChanges,
+  encodeListing,
+  type ListingFile,
+  type Placed,
+  type PlacedKey,
+  readChanges,
+  readListing,
+} from "./listing-file.ts";
+import { Overlay, pagesOf } from "./overlay.ts";
 
 export interface ListingStoreOptions {
   readonly disk: Disk;
@@ -18,13 +29,18 @@ export interface ListingStoreOptions {
   readonly ranges: readonly KeyRange[];
 }
 
-export interface Known {
-  /**
-   * Its revision is that of its newest key: nobody but the etcd that wrote that key can say what followed. What was deleted since, and is known to be,
-   * is told once more.
-   */
-  readonly listing: Listing;
-  /** The newest ones before its revision, as far as they were told. */
+/**
+ * Its revision is that of its newest key: nobody but the etcd that wrote that key can say what followed. What was deleted since, and is known to be, is
+ * told once more.
+ */
+export interface Known extends Header {
+  /** Range by range; read out of the file again each time. None once they are forgotten. */
+  readonly keys: () => Iterable<PlacedKey>;
+  /** Lets go of the file. */
+  readonly forget: () => void;
+  /** Some of its keys, the newest last. */
+  readonly newest: readonly KeyValue[];
+  /** The newest deletions before its revision, as far as they were told. */
   readonly deletions: readonly Deletion[];
 }
 
@@ -36,6 +52,8 @@ interface Base {
 const MAX_FILE_BYTES = 1024 * 1024 * 1024;
 /** Changes are folded into the listing when they are larger than this and than a quarter of it. */
 const MIN_FOLD_BYTES = 4 * 1024 * 1024;
+/** Of the newest keys of what was loaded. */
+const MAX_NEWEST = 8;
 
 export class ListingStore {
   readonly #options: ListingStoreOptions;
@@ -55,6 +73,8 @@ export class ListingStore {
   #changed = false;
   /** Counts listings: a write that began before the last one says nothing of it. */
   #epoch = 0;
+  /** The last listing. */
+  #copy: ListingCopy | undefined;
   #work: Promise<void> = Promise.resolve();
   #busy = false;
   #failure: string | undefined;
@@ -91,19 +111,16 @@ export class ListingStore {
 
   async #load(): Promise<Known> {
     const { listing, bytes } = await this.#readListing();
-    const { digest, keys, clusterId } = listing;
+    const { digest, clusterId } = listing;
     const changes = await this.#readChanges(digest);
     const overlay = new Overlay(this.#options.ranges.length);
     for (const placed of changes?.events ?? []) overlay.put(placed);
-    const ranges = rangesOf(overlay.over(keys), this.#options.ranges.length);
     this.#base = { digest, bytes };
     this.#overlay = overlay;
     this.#clusterId = clusterId;
     this.#revision = changes?.revision ?? listing.revision;
     this.#deletions = changes?.deletions ?? [];
-    const newest = ranges.flat().reduce((max, { modRevision }) => Math.max(max, modRevision), 0);
-    const deletions = this.#deletions.filter(({ modRevision }) => modRevision <= newest);
-    return { listing: { revision: newest, clusterId, ranges }, deletions };
+    return known(listing, overlay, this.#deletions);
   }
 
   /** What was loaded is still true: what is told from now on follows it. */
@@ -111,15 +128,33 @@ export class ListingStore {
     this.#begin(this.#revision);
   }
 
-  /** The etcd was listed, and is not doubted. */
-  listed(listing: Listing, deletions: readonly Deletion[]): void {
-    const { clusterId, revision } = listing;
+  /** A listing begins: it is written down as it comes, and counts once it is `listed`. Every copy must be ended or dropped. */
+  copy({ clusterId, revision }: Header): ListingCopy {
+    const copy = new ListingCopy({ owner: this.#owner, ranges: this.#ranges, clusterId, revision });
+    this.#enqueue(async () => {
+      const written = new Written(copy);
+      try {
+        await this.#options.disk.writeAtomic(this.#path("listing"), written);
+      } catch (error) {
+        if (copy.isDropped) return;
+        throw error;
+      }
+      if (copy !== this.#copy) return;
+      this.#base = written.base;
+      await this.#writeOverlay(written.base);
+    });
+    return copy;
+  }
+
+  /** The etcd was listed, all of it is in the copy, and it is not doubted. */
+  listed({ clusterId, revision }: Header, copy: ListingCopy, deletions: readonly Deletion[]): void {
     this.#begin(revision);
     this.#base = undefined;
     this.#overlay = new Overlay(this.#options.ranges.length);
     this.#clusterId = clusterId;
     this.#deletions = deletions;
-    this.#enqueue(() => this.#writeListing(revision, placedKeys(listing.ranges)));
+    this.#copy = copy;
+    copy.end();
   }
 
   #begin(revision: number): void {
@@ -210,7 +245,7 @@ export class ListingStore {
     // What is told meanwhile follows the new listing.
     this.#overlay = new Overlay(this.#options.ranges.length);
     try {
-      await this.#writeListing(this.#revision, folded.over(listing.keys));
+      await this.#writeListing(this.#revision, folded.over(listing.keys()));
     } catch (error) {
       if (epoch === this.#epoch) {
         for (const placed of this.#overlay.all()) folded.put(placed);
@@ -252,18 +287,40 @@ export class ListingStore {
   }
 }
 
+/** @param overlay what changed since; it must stay as it is until all is read. */
+function known(listing: ListingFile, overlay: Overlay, deletions: readonly Deletion[]): Known {
+  let file: ListingFile | undefined = listing;
+  const keys = (): Iterable<PlacedKey> => (file === undefined ? [] : overlay.over(file.keys()));
+  const facts = new Facts(MAX_NEWEST);
+  facts.beginListing([]);
+  for (const { kvs } of pagesOf(keys())) facts.saw(kvs);
+  facts.endListing();
+  const newest = facts.all().flatMap(({ kv }) => kv ?? []);
+  const revision = newest.at(-1)?.modRevision ?? 0;
+  return {
+    revision,
+    clusterId: listing.clusterId,
+    keys,
+    forget: () => {
+      file = undefined;
+    },
+    newest,
+    deletions: deletions.filter(({ modRevision }) => modRevision <= revision),
+  };
+}
+
 /** Pieces of a listing on their way to the disk: afterwards they say what was written. */
-class Written implements Iterable<Uint8Array> {
-  readonly #pieces: Iterable<Uint8Array>;
+class Written implements AsyncIterable<Uint8Array> {
+  readonly #pieces: Iterable<Uint8Array> | AsyncIterable<Uint8Array>;
   #last: Uint8Array = new Uint8Array();
   #bytes = 0;
 
-  constructor(pieces: Iterable<Uint8Array>) {
+  constructor(pieces: Iterable<Uint8Array> | AsyncIterable<Uint8Array>) {
     this.#pieces = pieces;
   }
 
-  *[Symbol.iterator](): Generator<Uint8Array> {
-    for (const piece of this.#pieces) {
+  async *[Symbol.asyncIterator](): AsyncGenerator<Uint8Array> {
+    for await (const piece of this.#pieces) {
       this.#last = piece;
       this.#bytes += piece.length;
       yield piece;

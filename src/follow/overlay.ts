@@ -1,9 +1,12 @@
 /** What changed since a listing: the last event of each key of each range. */
-import { eventKey, type KeyValue, type WatchEvent } from "../kv/client.ts";
+import { eventKey, type Header, type KeyValue, type WatchEvent } from "../kv/client.ts";
+import type { ListedPage, PagedListing } from "./list.ts";
 import type { Placed, PlacedKey } from "./listing-file.ts";
 
 /** What an entry takes beside its key and value, in memory and in a file, about. */
 const ENTRY_BYTES = 64;
+/** Of a page of keys that are read from elsewhere than an etcd. */
+const PAGE_KEYS = 1_000;
 
 export class Overlay {
   readonly #ranges: readonly Map<string, WatchEvent>[];
@@ -36,18 +39,30 @@ export class Overlay {
     return this.#ranges.flatMap((events, range) => [...events.values()].map((event) => ({ range, event })));
   }
 
-  /** The keys there are after these changes; new ones last. */
+  /** The keys there are after these changes, range by range like `base`; new ones last of each. */
   *over(base: Iterable<PlacedKey>): Generator<PlacedKey> {
-    const met = this.#ranges.map(() => new Set<string>());
+    let at = 0;
+    let met = new Set<string>();
     for (const placed of base) {
+      for (; at < placed.range; at++) {
+        yield* this.#new(at, met);
+        met = new Set();
+      }
       const { key } = placed.event.kv;
-      const event = this.#ranges[placed.range]?.get(key);
+      const event = this.#ranges[at]?.get(key);
       if (event === undefined) yield placed;
-      else met[placed.range]?.add(key);
-      if (event?.type === "put") yield { range: placed.range, event };
+      else met.add(key);
+      if (event?.type === "put") yield { range: at, event };
     }
-    for (const { range, event } of this.all()) {
-      if (event.type === "put" && !met[range]?.has(event.kv.key)) yield { range, event };
+    for (; at < this.#ranges.length; at++) {
+      yield* this.#new(at, met);
+      met = new Set();
+    }
+  }
+
+  *#new(range: number, met: ReadonlySet<string>): Generator<PlacedKey> {
+    for (const [key, event] of this.#ranges[range] ?? []) {
+      if (event.type === "put" && !met.has(key)) yield { range, event };
     }
   }
 }
@@ -57,21 +72,38 @@ function sizeOf(event: WatchEvent | undefined): number {
   return ENTRY_BYTES + eventKey(event).length + (event.type === "put" ? event.kv.value.length : 0);
 }
 
-/** One list for each range, keys in ascending order. */
-export function rangesOf(keys: Iterable<PlacedKey>, count: number): readonly (readonly KeyValue[])[] {
-  const ranges = Array.from({ length: count }, (): KeyValue[] => []);
-  const unordered = new Set<KeyValue[]>();
-  for (const { range, event } of keys) {
-    const kvs = ranges[range];
-    if (kvs === undefined) continue;
-    const before = kvs.at(-1);
-    if (before !== undefined && before.key >= event.kv.key) unordered.add(kvs);
-    kvs.push(event.kv);
+/** @param keys range by range. @param firstCount see `PagedListing.first`. */
+export function pagedKeys(
+  { revision, clusterId }: Header,
+  keys: Iterable<PlacedKey>,
+  firstCount: number,
+): PagedListing {
+  const first = Array.from({ length: firstCount }, (): KeyValue[] => []);
+  const pages = pagesOf(keys);
+  const isFirst = ({ range, kvs }: ListedPage): boolean => {
+    first[range]?.push(...kvs);
+    return range < firstCount;
+  };
+  let next = pages.next();
+  while (!next.done && isFirst(next.value)) next = pages.next();
+  function* others(): Generator<ListedPage> {
+    if (!next.done) yield next.value;
+    yield* pages;
   }
-  for (const kvs of unordered) kvs.sort((left, right) => (left.key < right.key ? -1 : 1));
-  return ranges;
+  return { revision, clusterId, first, pages: others() };
 }
 
-export function* placedKeys(ranges: readonly (readonly KeyValue[])[]): Generator<PlacedKey> {
-  for (const [range, kvs] of ranges.entries()) for (const kv of kvs) yield { range, event: { type: "put", kv } };
+/** Keys that follow each other and are of one range. */
+export function* pagesOf(keys: Iterable<PlacedKey>): Generator<ListedPage> {
+  let range = 0;
+  let kvs: KeyValue[] = [];
+  for (const placed of keys) {
+    if (placed.range !== range || kvs.length >= PAGE_KEYS) {
+      if (kvs.length > 0) yield { range, kvs };
+      range = placed.range;
+      kvs = [];
+    }
+    kvs.push(placed.event.kv);
+  }
+  if (kvs.length > 0) yield { range, kvs };
 }

@@ -4,9 +4,10 @@
  */
 import { type Header, type KvClient, KvError, revisionOf, type WatchEnd, type WatchEvent } from "../kv/client.ts";
 import { messageOf } from "../runtime/user-error.ts";
-import { confirms, type KeyRange, type Listing, type Witness, witnessOf } from "./list.ts";
+import { absence, confirms, type KeyRange, type PagedListing, type Witness, witness } from "./list.ts";
 import type { Placed } from "./listing-file.ts";
-import { Overlay, placedKeys, rangesOf } from "./overlay.ts";
+import type { Known } from "./listing-store.ts";
+import { Overlay, pagedKeys } from "./overlay.ts";
 import { type FollowSink, type WatchOptions, watch } from "./watch.ts";
 
 /** Like a source's: what was known and what happened since arrives as one listing, before all else. */
@@ -15,7 +16,7 @@ export interface ResumeSink extends FollowSink {
    * The complete state, as a listing at its revision shows it. Changes since arrive after the promise resolves.
    * @param changes the last event of each key since what was known.
    */
-  resumed(listing: Listing, changes: readonly Placed[]): Promise<void>;
+  resumed(listing: PagedListing, changes: readonly Placed[]): Promise<void>;
 }
 
 export type Resumed =
@@ -27,7 +28,10 @@ export type Resumed =
 /** Revisions of the whole etcd: of more of them a listing is cheaper for it. */
 export const MAX_MISSED_REVISIONS = 20_000;
 
-type ResumeOptions = Omit<WatchOptions, "clusterId" | "witness">;
+interface ResumeOptions extends Omit<WatchOptions, "clusterId" | "witness"> {
+  /** Of the ranges, how many are handed on whole. */
+  readonly firstRanges: number;
+}
 
 /** Rejects with a KvError when the etcd does not answer. */
 export function askHeader(kv: KvClient, ranges: readonly KeyRange[]): Promise<Header> {
@@ -44,19 +48,22 @@ export async function resume(
   kv: KvClient,
   ranges: readonly KeyRange[],
   header: Header,
-  { listing: known, witnesses }: { readonly listing: Listing; readonly witnesses: readonly Witness[] },
+  known: Known,
+  witnesses: readonly Witness[],
   sink: ResumeSink,
   options: ResumeOptions,
 ): Promise<Resumed> {
-  const detail = distance(header, known) ?? (await contradiction(kv, [witnessOf(known, ranges), ...witnesses]));
+  const newest = newestOf(known, ranges);
+  const detail = distance(header, known) ?? (await contradiction(kv, [newest, ...witnesses]));
   if (detail !== undefined) return { ok: false, detail };
   const over = new AbortController();
-  const catching = new CatchingUp(known, ranges.length, sink, (error) => over.abort(error));
+  const failed = (error: unknown): void => over.abort(error);
+  const catching = new CatchingUp(known, ranges.length, options.firstRanges, sink, failed);
   const end = await watch(kv, ranges, known.revision + 1, catching, {
     ...options,
     signal: AbortSignal.any([options.signal, over.signal]),
     clusterId: known.clusterId,
-    witness: witnessOf(known, ranges),
+    witness: newest,
   });
   over.signal.throwIfAborted();
   if (catching.told || options.signal.aborted) return { ok: true, end };
@@ -64,8 +71,13 @@ export async function resume(
   return { ok: false, detail: `watch ${end.cause}: ${end.detail}` };
 }
 
+function newestOf({ revision, newest }: Known, ranges: readonly KeyRange[]): Witness {
+  const last = newest.at(-1);
+  return last ? witness(revision, last) : absence(revision, ranges[0]?.key ?? "\0");
+}
+
 /** Why they are too far apart. */
-function distance({ clusterId, revision }: Header, known: Listing): string | undefined {
+function distance({ clusterId, revision }: Header, known: Header): string | undefined {
   if (clusterId !== known.clusterId) return "another etcd answers";
   if (revision < known.revision) return `its revision went back from ${known.revision} to ${revision}`;
   const missed = revision - known.revision;
@@ -90,7 +102,8 @@ interface Batch {
 }
 
 class CatchingUp implements FollowSink {
-  readonly #known: Listing;
+  readonly #known: Known;
+  readonly #firstCount: number;
   readonly #sink: ResumeSink;
   readonly #failed: (error: unknown) => void;
   readonly #missed: Overlay;
@@ -99,8 +112,9 @@ class CatchingUp implements FollowSink {
   #progress: number | undefined;
   #state: "behind" | "telling" | "through" = "behind";
 
-  constructor(known: Listing, ranges: number, sink: ResumeSink, failed: (error: unknown) => void) {
+  constructor(known: Known, ranges: number, firstCount: number, sink: ResumeSink, failed: (error: unknown) => void) {
     this.#known = known;
+    this.#firstCount = firstCount;
     this.#sink = sink;
     this.#failed = failed;
     this.#missed = new Overlay(ranges);
@@ -131,9 +145,10 @@ class CatchingUp implements FollowSink {
       const ahead = events.filter((event) => revisionOf(event) > revision);
       if (ahead.length > 0) this.#waiting.push({ range, events: ahead });
     }
-    const { clusterId, ranges } = this.#known;
-    const listed = rangesOf(this.#missed.over(placedKeys(ranges)), ranges.length);
-    await this.#sink.resumed({ revision, clusterId, ranges: listed }, this.#missed.all());
+    const { clusterId, keys, forget } = this.#known;
+    const listing = pagedKeys({ revision, clusterId }, this.#missed.over(keys()), this.#firstCount);
+    await this.#sink.resumed(listing, this.#missed.all());
+    forget();
     this.#state = "through";
     for (const { range, events } of this.#waiting) this.#sink.changed(range, events);
     if (this.#progress !== undefined && this.#progress > revision) this.#sink.progress(this.#progress);

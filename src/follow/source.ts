@@ -4,12 +4,15 @@ import { Backoff, type BackoffSettings } from "../runtime/backoff.ts";
 import { type Clock, sleep } from "../runtime/clock.ts";
 import type { Random } from "../runtime/random.ts";
 import { messageOf } from "../runtime/user-error.ts";
-import { type KeyRange, type Listing, list, witnessOf } from "./list.ts";
+import { type KeyRange, type ListedPage, listInPages, NewestKey, type PagedListing } from "./list.ts";
 import { type FollowSink, watch } from "./watch.ts";
 
 export interface SourceSink extends FollowSink {
-  /** The complete state. Changes since arrive after the promise resolves. A rejection is treated like a lost connection. */
-  listed(listing: Listing): Promise<void>;
+  /**
+   * The complete state; the sink reads all of its pages, which ends with an error when the rest cannot be had. Changes since arrive after the
+   * promise resolves. A rejection is treated like a lost connection.
+   */
+  listed(listing: PagedListing): Promise<void>;
   /** Contact is lost: it changes nothing but the age of what is known. */
   lost(detail: string): void;
 }
@@ -21,6 +24,8 @@ export interface SourceOptions {
   readonly signal: AbortSignal;
   /** Keys per page. */
   readonly pageSize: number;
+  /** How many of the ranges are needed whole before the others are looked at; absent: one. */
+  readonly firstRanges?: number;
   readonly progressIntervalMs: number;
   readonly progressTimeoutMs: number;
   readonly backoff: BackoffSettings;
@@ -70,11 +75,18 @@ async function listAndWatch(
   sink: SourceSink,
   proved: FollowSink,
 ): Promise<WatchEnd> {
-  const listing = await list(options.kv, ranges, options);
-  await sink.listed(listing);
-  return watch(options.kv, ranges, listing.revision + 1, proved, {
-    ...options,
-    clusterId: listing.clusterId,
-    witness: witnessOf(listing, ranges),
-  });
+  const listing = await listInPages(options.kv, ranges, options.firstRanges ?? 1, options);
+  const { revision, clusterId } = listing;
+  const newest = new NewestKey();
+  for (const kvs of listing.first) newest.saw(kvs);
+  await sink.listed({ ...listing, pages: seenBy(newest, listing.pages) });
+  const witness = newest.witness(revision, ranges);
+  return watch(options.kv, ranges, revision + 1, proved, { ...options, clusterId, witness });
+}
+
+async function* seenBy(newest: NewestKey, pages: PagedListing["pages"]): AsyncGenerator<ListedPage> {
+  for await (const page of pages) {
+    newest.saw(page.kvs);
+    yield page;
+  }
 }

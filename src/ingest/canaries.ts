@@ -31,11 +31,21 @@ export class Canaries {
   #before: ReadonlyMap<string, number> | undefined;
   #doubtedFrom = 0;
 
-  /** A complete listing at `revision`: what it does not show is not there. */
-  listed(canaries: Iterable<Canary>, revision: number): void {
-    this.#known.clear();
-    for (const canary of canaries) if (this.#counts(canary)) this.#known.set(canary.key, knownOf(canary));
-    this.#joint = revision;
+  /**
+   * What is to be known once a listing at `revision`, which begins with these, is whole: what it does not show is not there then.
+   * @param other another etcd answers: what was known of the one before is doubted there.
+   */
+  listed(canaries: Iterable<Canary>, revision: number, other: boolean): Canaries {
+    const next = new Canaries();
+    next.#joint = revision;
+    next.#before = other ? new Map([...(this.#before ?? []), ...this.#writtenMs()]) : this.#before;
+    next.#doubtedFrom = other ? revision : this.#doubtedFrom;
+    for (const canary of canaries) if (next.#counts(canary)) next.#known.set(canary.key, knownOf(canary));
+    return next;
+  }
+
+  #writtenMs(): readonly (readonly [key: string, writtenMs: number])[] {
+    return [...this.#known].map(([key, { writtenMs }]) => [key, writtenMs]);
   }
 
   put(canary: Canary): void {
@@ -58,15 +68,6 @@ export class Canaries {
   proves(key: string): boolean {
     const known = this.#known.get(key);
     return known !== undefined && known.revision <= this.#joint;
-  }
-
-  /** Another etcd answers, which is listed at `revision` for the first time. */
-  doubt(revision: number): void {
-    this.#before = new Map([
-      ...(this.#before ?? []),
-      ...[...this.#known].map(([key, { writtenMs }]) => [key, writtenMs] as const),
-    ]);
-    this.#doubtedFrom = revision;
   }
 
   believe(): void {

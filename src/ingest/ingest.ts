@@ -3,7 +3,8 @@
  * proved complete (config and canary) does not show it. Silence, an empty etcd, one that lacks a canary, and one that was restored take nothing away.
  */
 import type { Disk } from "../disk/door.ts";
-import type { Listing } from "../follow/list.ts";
+import type { ListedPage, PagedListing } from "../follow/list.ts";
+import type { ListingCopy } from "../follow/listing-copy.ts";
 import { type Known, ListingStore } from "../follow/listing-store.ts";
 import { followForever, type SourceOptions, type SourceSink } from "../follow/source.ts";
 import type { FollowSink } from "../follow/watch.ts";
@@ -83,7 +84,7 @@ export class Ingest implements SourceSink {
   readonly #own: Cluster;
   readonly #keys: FollowedKeys;
   readonly #clusters: Clusters;
-  readonly #canaries = new Canaries();
+  #canaries = new Canaries();
   readonly #parking: Parking;
   readonly #rows: Rows;
   readonly #peers: Peers;
@@ -110,6 +111,10 @@ export class Ingest implements SourceSink {
   #round = new AbortController();
   /** Between a listing taken in and the end of its watch: a listing is never cut off by the wish for another. */
   #watching = false;
+  /** A listing was begun to be taken in, and was not whole yet. */
+  #listing = false;
+  /** It was asked for while one was taken in. */
+  #relistWanted = false;
   #recheckWanted = false;
   #recheckedAtMs = Number.NEGATIVE_INFINITY;
   /** Revision of the tables that was told last. */
@@ -125,7 +130,7 @@ export class Ingest implements SourceSink {
     this.#peers = new Peers(options.clock);
     this.#doubt = new Doubt(options.restoredConfirmMs);
     this.#drains = new Drains(options.tables);
-    const { ranges } = this.#keys;
+    const { ranges, firstRanges } = this.#keys;
     this.#store = options.written && new ListingStore({ ...options.written, ranges });
     this.#resumption =
       options.written &&
@@ -134,6 +139,7 @@ export class Ingest implements SourceSink {
         ...options,
         ...options.written,
         ranges,
+        firstRanges,
         store: this.#store,
         world: this.#world,
         recalled: (known) => this.#recall(known),
@@ -151,7 +157,8 @@ export class Ingest implements SourceSink {
       this.#round = new AbortController();
       const either = AbortSignal.any([signal, this.#round.signal]);
       const resume = resumption && { resume: (sink: FollowSink) => resumption.resume(kv, either, sink) };
-      await followForever({ ...this.#options, ...resume, signal: either }, this.#keys.ranges, this);
+      const { ranges, firstRanges } = this.#keys;
+      await followForever({ ...this.#options, ...resume, firstRanges, signal: either }, ranges, this);
     }
     await this.#store?.save();
   }
@@ -183,21 +190,28 @@ export class Ingest implements SourceSink {
     return this.#peers.status(others.map(({ name }) => name));
   }
 
-  async listed(listing: Listing): Promise<void> {
-    await this.#takeIn(listing);
+  async listed(listing: PagedListing): Promise<void> {
+    const other = await this.#meet(listing);
+    const isDue = this.#isRewriteDue();
+    const copy = isDue ? this.#store?.copy(listing) : undefined;
+    try {
+      await this.#takeIn(listing, other, copy);
+      this.#unwritten = !isDue && this.#doubt.sources.size === 0;
+      this.#writeDown(listing, copy);
+    } finally {
+      copy?.drop();
+    }
     this.#resumption?.listed();
-    this.#writeDown(listing);
   }
 
   /** A whole listing is much to write: those that follow each other soon are not, and then what was written before stays until the next one. */
-  #writeDown(listing: Listing): void {
-    this.#unwritten = this.#doubt.sources.size === 0 && !this.#isRewriteDue();
-    if (this.#doubt.sources.size > 0 || this.#unwritten) {
+  #writeDown(listing: PagedListing, copy: ListingCopy | undefined): void {
+    if (this.#doubt.sources.size > 0 || copy === undefined) {
       this.#store?.suspend();
       return;
     }
     this.#writtenAtMs = this.#options.clock.nowMs();
-    this.#store?.listed(listing, this.#world.deletions());
+    this.#store?.listed(listing, copy, this.#world.deletions());
   }
 
   #isRewriteDue(): boolean {
@@ -206,9 +220,9 @@ export class Ingest implements SourceSink {
   }
 
   /** As if it had been listed; soon it will be. */
-  async #resumed(listing: Listing): Promise<void> {
+  async #resumed(listing: PagedListing): Promise<void> {
     const { clock, random, signal, written } = this.#options;
-    await this.#takeIn(listing);
+    await this.#takeIn(listing, await this.#meet(listing));
     if (this.#doubt.sources.size > 0) this.#store?.suspend();
     const auditMs = random.next() * (written?.auditMs ?? 0);
     void sleep(clock, auditMs, signal).then(() => this.recheck());
@@ -218,13 +232,15 @@ export class Ingest implements SourceSink {
   #recall(known: Known): void {
     const clusters = new Clusters(this.#own);
     const canaries: KeyValue[] = [];
-    for (const kv of known.listing.ranges.flat()) {
+    for (const { range, event } of known.keys()) {
+      if (range >= this.#keys.firstRanges) break;
+      const { kv } = event;
       const subject = this.#keys.subject(kv.key);
       if (subject?.what === "canary") canaries.push(kv);
       if (subject?.what === "config") clusters.put(subject.cluster, kv.value);
     }
     this.#world.recall(known);
-    this.#canaries.listed(canaries, known.listing.revision);
+    this.#canaries = this.#canaries.listed(canaries, known.revision, false);
     const sources = clusters.all().flatMap((cluster) => this.#sources(cluster));
     const complete = sources.filter(({ cluster: { name }, kind }) => {
       const canary = this.#keys.canary(name, kind);
@@ -233,35 +249,48 @@ export class Ingest implements SourceSink {
     this.#recalled = complete.map(sourceName);
   }
 
-  async #takeIn(listing: Listing): Promise<void> {
-    const slices = new Slices(this.#options.clock);
-    await this.#meet(listing);
+  /**
+   * Puts what it shows, as it comes. What it lacks goes once all of it was there: one that breaks off takes nothing away and proves nothing.
+   * @param other see `#meet`
+   */
+  async #takeIn(listing: PagedListing, other: boolean, copy?: ListingCopy): Promise<void> {
+    this.#listing = true;
+    this.#relistWanted = false;
+    this.#world.beginListing(other);
     this.#incomplete.clear();
     this.#parking.clear();
     this.#clusters.mark();
     this.#rows.mark();
     this.#drains.mark();
-    const canaries = listing.ranges.flat().filter(({ key }) => this.#keys.subject(key)?.what === "canary");
-    this.#canaries.listed(canaries, listing.revision);
-    this.#peers.listed(listing.ranges.at(-1)?.find(({ key }) => key === PEER_GRADES_KEY)?.value);
-    for (const kvs of listing.ranges) {
-      for (const { key, value } of kvs) {
-        if (this.#doubt.sources.size === 0 || !this.#isDoubted(key)) this.#put(key, value);
+    const first = listing.first.flat().filter(({ key }) => this.#keys.subject(key)?.what === "canary");
+    const canaries = this.#canaries.listed(first, listing.revision, other);
+    let grades: Uint8Array | undefined;
+    const slices = new Slices(this.#options.clock);
+    for await (const page of pagesOf(listing)) {
+      this.#world.saw(page.kvs);
+      copy?.page(page);
+      for (const { key, value } of page.kvs) {
+        if (key === PEER_GRADES_KEY) grades = value;
+        else if (this.#doubt.sources.size === 0 || !this.#isDoubted(key, canaries)) this.#put(key, value);
         await slices.rest();
       }
     }
+    this.#world.endListing(listing);
+    this.#canaries = canaries;
+    this.#peers.listed(grades);
     this.#drains.sweep((cluster) => this.#canaries.proves(this.#keys.drainCanary(cluster)));
+    this.#listing = false;
     this.#prove();
     this.#settle(true);
     this.#watching = true;
+    if (this.#relistWanted) this.#relist();
   }
 
-  /** Is it the etcd that was followed? Of another one only what happens from here on counts at first. */
-  async #meet(listing: Listing): Promise<void> {
+  /** Is it another etcd than the one that was followed? Of that one only what happens from here on counts at first. */
+  async #meet(listing: PagedListing): Promise<boolean> {
     const { kv, clock, log } = this.#options;
     const other = await this.#world.isOther(kv, listing);
     if (other) {
-      this.#canaries.doubt(listing.revision);
       this.#doubt.begin([...this.#recalled, ...this.#synced.keys()], clock.nowMs());
       log.warn(
         { sources: this.#doubt.sources.size },
@@ -269,16 +298,17 @@ export class Ingest implements SourceSink {
       );
     }
     this.#recalled = [];
-    this.#world.listed(listing, other);
+    return other;
   }
 
-  #isDoubted(key: string): boolean {
+  /** @param canaries of the listing that it is in. */
+  #isDoubted(key: string, canaries: Canaries): boolean {
     const subject = this.#keys.subject(key);
-    if (subject?.what === "drain") return !this.#canaries.proves(this.#keys.drainCanary(subject.cluster));
+    if (subject?.what === "drain") return !canaries.proves(this.#keys.drainCanary(subject.cluster));
     const cluster = subject?.what === "row" ? this.#clusters.get(subject.cluster) : undefined;
     if (subject?.what !== "row" || cluster === undefined) return false;
     const source = { cluster, kind: subject.kind };
-    return this.#doubt.sources.has(sourceName(source)) && !this.#isComplete(source);
+    return this.#doubt.sources.has(sourceName(source)) && !this.#isComplete(source, canaries);
   }
 
   changed(range: number, events: readonly WatchEvent[]): void {
@@ -361,7 +391,13 @@ export class Ingest implements SourceSink {
     for (const { key, value } of values) this.#put(key, value);
     if (complete && !renumbered) return;
     this.#incomplete.add(cluster.name);
-    this.#round.abort();
+    this.#relist();
+  }
+
+  /** Not before the listing that is being taken in is whole. */
+  #relist(): void {
+    this.#relistWanted = this.#listing;
+    if (!this.#listing) this.#round.abort();
   }
 
   #prove(): void {
@@ -378,10 +414,10 @@ export class Ingest implements SourceSink {
     return this.#keys.kinds(cluster.name).map((kind) => ({ cluster, kind }));
   }
 
-  #isComplete({ cluster: { name }, kind }: Source): boolean {
+  #isComplete({ cluster: { name }, kind }: Source, canaries = this.#canaries): boolean {
     if (!this.#clusters.isConfigured(name) || this.#incomplete.has(name)) return false;
     const canary = this.#keys.canary(name, kind);
-    return canary !== undefined && this.#canaries.proves(canary);
+    return canary !== undefined && canaries.proves(canary);
   }
 
   /** Sweeps sources that became complete (all complete ones after a listing) and tells who waits for the tables. */
@@ -465,9 +501,14 @@ export class Ingest implements SourceSink {
 
   #heldLine(cluster: string): readonly string[] {
     const { held } = this.#count(cluster);
-    if (held === 0) return [];
+    if (held === 0 || this.#listing) return [];
     return [
       `cluster ${cluster}: ${held} entries are kept that the local etcd lacks; they go once its config and canaries are there`,
     ];
   }
+}
+
+async function* pagesOf({ first, pages }: PagedListing): AsyncGenerator<ListedPage> {
+  for (const [range, kvs] of first.entries()) yield { range, kvs };
+  yield* pages;
 }

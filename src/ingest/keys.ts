@@ -57,6 +57,8 @@ function ownSources(own: string): readonly OwnSource[] {
 export class FollowedKeys {
   /** Configs and canaries first: a listing needs them to judge the rest. Drains before the services that they are of. The grades of the remotes last. */
   readonly ranges: readonly KeyRange[];
+  /** How many of them are no rows but what rows are judged by. */
+  readonly firstRanges: number;
   readonly #own: string;
   readonly #sources: readonly OwnSource[];
   /** What the last row said something about: in a listing most rows follow one of their own source. */
@@ -69,7 +71,9 @@ export class FollowedKeys {
     const caches = SHARED_KINDS.map((kind) => `${resource(kind).cacheCanary}/`);
     const first = [CLUSTER_CONFIG_PREFIX, SYNCED_PREFIX, CACHED_DRAINS_PREFIX].map(prefixRange);
     const rows = [...said, ...caches].map(prefixRange);
-    this.ranges = [...first, { key: drainKey(own) }, ...rows, { key: PEER_GRADES_KEY }];
+    const judging = [...first, { key: drainKey(own) }];
+    this.firstRanges = judging.length;
+    this.ranges = [...judging, ...rows, { key: PEER_GRADES_KEY }];
   }
 
   /** What the cluster can be expected to say. */

@@ -1,9 +1,9 @@
 /** Whether the local etcd is the one that was followed: an etcd that was restored from a backup has its canaries, and looks complete. */
 import { Facts, witnessOfFact } from "../follow/facts.ts";
-import { absence, confirms, type Listing, type Witness } from "../follow/list.ts";
+import { absence, confirms, type Witness } from "../follow/list.ts";
 import type { Deletion } from "../follow/listing-file.ts";
 import type { Known } from "../follow/listing-store.ts";
-import { type KeyValue, type KvClient, KvError, revisionOf, type WatchEvent } from "../kv/client.ts";
+import { type Header, type KeyValue, type KvClient, KvError, revisionOf, type WatchEvent } from "../kv/client.ts";
 
 const MAX_FACTS = 8;
 
@@ -13,30 +13,41 @@ export class LocalWorld {
   #revision = 0;
   readonly #facts = new Facts(MAX_FACTS);
 
-  /** False for the first etcd of all. Rejects with a KvError when it cannot be asked. */
-  async isOther(kv: KvClient, listing: Listing): Promise<boolean> {
+  /** Whether a listing is of another etcd; false for the first of all. Rejects with a KvError when it cannot be asked. */
+  async isOther(kv: KvClient, { clusterId, revision }: Header): Promise<boolean> {
     if (this.#clusterId === undefined) return false;
-    if (listing.clusterId !== this.#clusterId || listing.revision < this.#revision) return true;
-    for (const kvs of listing.ranges) for (const found of kvs) if (this.#contradicts(found)) return true;
+    if (clusterId !== this.#clusterId || revision < this.#revision) return true;
     const facts = this.#facts.all();
+    const found = await Promise.all(facts.map(({ key }) => kv.range({ key, revision })));
+    for (const { kvs } of found) for (const one of kvs) if (this.#contradicts(one)) return true;
     const newest = [facts.findLast((fact) => fact.kv), facts.findLast((fact) => !fact.kv)];
     for (const fact of newest) if (fact && !(await stands(kv, witnessOfFact(fact)))) return true;
     return false;
   }
 
-  /** @param other as told by `isOther`. */
-  listed({ clusterId, revision, ranges }: Listing, other: boolean): void {
-    this.#facts.listed(ranges, other ? [] : this.#facts.all().map(witnessOfFact));
+  /** A listing begins; what was known stays until it is whole. @param other as told by `isOther`. */
+  beginListing(other: boolean): void {
+    this.#facts.beginListing(other ? [] : this.#facts.all().map(witnessOfFact));
+  }
+
+  /** Some of it. */
+  saw(kvs: readonly KeyValue[]): void {
+    this.#facts.saw(kvs);
+  }
+
+  /** That was all. */
+  endListing({ clusterId, revision }: Header): void {
+    this.#facts.endListing();
     this.#clusterId = clusterId;
     this.#revision = revision;
   }
 
   /** What was known of an etcd before this process began. */
-  recall({ listing, deletions }: Known): void {
+  recall({ clusterId, revision, newest, deletions }: Known): void {
     const gone = deletions.map(({ key, modRevision }) => absence(modRevision, key));
-    this.#facts.listed(listing.ranges, gone);
-    this.#clusterId = listing.clusterId;
-    this.#revision = listing.revision;
+    this.#facts.listed([newest], gone);
+    this.#clusterId = clusterId;
+    this.#revision = revision;
   }
 
   /** Facts as they can be read at a revision up to which everything is known. */

@@ -1,5 +1,5 @@
 /** How an agent gets its first view of the local etcd: from what an agent before it wrote down and what happened since, or by a listing, and why. */
-import type { KeyRange, Listing } from "../follow/list.ts";
+import type { KeyRange, PagedListing } from "../follow/list.ts";
 import type { Placed } from "../follow/listing-file.ts";
 import type { Known, ListingStore } from "../follow/listing-store.ts";
 import { askHeader, type ResumeSink, resume } from "../follow/resume.ts";
@@ -14,6 +14,7 @@ import type { LocalWorld } from "./local-world.ts";
 
 export interface ResumptionOptions extends Omit<SourceOptions, "resume"> {
   readonly ranges: readonly KeyRange[];
+  readonly firstRanges: number;
   readonly store: ListingStore;
   /** Least time between two writes of what changed. */
   readonly saveIntervalMs: number;
@@ -58,13 +59,13 @@ export class Resumption {
     if (known === undefined) return this.#refuse(store.refusals.join("; ") || this.#reason);
     this.#options.recalled(known);
     if (this.#attempts++ >= MAX_ATTEMPTS) return this.#refuse("contact was lost each time while it caught up");
-    const facts = { listing: known.listing, witnesses: world.witnesses(known.listing.revision) };
+    const witnesses = world.witnesses(known.revision);
     const resumed: ResumeSink = {
       changed: (range, events) => sink.changed(range, events),
       progress: (revision) => sink.progress(revision),
       resumed: (listing, changes) => this.#resumed(known, listing, changes),
     };
-    const outcome = await resume(kv, ranges, header, facts, resumed, { ...this.#options, signal });
+    const outcome = await resume(kv, ranges, header, known, witnesses, resumed, { ...this.#options, signal });
     return outcome.ok ? outcome.end : this.#refuse(outcome.detail);
   }
 
@@ -73,13 +74,13 @@ export class Resumption {
     this.#reason = reason;
   }
 
-  async #resumed(known: Known, listing: Listing, changes: readonly Placed[]): Promise<void> {
+  async #resumed(known: Known, listing: PagedListing, changes: readonly Placed[]): Promise<void> {
     const { store } = this.#options;
     this.#over = true;
     store.goOn();
     for (const { range, event } of changes) store.happened(range, [event]);
     await this.#options.resumed(listing, changes);
-    const missed = listing.revision - known.listing.revision;
+    const missed = listing.revision - known.revision;
     this.#came({ how: "resumed", detail: `${missed} revisions were missed` });
   }
 

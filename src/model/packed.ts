@@ -100,6 +100,11 @@ export class PackedReader {
     return at < 0 ? new Uint8Array() : this.#bytes.subarray(at, at + size);
   }
 
+  /** A view of what was not read yet. */
+  rest(): Uint8Array {
+    return this.#bytes.subarray(this.#at);
+  }
+
   u32(): number {
     const at = this.#pass(4);
     return at < 0 ? 0 : this.#view.getUint32(at, true);

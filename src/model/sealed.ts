@@ -8,16 +8,27 @@ export type Unsealed =
 
 const DIGEST_BYTES = 32;
 
+/** Pieces of such a file as they come: each is returned, to be written. */
+export class Seal {
+  readonly #hash = createHash("sha256");
+
+  piece(bytes: Uint8Array): Uint8Array {
+    this.#hash.update(bytes);
+    return bytes;
+  }
+
+  /** The last piece. */
+  digest(): Uint8Array {
+    return this.#hash.digest();
+  }
+}
+
 /** The last piece is the digest. */
 export function* sealed(magic: Uint8Array, pieces: Iterable<Uint8Array>): Generator<Uint8Array> {
-  const hash = createHash("sha256");
-  hash.update(magic);
-  yield magic;
-  for (const piece of pieces) {
-    hash.update(piece);
-    yield piece;
-  }
-  yield hash.digest();
+  const seal = new Seal();
+  yield seal.piece(magic);
+  for (const piece of pieces) yield seal.piece(piece);
+  yield seal.digest();
 }
 
 /** @param what of which the magic is. */

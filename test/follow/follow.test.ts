@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { beforeEach, test } from "node:test";
-import { list, pagesAt, prefixRange } from "../../src/follow/list.ts";
+import { list, pagesAt, prefixRange, wholeListing } from "../../src/follow/list.ts";
 import { followForever } from "../../src/follow/source.ts";
 import { watch } from "../../src/follow/watch.ts";
 import { type KvClient, KvError, revisionOf, type WatchEvent, type WatchSink } from "../../src/kv/client.ts";
@@ -188,7 +188,8 @@ test("W10, W11: an etcd wiped between list and watch, and filled past our revisi
     {
       async listed(listing) {
         state.clear();
-        for (const { key, value } of listing.ranges.flat()) state.set(key, new TextDecoder().decode(value));
+        for (const { key, value } of (await wholeListing(listing)).ranges.flat())
+          state.set(key, new TextDecoder().decode(value));
         if (++listings > 1) return;
         etcd.wipe();
         for (let index = 0; index < 9; index++) put("b/filler");
@@ -253,7 +254,7 @@ test("followForever: any end is followed by a pause and a full list; loss hands 
       async listed(listing) {
         listings++;
         state.clear();
-        for (const kv of listing.ranges.flat()) state.set(kv.key, kv.modRevision);
+        for (const kv of (await wholeListing(listing)).ranges.flat()) state.set(kv.key, kv.modRevision);
       },
       changed(_range, events) {
         for (const event of events) {

@@ -15,7 +15,9 @@ const anyPut = fc
   .map((kv) => ({ type: "put" as const, kv }));
 const anyDeletion = fc.record({ type: fc.constant("delete" as const), key: fc.string(), modRevision: fc.maxSafeNat() });
 const placed = <Event>(event: fc.Arbitrary<Event>) =>
-  fc.array(fc.record({ range: fc.nat(9), event }), { maxLength: 5 });
+  fc
+    .array(fc.record({ range: fc.nat(9), event }), { maxLength: 5 })
+    .map((records) => records.sort((left, right) => left.range - right.range));
 const anyHead = fc.record({
   ...{ owner: fc.string(), ranges: fc.string(), revision: fc.maxSafeNat() },
   clusterId: fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }),
@@ -40,7 +42,7 @@ test("what was written is read", () => {
       const listing = readListing(joined(encodeListing(head, keys)));
       assert(listing.ok);
       const { digest: _, keys: found, ...rest } = listing.value;
-      assert.deepEqual(bytesOf({ ...rest, keys: [...found] }), bytesOf({ ...head, keys }));
+      assert.deepEqual(bytesOf({ ...rest, keys: [...found()] }), bytesOf({ ...head, keys }));
       const read = readChanges(joined(encodeChanges(changes)));
       assert(read.ok);
       assert.deepEqual(bytesOf(read.value), bytesOf(changes));
@@ -60,7 +62,7 @@ test("a body that makes no sense is refused though its checksum is right", () =>
         const bytes = Buffer.concat([...sealed(magic, [spoilt.subarray(0, body.length - (at % 3))])]);
         for (const read of [readListing(bytes), readChanges(bytes)]) if (!read.ok) refused.push(read.detail);
         const listing = readListing(bytes);
-        if (listing.ok) refused.push(thrownBy(() => [...listing.value.keys]));
+        if (listing.ok) refused.push(thrownBy(() => [...listing.value.keys()]));
       }
     }),
     { numRuns: 200 },

@@ -5,11 +5,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { systemDisk } from "../../src/disk/system.ts";
-import { type Listing, list, prefixRange } from "../../src/follow/list.ts";
+import { type Listing, list, type PagedListing, prefixRange, wholeListing } from "../../src/follow/list.ts";
 import { ListingStore } from "../../src/follow/listing-store.ts";
 import { askHeader, resume } from "../../src/follow/resume.ts";
 import { systemClock } from "../../src/runtime/clock.ts";
 import { TestEtcd } from "../support/etcd.ts";
+import { writeDown } from "./written.ts";
 
 const RANGES = [prefixRange("a/"), prefixRange("b/")];
 
@@ -30,9 +31,9 @@ test("a real etcd: what happened since is told, across its restart; compacted or
   const options = { clock: systemClock, signal: over.signal, pageSize: 2, progressIntervalMs: 100 };
   const store = () => new ListingStore({ disk: systemDisk, directory, cluster: "osaka", node: "n1", ranges: RANGES });
   const listing = () => list(kv, RANGES, options);
-  const writeDown = async (): Promise<void> => {
+  const writeAll = async (): Promise<void> => {
     const written = store();
-    written.listed(await listing(), []);
+    writeDown(written, await listing());
     await written.save();
     assert.deepEqual(written.problems(), []);
   };
@@ -41,21 +42,20 @@ test("a real etcd: what happened since is told, across its restart; compacted or
     const ended = new AbortController();
     let told: Listing | undefined;
     const sink = {
-      resumed: async (given: Listing) => {
-        told = given;
+      resumed: async (given: PagedListing) => {
+        told = await wholeListing(given);
         ended.abort();
       },
       changed: () => undefined,
       progress: () => undefined,
     };
-    const facts = { listing: known.listing, witnesses: [] };
-    const watching = { ...options, signal: ended.signal, progressTimeoutMs: 20_000 };
-    const outcome = await resume(kv, RANGES, await askHeader(kv, RANGES), facts, sink, watching);
+    const watching = { ...options, firstRanges: 1, signal: ended.signal, progressTimeoutMs: 20_000 };
+    const outcome = await resume(kv, RANGES, await askHeader(kv, RANGES), known, [], sink, watching);
     return outcome.ok ? (told ?? "nothing was told") : outcome.detail;
   };
 
   for (const key of ["a/1", "a/2", "a/3", "b/1"]) await put(key);
-  await writeDown();
+  await writeAll();
   await put("a/2", "changed");
   await put("b/2");
   await kv.txn({ operations: [{ delete: { key: "a/1" } }] });
@@ -68,7 +68,7 @@ test("a real etcd: what happened since is told, across its restart; compacted or
   await etcd.compact(await put("a/10"));
   assert.match(`${await resumed()}`, /compacted/);
 
-  await writeDown();
+  await writeAll();
   const { revision } = await listing();
   await etcd.wipe();
   for (let at = 0; at <= revision; at++) await put(`a/${at}`);

@@ -3,26 +3,28 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import { memoryDisk } from "../../src/disk/memory.ts";
-import { type Listing, list, prefixRange } from "../../src/follow/list.ts";
+import { type Listing, list, prefixRange, wholeListing } from "../../src/follow/list.ts";
 import { ListingStore } from "../../src/follow/listing-store.ts";
 import { askHeader, MAX_MISSED_REVISIONS, type ResumeSink, resume } from "../../src/follow/resume.ts";
 import { type FollowSink, watch } from "../../src/follow/watch.ts";
 import type { WatchEvent } from "../../src/kv/client.ts";
 import { MemoryEtcd } from "../../src/kv/memory.ts";
 import { VirtualClock } from "../support/virtual-clock.ts";
+import { writeDown } from "./written.ts";
 
 const RANGES = [prefixRange("a/"), prefixRange("b/"), { key: "single" }];
 const DIRECTORY = "/var/lib/bulkhead";
 const SETTLE_MS = 300;
 const text = (bytes: Uint8Array): string => new TextDecoder().decode(bytes);
 
-/** `key=value@mod` of every range. */
-function shown({ ranges }: Listing): readonly (readonly string[])[] {
-  return ranges.map((kvs) =>
+/** `key value revisions` of every range, in order. */
+function shown({ ranges }: Listing): readonly string[] {
+  const all = ranges.map((kvs, range) =>
     kvs.map(({ key, value, modRevision, createRevision, version }) =>
-      [key, text(value), modRevision, createRevision, version].join(" "),
+      [range, key, text(value), modRevision, createRevision, version].join(" "),
     ),
   );
+  return all.flat().sort();
 }
 
 class Stage {
@@ -55,7 +57,7 @@ class Stage {
   }
 
   options(signal: AbortSignal) {
-    return { clock: this.clock, signal, pageSize: 3, progressIntervalMs: 50, progressTimeoutMs: 500 };
+    return { clock: this.clock, signal, pageSize: 3, firstRanges: 1, progressIntervalMs: 50, progressTimeoutMs: 500 };
   }
 
   list(): Promise<Listing> {
@@ -67,7 +69,7 @@ class Stage {
     const over = new AbortController();
     const store = this.store();
     const listing = await this.list();
-    store.listed(listing, []);
+    writeDown(store, listing);
     const options = { ...this.options(over.signal), clusterId: listing.clusterId };
     const witness = { revision: listing.revision, key: "none", modRevision: 0, version: 0, digest: "" };
     const sink: FollowSink = {
@@ -94,15 +96,14 @@ class Stage {
     const later: WatchEvent[] = [];
     const sink: ResumeSink = {
       resumed: async (listing) => {
-        told = listing;
+        told = await wholeListing(listing);
         afterwards();
       },
       changed: (_range, events) => void later.push(...events),
       progress: () => undefined,
     };
     const header = await this.clock.settle(askHeader(kv, RANGES));
-    const facts = { listing: known.listing, witnesses: [] };
-    const resumed = resume(kv, RANGES, header, facts, sink, this.options(over.signal));
+    const resumed = resume(kv, RANGES, header, known, [], sink, this.options(over.signal));
     await this.clock.advance(SETTLE_MS);
     over.abort();
     const outcome = await this.clock.settle(resumed);

@@ -5,7 +5,7 @@ import { describe, test } from "node:test";
 import fc from "fast-check";
 import { CODES, readQuestion } from "../../deploy/lab/workload/dns-message.ts";
 import { ServiceNames } from "../../deploy/lab/workload/service-names.ts";
-import type { Listing } from "../../src/follow/list.ts";
+import type { PagedListing } from "../../src/follow/list.ts";
 import type { KeyValue, WatchEvent } from "../../src/kv/client.ts";
 import { LOCAL_SERVICES_PREFIX, localServicesCanary } from "../../src/wire/keys.ts";
 import { encodeLocalService } from "../../src/wire/local-service.ts";
@@ -24,8 +24,8 @@ function service(name: string, ...addresses: readonly string[]): KeyValue {
 
 const CANARY = kv(localServicesCanary("osaka"));
 
-function listing(services: readonly KeyValue[], canary = true): Listing {
-  return { revision: 5, clusterId: 1n, ranges: [services, canary ? [CANARY] : []] };
+function listing(services: readonly KeyValue[], canary = true): PagedListing {
+  return { revision: 5, clusterId: 1n, first: [services], pages: [{ range: 1, kvs: canary ? [CANARY] : [] }] };
 }
 
 /** A query as a resolver sends it. */

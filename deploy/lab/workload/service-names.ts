@@ -2,8 +2,7 @@
  * Which service has which addresses, as the cluster's own etcd says. Silence takes no name away: nor does an etcd that lacks the canary of
  * services, for it may be one that was lost.
  */
-import type { Listing } from "../../../src/follow/list.ts";
-import { type KeyRange, prefixRange } from "../../../src/follow/list.ts";
+import { type KeyRange, type PagedListing, prefixRange, wholeListing } from "../../../src/follow/list.ts";
 import type { SourceSink } from "../../../src/follow/source.ts";
 import type { WatchEvent } from "../../../src/kv/client.ts";
 import { LOCAL_SERVICES_PREFIX, localServicesCanary } from "../../../src/wire/keys.ts";
@@ -22,7 +21,8 @@ export class ServiceNames implements SourceSink {
     this.ranges = [prefixRange(LOCAL_SERVICES_PREFIX), { key: localServicesCanary(cluster) }];
   }
 
-  async listed({ ranges: [services = [], canary = []] }: Listing): Promise<void> {
+  async listed(listing: PagedListing): Promise<void> {
+    const [services = [], canary = []] = (await wholeListing(listing)).ranges;
     this.#complete ||= canary.length > 0;
     if (canary.length > 0) {
       const present = new Set(services.map(({ key }) => key.slice(LOCAL_SERVICES_PREFIX.length)));
