@@ -24,7 +24,9 @@ const HELPER = {
 export const connectControl: ConnectControl = (socket) => ({
   list: connectDocker(socket).list,
   async act(id, action, signal) {
-    await bytesOf(await answer(socket, { path: container(id, HOW[action] ?? action), method: "POST", good: DONE }, signal));
+    await bytesOf(
+      await answer(socket, { path: container(id, HOW[action] ?? action), method: "POST", good: DONE }, signal),
+    );
   },
   inside: (id, argv, signal) => inside(socket, id, argv, signal),
   beside: (id, argv, signal) => beside(socket, id, argv, signal),
