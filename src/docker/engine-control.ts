@@ -1,13 +1,13 @@
 /** A real Docker engine, told what to do: API 1.30 and later. */
 import type { Duplex } from "node:stream";
-import type { ConnectControl, ContainerAction } from "./control.ts";
+import type { ConnectControl } from "./control.ts";
 import { DockerError } from "./door.ts";
 import { connectDocker } from "./engine.ts";
 import { FrameReader } from "./frames.ts";
 import { answer, bytesOf, type DockerCall, failure, upgraded } from "./http.ts";
 
-/** Seconds until it is killed. */
-const HOW: Partial<Readonly<Record<ContainerAction, string>>> = { stop: "stop?t=5" };
+/** It has so many seconds until it is killed. */
+const STOP = "stop?t=5";
 /** 304: it runs. */
 const DONE = [204, 304];
 const MADE = [201];
@@ -24,9 +24,8 @@ const HELPER = {
 export const connectControl: ConnectControl = (socket) => ({
   list: connectDocker(socket).list,
   async act(id, action, signal) {
-    await bytesOf(
-      await answer(socket, { path: container(id, HOW[action] ?? action), method: "POST", good: DONE }, signal),
-    );
+    const path = container(id, action === "stop" ? STOP : action);
+    await bytesOf(await answer(socket, { path, method: "POST", good: DONE }, signal));
   },
   inside: (id, argv, signal) => inside(socket, id, argv, signal),
   beside: (id, argv, signal) => beside(socket, id, argv, signal),
