@@ -42,6 +42,10 @@ export interface Known extends Header {
   readonly newest: readonly KeyValue[];
   /** The newest deletions before its revision, as far as they were told. */
   readonly deletions: readonly Deletion[];
+  /** The newest ones after it, which a backup from before them contradicts, whatever its keys are. */
+  readonly gone: readonly Deletion[];
+  /** Up to here everything was told. */
+  readonly lastRevision: number;
 }
 
 interface Base {
@@ -120,7 +124,7 @@ export class ListingStore {
     this.#clusterId = clusterId;
     this.#revision = changes?.revision ?? listing.revision;
     this.#deletions = changes?.deletions ?? [];
-    return known(listing, overlay, this.#deletions);
+    return known(listing, overlay, this.#deletions, this.#revision);
   }
 
   /** What was loaded is still true: what is told from now on follows it. */
@@ -288,7 +292,7 @@ export class ListingStore {
 }
 
 /** @param overlay what changed since; it must stay as it is until all is read. */
-function known(listing: ListingFile, overlay: Overlay, deletions: readonly Deletion[]): Known {
+function known(listing: ListingFile, overlay: Overlay, deletions: readonly Deletion[], lastRevision: number): Known {
   let file: ListingFile | undefined = listing;
   const keys = (): Iterable<PlacedKey> => (file === undefined ? [] : overlay.over(file.keys()));
   const facts = new Facts(MAX_NEWEST);
@@ -306,6 +310,8 @@ function known(listing: ListingFile, overlay: Overlay, deletions: readonly Delet
     },
     newest,
     deletions: deletions.filter(({ modRevision }) => modRevision <= revision),
+    gone: goneSince(revision, overlay),
+    lastRevision,
   };
 }
 
@@ -335,4 +341,10 @@ class Written implements AsyncIterable<Uint8Array> {
 /** The value may be a view into a whole answer. */
 function copied(event: WatchEvent): WatchEvent {
   return event.type === "put" ? { ...event, kv: { ...event.kv, value: event.kv.value.slice() } } : event;
+}
+
+function goneSince(revision: number, overlay: Overlay): readonly Deletion[] {
+  const deletions = overlay.all().flatMap(({ event }) => (event.type === "delete" ? event : []));
+  const late = deletions.filter(({ modRevision }) => modRevision > revision);
+  return late.sort((left, right) => left.modRevision - right.modRevision).slice(-MAX_NEWEST);
 }

@@ -54,7 +54,8 @@ export async function resume(
   options: ResumeOptions,
 ): Promise<Resumed> {
   const newest = newestOf(known, ranges);
-  const detail = distance(header, known) ?? (await contradiction(kv, [newest, ...witnesses]));
+  const gone = known.gone.map(({ key, modRevision }) => absence(modRevision, key));
+  const detail = distance(header, known) ?? (await contradiction(kv, [newest, ...gone, ...witnesses]));
   if (detail !== undefined) return { ok: false, detail };
   const over = new AbortController();
   const failed = (error: unknown): void => over.abort(error);
@@ -77,9 +78,9 @@ function newestOf({ revision, newest }: Known, ranges: readonly KeyRange[]): Wit
 }
 
 /** Why they are too far apart. */
-function distance({ clusterId, revision }: Header, known: Header): string | undefined {
+function distance({ clusterId, revision }: Header, known: Known): string | undefined {
   if (clusterId !== known.clusterId) return "another etcd answers";
-  if (revision < known.revision) return `its revision went back from ${known.revision} to ${revision}`;
+  if (revision < known.lastRevision) return `its revision went back from ${known.lastRevision} to ${revision}`;
   const missed = revision - known.revision;
   return missed > MAX_MISSED_REVISIONS ? `${missed} revisions were missed` : undefined;
 }
