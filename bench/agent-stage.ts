@@ -20,7 +20,7 @@ import { OWN } from "./mesh-data.ts";
 import { type Costs, costsOf } from "./mirror-stage.ts";
 import type { BenchStage } from "./stage.ts";
 
-const BULKHEAD = fileURLToPath(new URL("../src/bulkhead.ts", import.meta.url));
+const BULKHEAD = fileURLToPath(new URL("../bin/bulkhead", import.meta.url));
 const OBJECTS = fileURLToPath(new URL("../build/bpf", import.meta.url));
 const NODE = "n1";
 const STATUS_MS = 10_000;
@@ -64,7 +64,7 @@ export class AgentStage {
   /** Starts the agent's process; does not wait for it. */
   start(): void {
     assert(this.#agent === undefined, "one agent at a time");
-    this.#agent = spawn(process.execPath, [BULKHEAD, "agent", ...this.#flags], {
+    this.#agent = spawn(BULKHEAD, ["agent", ...this.#flags], {
       stdio: ["ignore", "ignore", "inherit"],
     });
   }

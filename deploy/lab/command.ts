@@ -3,7 +3,7 @@ import { execFile } from "node:child_process";
 import { fileURLToPath } from "node:url";
 
 /** The program `bulkhead` of this repository. */
-export const BULKHEAD = [process.execPath, fileURLToPath(new URL("../../src/bulkhead.ts", import.meta.url))] as const;
+export const BULKHEAD = [fileURLToPath(new URL("../../bin/bulkhead", import.meta.url))] as const;
 
 const TIMEOUT_MS = 20_000;
 const MAX_OUTPUT_BYTES = 256 * 1024 * 1024;
