@@ -294,6 +294,8 @@ inContainers(
     await assert.rejects(stranger, /timed out/, "no client");
     await remove();
     await start("osaka-hello");
+    // Calls of the twin that hang are told when they time out.
+    await nextReports(1);
     await eventuallyAllAnswer();
     await ledgersHeld();
   },
