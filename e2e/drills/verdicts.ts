@@ -66,7 +66,7 @@ async function refusedAndUndone(lab: LabPlan): Promise<void> {
     /wipe of link is not on the allow-list of this drilld; allowed: flap, link-down/,
   );
   await etcdctl(osaka, ["del", MARKER_KEY]);
-  await assert.rejects(begin("wipe", "etcd"), /wipe of etcd is refused: the etcd at .* has no key bulkhead\/v1\/lab/);
+  await assert.rejects(begin("wipe", "etcd"), /wipe of etcd is refused: the etcd of .* has no key bulkhead\/v1\/lab/);
   await etcdctl(osaka, ["put", MARKER_KEY, "again"]);
   const rules = () => command(inNetns(osaka.nodes[0]?.netns ?? "", ["nft", "list", "ruleset"]));
   await begin("blackhole", "etcd-port");
