@@ -38,10 +38,7 @@ let said = "";
 before(async () => {
   nats = await TestNats.start();
   stage = await Stage.start();
-  osaka = await RealCluster.start("osaka", 2);
-  osaka.populate(PODS);
-  osaka.announce();
-  await osaka.flush();
+  osaka = await RealCluster.populated("osaka", 2, PODS);
   stage.configure(osaka);
   leader = stage.mirror({ ...QUICK, "nats-url": nats.url });
   await stage.mirrored(osaka, PODS);

@@ -22,10 +22,7 @@ afterEach(async () => {
 });
 
 async function remote(name: string, id: number): Promise<{ readonly cluster: RealCluster; readonly wire: Wire }> {
-  const cluster = await RealCluster.start(name, id);
-  cluster.populate(PODS);
-  cluster.announce();
-  await cluster.flush();
+  const cluster = await RealCluster.populated(name, id, PODS);
   const wire = await Wire.start(Number(new URL(cluster.server.endpoint).port));
   wires.push(wire);
   stage.configure(cluster, `http://127.0.0.1:${wire.port}`);

@@ -12,10 +12,7 @@ afterEach(() => stage.end());
 
 async function begin(): Promise<MirrorProcess> {
   stage = await Stage.start();
-  osaka = await RealCluster.start("osaka", 2);
-  osaka.populate(PODS);
-  osaka.announce();
-  await osaka.flush();
+  osaka = await RealCluster.populated("osaka", 2, PODS);
   stage.configure(osaka);
   const mirror = stage.mirror();
   await stage.mirrored(osaka, PODS, 90_000);

@@ -57,10 +57,7 @@ async function begin(mount: (folder: string) => Replace, authority: Authority): 
   const secure = `https://127.0.0.1:${await freePort()}`;
   const { ca, cert, key } = pathsIn(etcdFolder);
   const flags = ["--client-cert-auth", `--trusted-ca-file=${ca}`, `--cert-file=${cert}`, `--key-file=${key}`];
-  osaka = await RealCluster.start("osaka", 2, { moreUrls: [secure], flags });
-  osaka.populate(PODS);
-  osaka.announce();
-  await osaka.flush();
+  osaka = await RealCluster.populated("osaka", 2, PODS, { moreUrls: [secure], flags });
   const mine = pathsIn(mirrorFolder);
   const files = `trusted-ca-file: ${mine.ca}\ncert-file: ${mine.cert}\nkey-file: ${mine.key}\n`;
   stage.configure(osaka, secure, files);

@@ -24,6 +24,15 @@ export class RealCluster extends FakeCluster {
     return new RealCluster(name, id, await TestEtcd.start(options));
   }
 
+  /** One with this many pods, that says it is complete. */
+  static async populated(name: string, id: number, pods: number, options: TestEtcdOptions = {}): Promise<RealCluster> {
+    const cluster = await RealCluster.start(name, id, options);
+    cluster.populate(pods);
+    cluster.announce();
+    await cluster.flush();
+    return cluster;
+  }
+
   get kv(): KvClient {
     return this.#client;
   }

@@ -44,10 +44,7 @@ function follow(): Ingest {
 
 test("a node hears that a remote is fresh, then not; that the mirror is silent, then talks again; its tables stay as they are", async () => {
   stage = await Stage.start();
-  const osaka = await RealCluster.start("osaka", 2);
-  osaka.populate(PODS);
-  osaka.announce();
-  await osaka.flush();
+  const osaka = await RealCluster.populated("osaka", 2, PODS);
   stage.configure(osaka);
   const mirror = stage.mirror();
   await stage.mirrored(osaka, PODS);

@@ -13,10 +13,7 @@ afterEach(() => stage.end());
 
 async function begin(pods: number, flags: readonly string[] = []): Promise<MirrorProcess> {
   stage = await Stage.start(flags);
-  osaka = await RealCluster.start("osaka", 2);
-  osaka.populate(pods);
-  osaka.announce();
-  await osaka.flush();
+  osaka = await RealCluster.populated("osaka", 2, pods);
   stage.configure(osaka);
   const mirror = stage.mirror();
   await stage.mirrored(osaka, pods);
@@ -142,10 +139,7 @@ test("L03: the own etcd is out of space: deletions still flow; with space again 
 
 test("C01: all files vanish: nothing is drained; one of two vanishes: that one is, in its time", async () => {
   const mirror = await begin(500);
-  const virginia = await RealCluster.start("virginia", 3);
-  virginia.populate(500);
-  virginia.announce();
-  await virginia.flush();
+  const virginia = await RealCluster.populated("virginia", 3, 500);
   stage.configure(virginia);
   await stage.mirrored(virginia, 500);
   const before = (await stage.fingerprint(osaka)) + (await stage.fingerprint(virginia));

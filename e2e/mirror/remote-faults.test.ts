@@ -16,10 +16,7 @@ const wires: Wire[] = [];
 
 beforeEach(async () => {
   stage = await Stage.start();
-  osaka = await RealCluster.start("osaka", 2);
-  osaka.populate(PODS);
-  osaka.announce();
-  await osaka.flush();
+  osaka = await RealCluster.populated("osaka", 2, PODS);
 });
 afterEach(() => stage.end());
 after(() => {

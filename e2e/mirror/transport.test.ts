@@ -26,15 +26,7 @@ after(() => {
 
 async function begin(pods: number): Promise<void> {
   stage = await Stage.start();
-  osaka = await cluster("osaka", 2, pods);
-}
-
-async function cluster(name: string, id: number, pods: number): Promise<RealCluster> {
-  const made = await RealCluster.start(name, id);
-  made.populate(pods);
-  made.announce();
-  await made.flush();
-  return made;
+  osaka = await RealCluster.populated("osaka", 2, pods);
 }
 
 async function wireTo(server: RealCluster, through: () => Transform): Promise<Wire> {
@@ -146,7 +138,7 @@ const CALL_MS = 2_500;
 
 test("N04: 64 kB/s, 300 ms and 5 % loss: the listing outlives many deadlines and keeps its pages; another remote's updates do not wait", async (context) => {
   await begin(SLOW_PODS);
-  const virginia = await cluster("virginia", 3, 500);
+  const virginia = await RealCluster.populated("virginia", 3, 500);
   stage.configure(osaka);
   stage.configure(virginia);
   const before = stage.mirror();
