@@ -55,6 +55,11 @@ export class Facts {
     this.#seen = seen.map(copy);
   }
 
+  /** The newest of a listing that is not at its end yet. */
+  get listedSoFar(): KeyValue | undefined {
+    return this.#seen.at(-1);
+  }
+
   /** That was all. */
   endListing(): void {
     const deletions = [...this.#absent.values()].sort((left, right) => left.revision - right.revision);

@@ -161,11 +161,15 @@ export class Session implements FollowSink {
     });
   }
 
-  /** The newest event that was received, as a fact: whoever lost it is not the etcd that we followed, however much we acknowledged. */
+  /**
+   * The newest event that was received, or the newest key of a listing that was cut, as a fact: whoever lost it is not the etcd that we followed, however much we
+   * acknowledged.
+   */
   get lastSeen(): Witness | undefined {
     const event = this.#lastSeen;
-    if (event?.type === "put") return witness(event.kv.modRevision, event.kv);
-    return event && absence(event.modRevision, event.key);
+    if (event?.type === "delete") return absence(event.modRevision, event.key);
+    const kv = event?.kv ?? this.#facts.listedSoFar;
+    return kv && witness(kv.modRevision, kv);
   }
 
   /** Ends the connection. */

@@ -3,9 +3,10 @@
  *
  * Every Txn compares the fence key's mod_revision. A write of unknown outcome may still be applied later, so it ends the write
  * epoch: everything in flight settles, the fence is moved, and only then is anything written again, keys in doubt first.
+ * It compares the newest acknowledged write too: an etcd that was restored may hold the fence just so, but not what was written after its backup.
  */
 import assert from "node:assert/strict";
-import { type KvClient, KvError, type TxnResponse } from "../kv/client.ts";
+import { type Compare, type KvClient, KvError, type TxnResponse } from "../kv/client.ts";
 import type { Fence } from "../model/fence.ts";
 import { Backoff, type BackoffSettings, retry } from "../runtime/backoff.ts";
 import { type Clock, every, sleep } from "../runtime/clock.ts";
@@ -43,6 +44,11 @@ export interface PublisherOptions {
   readonly maxTxnsInFlight?: number;
 }
 
+/** The mod_revision of its key. */
+function standingAt({ deleted, revision }: Acknowledged): number {
+  return deleted ? 0 : revision;
+}
+
 /** Told what becomes of writes. */
 export interface WriteObserver {
   /** @param waitedMs since the oldest wish that it fulfils was queued. */
@@ -74,18 +80,19 @@ interface Waiter {
   reject(error: Error): void;
 }
 
-/** Why a round of sending ended. */
-type Ending = "stopped" | "no-space" | "retry" | "renewal" | "unknown-outcome" | "fence-moved" | "went-back";
+/** Why a round of sending ended; `refused`: the etcd is not as we left it. */
+type Ending = "stopped" | "no-space" | "retry" | "renewal" | "refused" | "unknown-outcome";
 /** Which of two endings decides what happens next. */
-const GRAVITY: readonly Ending[] = [
-  "stopped",
-  "no-space",
-  "retry",
-  "renewal",
-  "unknown-outcome",
-  "fence-moved",
-  "went-back",
-];
+const GRAVITY: readonly Ending[] = ["stopped", "no-space", "retry", "renewal", "refused", "unknown-outcome"];
+
+/** A write that was acknowledged. */
+interface Acknowledged {
+  readonly key: string;
+  readonly revision: number;
+  readonly deleted: boolean;
+  /** The next write of the key, of which nobody knows whether it was applied. */
+  readonly doubtful?: Write;
+}
 
 const DEFAULT_MAX_OPERATIONS = 128;
 const DEFAULT_MAX_BYTES = 1024 * 1024;
@@ -102,8 +109,8 @@ export class Publisher implements Writer {
   readonly #allowed: Gauge;
   readonly #limit: InFlightLimit;
   #fence: Fence;
-  /** The newest revision that was answered. */
-  #revision = 0;
+  /** The newest one. */
+  #acknowledged: Acknowledged | undefined;
   #maxBytes: number;
   #sequence = 0;
   /** Txns on their way, and those among them that carry writes of the bulk lane. */
@@ -185,14 +192,14 @@ export class Publisher implements Writer {
 
   /** @param scope absent: all of them. */
   drained(scope?: string): Promise<void> {
-    return this.#acknowledged({ sequence: this.#sequence, scope, hasty: false });
+    return this.#whenAcknowledged({ sequence: this.#sequence, scope, hasty: false });
   }
 
   room(writes: number, scope?: string): Promise<void> {
-    return this.#acknowledged({ sequence: this.#sequence - writes, scope, hasty: true });
+    return this.#whenAcknowledged({ sequence: this.#sequence - writes, scope, hasty: true });
   }
 
-  #acknowledged(what: Omit<Waiter, "resolve" | "reject">): Promise<void> {
+  #whenAcknowledged(what: Omit<Waiter, "resolve" | "reject">): Promise<void> {
     if (this.#over !== undefined) return Promise.reject(this.#over);
     if (!this.#isAwaited(what)) return Promise.resolve();
     return new Promise((resolve, reject) => this.#waiters.add({ ...what, resolve, reject }));
@@ -257,32 +264,37 @@ export class Publisher implements Writer {
 
   async #send(batch: readonly Write[], bulk: boolean): Promise<void> {
     const sent = this.#limit.sent();
-    const known = Math.max(this.#revision, this.#fence.modRevision);
+    const newest = this.#acknowledged;
+    const isOverwritten = batch.some(({ key }) => key === newest?.key);
     let answer: TxnResponse;
     try {
-      answer = await this.#txn(batch);
+      answer = await this.#txn(batch, isOverwritten || !this.#queue.isInFlight(newest?.key) ? newest : undefined);
     } catch (error) {
       return this.#fail(batch, sent, error);
     }
     // Small live ones alone say nothing of how quick a large one can be.
     if (bulk) this.#limit.answered(sent);
-    this.#revision = Math.max(this.#revision, answer.revision);
-    // Restored: without space the fence does not move, and the backup has it where we left it.
-    if (answer.revision < known) this.#putBack(batch, "went-back", "went-back");
-    else if (answer.succeeded) this.#settle(batch);
-    else this.#putBack(batch, "fence-moved", "fence-moved");
+    if (answer.succeeded) this.#settle(batch, answer);
+    else {
+      // Whatever was acknowledged meanwhile did not compare it.
+      if (isOverwritten) this.#acknowledged = newest;
+      this.#putBack(batch, "refused", "refused");
+    }
   }
 
-  #txn(batch: readonly Write[]): Promise<TxnResponse> {
+  /** @param newest to be compared too; not while another Txn that writes it is on its way. */
+  #txn(batch: readonly Write[], newest: Acknowledged | undefined): Promise<TxnResponse> {
+    const fence: Compare = { key: this.#fence.key, target: "mod", equal: this.#fence.modRevision };
     return this.#options.kv.txn({
-      compare: [{ key: this.#fence.key, target: "mod", equal: this.#fence.modRevision }],
+      compare: newest ? [fence, { key: newest.key, target: "mod", equal: standingAt(newest) }] : [fence],
       operations: batch.map(({ key, value }) => (value === undefined ? { delete: { key } } : { put: { key, value } })),
     });
   }
 
-  #settle(batch: readonly Write[]): void {
+  #settle(batch: readonly Write[], answer: TxnResponse): void {
     this.#backoff.reset();
     this.#acknowledge(batch);
+    this.#noteNewest(batch, answer);
     const nowMs = this.#options.clock.nowMs();
     for (const write of batch) this.#options.observer?.acknowledged(write, nowMs - write.atMs);
     const puts = batch.filter(({ value }) => value !== undefined).length;
@@ -295,6 +307,8 @@ export class Publisher implements Writer {
   #fail(batch: readonly Write[], sent: Sent, error: unknown): void {
     if (!(error instanceof KvError) || error.outcomeUnknown) {
       this.#limit.failed(sent);
+      const doubtful = batch.find(({ key }) => key === this.#acknowledged?.key);
+      if (this.#acknowledged && doubtful) this.#acknowledged = { ...this.#acknowledged, doubtful };
       this.#putBack(batch, "unknown-outcome", "unknown-outcome");
     } else if (error.code === "too-large") this.#split(batch);
     else this.#putBack(batch, error.code === "no-space" ? "no-space" : "retry", error.code);
@@ -346,8 +360,8 @@ export class Publisher implements Writer {
 
   async #recover(ending: Ending, signal: AbortSignal): Promise<void> {
     const { clock, log } = this.#options;
-    if (ending === "went-back") this.#lose("the local etcd went back to an older revision: it was restored");
-    if (ending === "unknown-outcome" || ending === "fence-moved") return this.#moveFence(signal);
+    if (ending === "unknown-outcome") return this.#moveFence(signal);
+    if (ending === "refused") return this.#refused(signal);
     if (ending === "renewal") return this.#renew(signal);
     if (ending === "retry") return sleep(clock, this.#backoff.nextMs(), signal);
     if (ending === "no-space" && this.#putsAllowed) {
@@ -371,17 +385,64 @@ export class Publisher implements Writer {
     try {
       this.#fence = await this.#options.renewFence();
     } catch (error) {
-      if (!(error instanceof KvError) || error.outcomeUnknown) await this.#moveFence(signal);
+      if (!(error instanceof KvError) || error.outcomeUnknown) return this.#moveFence(signal);
     }
+    await this.#patiently(signal, () => this.#judge());
+  }
+
+  /** A write that overtook its neighbour looks the same from there: it needs no other fence, for which there may be no space. */
+  async #refused(signal: AbortSignal): Promise<void> {
+    const moved = await this.#patiently(signal, async () => {
+      await this.#judge();
+      return (await this.#modRevision(this.#fence.key)) !== this.#fence.modRevision;
+    });
+    if (moved) await this.#moveFence(signal);
   }
 
   async #moveFence(signal: AbortSignal): Promise<void> {
-    const { clock, random, backoff, log, renewFence } = this.#options;
-    const onFailure = (error: unknown): void => log.debug({ reason: messageOf(error) }, "fence not moved yet");
+    await this.#patiently(signal, async () => {
+      this.#fence = await this.#options.renewFence();
+      await this.#judge();
+    });
+  }
+
+  /** A put, or a deletion of what was there: deleting what was not is true of a backup too. */
+  #noteNewest(batch: readonly Write[], { revision, deleted }: TxnResponse): void {
+    const newest = this.#acknowledged;
+    if (newest && newest.revision >= revision) return;
+    const put = batch.find(({ value }) => value !== undefined);
+    const gone = deleted === batch.length ? batch[0] : batch.find(({ key }) => key === newest?.key);
+    const write = put ?? gone;
+    if (write) this.#acknowledged = { key: write.key, revision, deleted: write.value === undefined };
+  }
+
+  /** Whether the newest acknowledged write stands, while nothing is in flight: whoever lost it was restored, and more with it. */
+  async #judge(): Promise<void> {
+    const newest = this.#acknowledged;
+    if (newest === undefined) return;
+    const { key, revision, doubtful } = newest;
+    const found = await this.#modRevision(key);
+    if (found === standingAt(newest)) return;
+    const isDoubtful = doubtful && (found === 0 ? doubtful.value === undefined : found > revision);
+    if (!isDoubtful)
+      throw new FenceLostError(`the local etcd has lost ${key}, which was written last: it was restored`);
+    this.#acknowledged = undefined;
+  }
+
+  async #modRevision(key: string): Promise<number> {
+    const { kvs } = await this.#options.kv.range({ key, keysOnly: true });
+    return kvs[0]?.modRevision ?? 0;
+  }
+
+  /** Until it succeeds or the signal aborts. Loses the right to write with an error that no retry mends. */
+  async #patiently<T>(signal: AbortSignal, action: () => Promise<T>): Promise<T | undefined> {
+    const { clock, random, backoff, log } = this.#options;
+    const onFailure = (error: unknown): void =>
+      log.debug({ reason: messageOf(error) }, "what was written is not proved yet");
     try {
-      this.#fence = await retry({ clock, random, backoff, signal, onFailure }, renewFence);
+      return await retry({ clock, random, backoff, signal, onFailure }, action);
     } catch (error) {
-      if (signal.aborted) return;
+      if (signal.aborted) return undefined;
       this.#lose(messageOf(error));
     }
   }

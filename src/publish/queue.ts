@@ -208,6 +208,10 @@ export class WriteQueue {
     return !this.#inFlight.has(key) && (puts || value === undefined) && (bulk || lane !== "bulk");
   }
 
+  isInFlight(key: string | undefined): boolean {
+    return key !== undefined && this.#inFlight.has(key);
+  }
+
   /** The batch is applied, or given up. */
   settle(batch: readonly Write[]): void {
     for (const write of batch) {

@@ -100,7 +100,7 @@ test("with the right fence everything is written, without a lease, in few transa
   assert.equal(etcd.entries("k/").length, 299);
   assert(etcd.entries("k/").every(({ leaseId }) => leaseId === 0n));
   assert.equal(txns.length, 3);
-  assert(txns.every(({ compare }) => compare?.length === 1 && compare[0]?.target === "mod"));
+  assert(txns.every(({ compare }) => compare?.[0]?.key === FENCE_KEY && compare[0].target === "mod"));
   assert.equal(publisher.queued, 0);
   stop.abort();
   await clock.settle(running);
@@ -171,7 +171,7 @@ test("L03: a fence that cannot be moved for want of space stays where it is, and
   await clock.settle(running);
 });
 
-test("L11, L03: a local etcd that was restored, the lock as it was left, is found out by its revision; nothing counts as written there", async () => {
+test("L11, L03: a local etcd that was restored, the lock as it was left, is found out by the newest write; nothing is written there", async () => {
   const publisher = newPublisher();
   publisher.put("k/1", bytes("v"), "live");
   const running = publisher.run(stop.signal);
@@ -185,6 +185,40 @@ test("L11, L03: a local etcd that was restored, the lock as it was left, is foun
   await assert.rejects(clock.settle(running), /restored/);
   await drained;
   assert.equal(storedValue("k/1"), "v", "the twin: only a comparison of everything brings the deletion back");
+});
+
+for (const restored of [true, false]) {
+  test(`L11b, X02: ${restored ? "restored since the fence was moved last, and past what we knew, it is found out all the same" : "the twin: what others write ends nothing"}`, async () => {
+    const publisher = newPublisher();
+    publisher.put("k/1", bytes("old"), "live");
+    const running = publisher.run(stop.signal);
+    await clock.settle(publisher.drained());
+    const backup = etcd.snapshot();
+    publisher.put("k/1", bytes("new"), "live");
+    await clock.settle(publisher.drained());
+    if (restored) etcd.restore(backup);
+    for (const value of ["1", "2", "3"]) etcd.edit({ operations: [{ put: { key: "others", value: bytes(value) } }] });
+    publisher.put("k/2", bytes("v"), "live");
+    if (restored) {
+      const drained = assert.rejects(publisher.drained(), FenceLostError);
+      await assert.rejects(clock.settle(running), /lost k\/1.*restored/);
+      await drained;
+    } else await clock.settle(publisher.drained());
+    assert.equal(storedValue("k/2"), restored ? undefined : "v");
+    stop.abort();
+  });
+}
+
+test("L11b: who writes nothing more finds out that its newest write is lost", async () => {
+  const publisher = newPublisher();
+  const running = publisher.run(stop.signal);
+  const backup = etcd.snapshot();
+  publisher.put("k/1", bytes("v"), "live");
+  await clock.settle(publisher.drained());
+  etcd.restore(backup);
+  const ended = assert.rejects(running, /lost k\/1/);
+  await clock.advance(61_000);
+  await ended;
 });
 
 test("writes of one key coalesce, one is in flight, the last one wins; live goes before bulk", async () => {

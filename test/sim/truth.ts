@@ -69,7 +69,9 @@ export class Truth {
   /** The etcd holds `text` from now on; undefined: it was withdrawn. */
   say(name: string, text: string | undefined): void {
     if (text !== undefined && this.lies.has(text)) return;
-    if (text === undefined && this.#last(name)?.text === undefined) return;
+    const before = this.#last(name);
+    // A lie that took the place of what was lost goes: that is a withdrawal.
+    if (text === undefined && before?.text === undefined && before?.lost !== true) return;
     if (text === undefined && this.#neverSeen(name)) this.#history.get(name)?.pop();
     else this.#add(name, text === undefined ? {} : { text });
   }
