@@ -21,7 +21,7 @@ interface LatencyGoal extends Load {
 
 const LATENCIES: readonly LatencyGoal[] = [
   { name: "P2@50", eventsPerS: 50, perTxn: 1, seconds: 20, p99Ms: 8 },
-  { name: "P2@5000", eventsPerS: 5_000, perTxn: 1, seconds: 10, p99Ms: 50 },
+  { name: "P2@5000", eventsPerS: 5_000, perTxn: 5, seconds: 10, p99Ms: 50 },
 ];
 const KEEPS_UP: Load = { name: "P2@20000", eventsPerS: 20_000, perTxn: 50, seconds: 10 };
 /** How long after the last put the last event may come: a queue that grows takes longer. */

@@ -28,13 +28,22 @@ function succeeds(...argv: readonly string[]): boolean {
   return spawnSync(file, args, { stdio: "ignore", timeout: 20_000 }).status === 0;
 }
 
+const VERSION_2 = ["docker", "compose"];
 /** The words that begin a Compose command: version 2, else 1.29. */
-const COMPOSE = succeeds("docker", "compose", "version") ? ["docker", "compose"] : ["docker-compose"];
+let words = succeeds(...VERSION_2, "version") ? VERSION_2 : ["docker-compose"];
+
+/** From here on it is version 2: that of Debian 13, where none is installed. */
+export async function composeVersion2(): Promise<void> {
+  if (words === VERSION_2) return;
+  const folder = await command([`${ROOT}deploy/debian-13`, "docker-compose"], { timeoutMs: COMPOSE_TIMEOUT_MS });
+  process.env["DOCKER_CONFIG"] = `${folder.trim()}/usr/libexec/docker`;
+  words = VERSION_2;
+}
 
 /** Why the mesh of containers cannot run here; undefined: it can. */
 export function notRun(): string | undefined {
   if (!succeeds("docker", "version")) return "not run: no Docker engine";
-  if (!succeeds(...COMPOSE, "version")) return "not run: no Docker Compose";
+  if (!succeeds(...words, "version")) return "not run: no Docker Compose";
   return undefined;
 }
 
@@ -43,7 +52,7 @@ export function docker(...args: readonly string[]): Promise<string> {
 }
 
 export function compose(...args: readonly string[]): Promise<string> {
-  const argv = [...COMPOSE, "--project-directory", ROOT, "-f", `${ROOT}docker-compose.yml`, ...args];
+  const argv = [...words, "--project-directory", ROOT, "-f", `${ROOT}docker-compose.yml`, ...args];
   return command(argv, { env: ENV, timeoutMs: COMPOSE_TIMEOUT_MS });
 }
 

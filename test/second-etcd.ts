@@ -9,8 +9,9 @@ import { tallyLine } from "./tally.ts";
 const FILES = ["test/{kv,join,troubleshoot}/*.test.ts", "e2e/mirror/{own,remote}-faults.test.ts", "e2e/tour.test.ts"];
 const SETTINGS = { name: "etcd-3.5", concurrency: 1, timeoutMs: 15 * 60_000, live: false };
 
-const folder = execFileSync(resolve(ROOT, "deploy/etcd-3.5"), { encoding: "utf8" }).trim();
-process.env["PATH"] = [folder, process.env["PATH"]].join(delimiter);
+const packages = ["etcd-server", "etcd-client"];
+const folder = execFileSync(resolve(ROOT, "deploy/debian-13"), packages, { encoding: "utf8" }).trim();
+process.env["PATH"] = [`${folder}/usr/bin`, process.env["PATH"]].join(delimiter);
 const version = execFileSync("etcd", ["--version"], { encoding: "utf8" });
 if (!version.startsWith("etcd Version: 3.5.")) throw new Error(`not etcd 3.5: ${version}`);
 print(version.split("\n")[0] ?? "");

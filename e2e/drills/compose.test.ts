@@ -13,6 +13,7 @@ import {
   CLUSTERS,
   type Cluster,
   compose,
+  composeVersion2,
   containerOf,
   down,
   ENV,
@@ -34,6 +35,7 @@ function inContainers(name: string, body: () => Promise<void>): void {
 
 before(async () => {
   if (reason !== undefined) return;
+  await composeVersion2();
   await down();
   await build();
   await up("drills");
