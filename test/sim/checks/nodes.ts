@@ -28,9 +28,9 @@ interface Look {
   readonly atMs: number;
 }
 
-/** Whether a canary of this cluster's programs was written since then, as it says. */
+/** Whether a canary of this cluster's programs was written since then, as it says: in whole milliseconds. */
 function isSince({ clock }: SimCluster, sinceMs: number, canary: Uint8Array): boolean {
-  return Date.parse(textOf(canary)) >= clock.wallMs() - (clock.nowMs() - sinceMs);
+  return Date.parse(textOf(canary)) >= Math.floor(clock.wallMs() - (clock.nowMs() - sinceMs));
 }
 
 export class Nodes {
