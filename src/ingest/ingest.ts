@@ -23,7 +23,8 @@ import { Clusters, type Numbered } from "./clusters.ts";
 import { Doubt } from "./doubt.ts";
 import { Drains } from "./drains.ts";
 import { FollowedKeys } from "./keys.ts";
-import { LocalWorld } from "./local-world.ts";
+import { type Likeness, LocalWorld } from "./local-world.ts";
+import { Locks, numberedLocks } from "./locks.ts";
 import { Parking } from "./parking.ts";
 import { Peers } from "./peers.ts";
 import { Resumption } from "./resumption.ts";
@@ -79,6 +80,13 @@ export interface IngestStatus {
 /** Least time between two listings that are written down, in intervals of what changed. */
 const REWRITE_SAVES = 10;
 
+/** Why the local etcd is doubted. */
+const DOUBTED = {
+  same: "",
+  other: "it was restored, or is another one",
+  unknown: "it was compacted past all that could prove that it was not restored",
+} as const satisfies Record<Likeness, string>;
+
 export class Ingest implements SourceSink {
   readonly #options: IngestOptions;
   readonly #own: Cluster;
@@ -89,7 +97,10 @@ export class Ingest implements SourceSink {
   readonly #rows: Rows;
   readonly #peers: Peers;
   readonly #world = new LocalWorld();
+  readonly #locks = new Locks();
   readonly #doubt: Doubt;
+  /** Since the doubt began, why. */
+  #doubted: Likeness = "same";
   /** Doubted sources that their writer vouched for since the last listing, and how many these were at the last progress. */
   #vouched = 0;
   #vouchedBefore = 0;
@@ -191,11 +202,11 @@ export class Ingest implements SourceSink {
   }
 
   async listed(listing: PagedListing): Promise<void> {
-    const other = await this.#meet(listing);
+    const likeness = await this.#meet(listing);
     const isDue = this.#isRewriteDue();
     const copy = isDue ? this.#store?.copy(listing) : undefined;
     try {
-      await this.#takeIn(listing, other, copy);
+      await this.#takeIn(listing, likeness, copy);
       this.#unwritten = !isDue && this.#doubt.sources.size === 0;
       this.#writeDown(listing, copy);
     } finally {
@@ -232,14 +243,17 @@ export class Ingest implements SourceSink {
   #recall(known: Known): void {
     const clusters = new Clusters(this.#own);
     const canaries: KeyValue[] = [];
+    const locks: KeyValue[] = [];
     for (const { range, event } of known.keys()) {
       if (range >= this.#keys.firstRanges) break;
       const { kv } = event;
       const subject = this.#keys.subject(kv.key);
       if (subject?.what === "canary") canaries.push(kv);
+      if (subject?.what === "lock") locks.push(kv);
       if (subject?.what === "config") clusters.put(subject.cluster, kv.value);
     }
     this.#world.recall(known);
+    this.#locks.listed(numberedLocks(locks), "same");
     this.#canaries = this.#canaries.listed(canaries, known.revision, false);
     const sources = clusters.all().flatMap((cluster) => this.#sources(cluster));
     const complete = sources.filter(({ cluster: { name }, kind }) => {
@@ -251,9 +265,10 @@ export class Ingest implements SourceSink {
 
   /**
    * Puts what it shows, as it comes. What it lacks goes once all of it was there: one that breaks off takes nothing away and proves nothing.
-   * @param other see `#meet`
+   * @param likeness see `#meet`
    */
-  async #takeIn(listing: PagedListing, other: boolean, copy?: ListingCopy): Promise<void> {
+  async #takeIn(listing: PagedListing, likeness: Likeness, copy?: ListingCopy): Promise<void> {
+    const other = likeness !== "same";
     this.#listing = true;
     this.#relistWanted = false;
     this.#world.beginListing(other);
@@ -262,8 +277,7 @@ export class Ingest implements SourceSink {
     this.#clusters.mark();
     this.#rows.mark();
     this.#drains.mark();
-    const first = listing.first.flat().filter(({ key }) => this.#keys.subject(key)?.what === "canary");
-    const canaries = this.#canaries.listed(first, listing.revision, other);
+    const canaries = this.#canaries.listed(this.#firstOf(listing, "canary"), listing.revision, other);
     let grades: Uint8Array | undefined;
     const slices = new Slices(this.#options.clock);
     for await (const page of pagesOf(listing)) {
@@ -277,6 +291,7 @@ export class Ingest implements SourceSink {
     }
     this.#world.endListing(listing);
     this.#canaries = canaries;
+    this.#locks.listed(this.#locksIn(listing), likeness);
     this.#peers.listed(grades);
     this.#drains.sweep((cluster) => this.#canaries.proves(this.#keys.drainCanary(cluster)));
     this.#listing = false;
@@ -286,19 +301,31 @@ export class Ingest implements SourceSink {
     if (this.#relistWanted) this.#relist();
   }
 
-  /** Is it another etcd than the one that was followed? Of that one only what happens from here on counts at first. */
-  async #meet(listing: PagedListing): Promise<boolean> {
+  /** Is it the etcd that was followed? If not, or if that is unknown, only what happens from here on counts at first. */
+  async #meet(listing: PagedListing): Promise<Likeness> {
     const { kv, clock, log } = this.#options;
-    const other = await this.#world.isOther(kv, listing);
-    if (other) {
+    const locks = this.#locksIn(listing);
+    const found = await this.#world.compare(kv, listing);
+    // Where no lock is numbered nothing ever tells: that etcd is believed, or backends that are gone would be kept whenever an agent was away for longer.
+    const likeness = found === "unknown" && this.#locks.prove(locks) !== false ? "same" : found;
+    if (likeness !== "same") {
       this.#doubt.begin([...this.#recalled, ...this.#synced.keys()], clock.nowMs());
+      this.#doubted = likeness;
       log.warn(
-        { sources: this.#doubt.sources.size },
-        "the local etcd was restored, or is another one; what was known stays until its writers have compared everything",
+        { sources: this.#doubt.sources.size, reason: DOUBTED[likeness] },
+        "the local etcd is doubted; what was known stays",
       );
-    }
+    } else if (this.#locks.vouch(locks)) this.#believe(this.#doubt.sources);
     this.#recalled = [];
-    return other;
+    return likeness;
+  }
+
+  #locksIn(listing: PagedListing): ReturnType<typeof numberedLocks> {
+    return numberedLocks(this.#firstOf(listing, "lock"));
+  }
+
+  #firstOf({ first }: PagedListing, what: "canary" | "lock"): readonly KeyValue[] {
+    return first.flat().filter(({ key }) => this.#keys.subject(key)?.what === what);
   }
 
   /** @param canaries of the listing that it is in. */
@@ -316,9 +343,7 @@ export class Ingest implements SourceSink {
     this.#store?.happened(range, events);
     for (const event of events) {
       if (event.type === "delete") this.#delete(event.key);
-      else if (this.#keys.subject(event.kv.key)?.what === "canary") this.#canaries.put(event.kv);
-      else if (event.kv.key === PEER_GRADES_KEY) this.#peers.written(event.kv.value);
-      else this.#put(event.kv.key, event.kv.value);
+      else this.#putEvent(event.kv);
     }
     this.#settle(false);
   }
@@ -343,7 +368,7 @@ export class Ingest implements SourceSink {
 
   /** The etcd is as its writers want it; what this means for what we know only a listing says. Once no more of them are about to vouch. */
   #relistIfVouched(): void {
-    const isOver = this.#doubt.isOver(this.#options.clock.nowMs());
+    const isOver = this.#locks.vouch() || this.#doubt.isOver(this.#options.clock.nowMs());
     if (isOver) this.#believe(this.#doubt.sources);
     const settled = this.#vouched > 0 && this.#vouched === this.#vouchedBefore;
     this.#vouchedBefore = this.#vouched;
@@ -357,6 +382,14 @@ export class Ingest implements SourceSink {
     this.#recheckWanted = false;
     this.#recheckedAtMs = nowMs;
     this.#round.abort();
+  }
+
+  #putEvent(kv: KeyValue): void {
+    const subject = this.#keys.subject(kv.key);
+    if (subject?.what === "canary") this.#canaries.put(kv);
+    else if (subject?.what === "lock") this.#locks.put(kv);
+    else if (subject?.what === "grades") this.#peers.written(kv.value);
+    else this.#put(kv.key, kv.value);
   }
 
   #put(key: string, value: Uint8Array): void {
@@ -378,6 +411,7 @@ export class Ingest implements SourceSink {
     const subject = this.#keys.subject(key);
     if (subject?.what === "canary") this.#canaries.delete(key);
     if (subject?.what === "grades") this.#peers.gone();
+    if (subject?.what === "lock") this.#locks.delete(key);
     if (subject?.what === "drain") this.#drains.delete(subject.cluster);
     if (subject?.what === "config") this.#clusters.delete(subject.cluster);
     if (subject?.what !== "row") return;
@@ -448,6 +482,7 @@ export class Ingest implements SourceSink {
   #believe(sources: Iterable<string>): void {
     if (!this.#doubt.vouched(sources)) return;
     this.#canaries.believe();
+    this.#locks.believe();
   }
 
   #count(cluster: string): { readonly rows: number; readonly held: number } {
@@ -477,7 +512,7 @@ export class Ingest implements SourceSink {
       doubted === 0
         ? []
         : [
-            `local etcd: it was restored, or is another one; ${doubted} sources stay as they were until exporter and kvstoremesh have compared everything`,
+            `local etcd: ${DOUBTED[this.#doubted]}; ${doubted} sources stay as they were until exporter and kvstoremesh have compared everything`,
           ];
     const twofold = this.#options.tables
       .contradictions()

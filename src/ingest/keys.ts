@@ -11,6 +11,8 @@ import {
   drainCanary,
   drainKey,
   ENDPOINTS_PREFIX,
+  EXPORTER_LOCK_PREFIX,
+  KVSTOREMESH_LOCK_PREFIX,
   LOCAL_IDENTITIES_PREFIX,
   LOCAL_IPS_PREFIX,
   LOCAL_SERVICES_PREFIX,
@@ -26,6 +28,7 @@ export type Subject =
   | { readonly what: "config"; readonly cluster: string }
   | { readonly what: "canary" }
   | { readonly what: "grades" }
+  | { readonly what: "lock" }
   | { readonly what: "drain"; readonly cluster: string }
   | { readonly what: "row"; readonly cluster: string; readonly kind: SourceKind; readonly suffix: string };
 
@@ -35,6 +38,9 @@ interface OwnSource {
   readonly prefix: string;
   readonly canary: string;
 }
+
+/** Of those who write into the local etcd. */
+const LOCK_PREFIXES = [KVSTOREMESH_LOCK_PREFIX, EXPORTER_LOCK_PREFIX].map((prefix) => `${prefix}/`);
 
 function ownSources(own: string): readonly OwnSource[] {
   const local = (kind: SourceKind, prefix: string): OwnSource => ({ kind, prefix, canary: localCanary(own, prefix) });
@@ -55,7 +61,7 @@ function ownSources(own: string): readonly OwnSource[] {
 }
 
 export class FollowedKeys {
-  /** Configs and canaries first: a listing needs them to judge the rest. Drains before the services that they are of. The grades of the remotes last. */
+  /** Configs, canaries and locks first: a listing needs them to judge the rest. Drains before the services that they are of. The grades of the remotes last. */
   readonly ranges: readonly KeyRange[];
   /** How many of them are no rows but what rows are judged by. */
   readonly firstRanges: number;
@@ -69,7 +75,7 @@ export class FollowedKeys {
     this.#sources = ownSources(own);
     const said = this.#sources.map(({ prefix }) => prefix);
     const caches = SHARED_KINDS.map((kind) => `${resource(kind).cacheCanary}/`);
-    const first = [CLUSTER_CONFIG_PREFIX, SYNCED_PREFIX, CACHED_DRAINS_PREFIX].map(prefixRange);
+    const first = [CLUSTER_CONFIG_PREFIX, SYNCED_PREFIX, CACHED_DRAINS_PREFIX, ...LOCK_PREFIXES].map(prefixRange);
     const rows = [...said, ...caches].map(prefixRange);
     const judging = [...first, { key: drainKey(own) }];
     this.firstRanges = judging.length;
@@ -98,6 +104,7 @@ export class FollowedKeys {
   #find(key: string): Subject | undefined {
     if (key.startsWith(SYNCED_PREFIX)) return { what: "canary" };
     if (key === PEER_GRADES_KEY) return { what: "grades" };
+    if (LOCK_PREFIXES.some((prefix) => key.startsWith(prefix))) return { what: "lock" };
     const configured = clusterOfConfigKey(key);
     if (configured !== undefined) return { what: "config", cluster: configured };
     if (key === drainKey(this.#own)) return { what: "drain", cluster: this.#own };

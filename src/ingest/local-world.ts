@@ -1,5 +1,5 @@
 /** Whether the local etcd is the one that was followed: an etcd that was restored from a backup has its canaries, and looks complete. */
-import { Facts, witnessOfFact } from "../follow/facts.ts";
+import { type Fact, Facts, witnessOfFact } from "../follow/facts.ts";
 import { absence, confirms, type Witness } from "../follow/list.ts";
 import type { Deletion } from "../follow/listing-file.ts";
 import type { Known } from "../follow/listing-store.ts";
@@ -7,25 +7,35 @@ import { type Header, type KeyValue, type KvClient, KvError, revisionOf, type Wa
 
 const MAX_FACTS = 8;
 
+/** `unknown`: nothing contradicts what is known, and what could confirm it was compacted. */
+export type Likeness = "same" | "other" | "unknown";
+
 export class LocalWorld {
   #clusterId: bigint | undefined;
   /** Newest revision that was seen. */
   #revision = 0;
   readonly #facts = new Facts(MAX_FACTS);
 
-  /** Whether a listing is of another etcd; false for the first of all. Rejects with a KvError when it cannot be asked. */
-  async isOther(kv: KvClient, { clusterId, revision }: Header): Promise<boolean> {
-    if (this.#clusterId === undefined) return false;
-    if (clusterId !== this.#clusterId || revision < this.#revision) return true;
+  /** Whether a listing is of the same etcd; the first of all is. Rejects with a KvError when it cannot be asked. */
+  async compare(kv: KvClient, { clusterId, revision }: Header): Promise<Likeness> {
+    if (this.#clusterId === undefined) return "same";
+    if (clusterId !== this.#clusterId || revision < this.#revision) return "other";
     const facts = this.#facts.all();
     const found = await Promise.all(facts.map(({ key }) => kv.range({ key, revision })));
-    for (const { kvs } of found) for (const one of kvs) if (this.#contradicts(one)) return true;
-    const newest = [facts.findLast((fact) => fact.kv), facts.findLast((fact) => !fact.kv)];
-    for (const fact of newest) if (fact && !(await stands(kv, witnessOfFact(fact)))) return true;
-    return false;
+    for (const { kvs } of found) for (const one of kvs) if (this.#contradicts(one)) return "other";
+    const put = await stands(
+      kv,
+      facts.findLast((fact) => fact.kv),
+    );
+    const deleted = await stands(
+      kv,
+      facts.findLast((fact) => !fact.kv),
+    );
+    // A key that stands just so proves all that was before it; one that does not stand proves little.
+    return deleted === "other" ? deleted : (put ?? deleted ?? "same");
   }
 
-  /** A listing begins; what was known stays until it is whole. @param other as told by `isOther`. */
+  /** A listing begins; what was known stays until it is whole. @param other it is of another etcd, or may be. */
   beginListing(other: boolean): void {
     this.#facts.beginListing(other ? [] : this.#facts.all().map(witnessOfFact));
   }
@@ -78,12 +88,12 @@ export class LocalWorld {
   }
 }
 
-/** What was compacted says nothing: that happens to every etcd, and an agent that waits for no reason keeps backends that are gone. */
-async function stands(kv: KvClient, fact: Witness): Promise<boolean> {
+async function stands(kv: KvClient, fact: Fact | undefined): Promise<Likeness | undefined> {
+  if (fact === undefined) return undefined;
   try {
-    return await confirms(kv, fact);
+    return (await confirms(kv, witnessOfFact(fact))) ? "same" : "other";
   } catch (error) {
-    if (error instanceof KvError && error.code === "compacted") return true;
+    if (error instanceof KvError && error.code === "compacted") return "unknown";
     throw error;
   }
 }

@@ -51,6 +51,7 @@ export interface RightsOptions {
 }
 
 const OURS = "bulkhead/v1/";
+const MIRROR_LOCKS = `${KVSTOREMESH_LOCK_PREFIX}/`;
 
 function below(right: Grant["right"], ...prefixes: readonly string[]): readonly Grant[] {
   return prefixes.map((key) => ({ right, key, rangeEnd: prefixEnd(key) }));
@@ -71,7 +72,16 @@ const LOCAL: Role = {
 
 const AGENT: Role = {
   name: "agent",
-  grants: below("read", HEARTBEAT_KEY, CACHE_PREFIX, CLUSTER_CONFIG_PREFIX, SYNCED_PREFIX, STATE_PREFIX, OURS),
+  grants: below(
+    "read",
+    HEARTBEAT_KEY,
+    STATE_PREFIX,
+    CACHE_PREFIX,
+    CLUSTER_CONFIG_PREFIX,
+    SYNCED_PREFIX,
+    MIRROR_LOCKS,
+    OURS,
+  ),
 };
 
 function exporter(cluster: string): Role {
@@ -86,7 +96,7 @@ function exporter(cluster: string): Role {
 /** Of others' canaries and configs it writes those of its peers alone: our own are the exporter's word. */
 function mirror(peers: readonly string[]): Role {
   const records = ["checkpoints", "holds", "claims"].map((kind) => `${OURS}${kind}/`);
-  const written = [CACHE_PREFIX, `${KVSTOREMESH_LOCK_PREFIX}/`, PEERS_PREFIX, ...records, ...peers.map(canaryPrefix)];
+  const written = [CACHE_PREFIX, MIRROR_LOCKS, PEERS_PREFIX, ...records, ...peers.map(canaryPrefix)];
   return {
     name: "mirror",
     grants: [

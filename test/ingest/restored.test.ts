@@ -1,6 +1,7 @@
 /** L11: a local etcd that was restored has its canaries, and is behind. What agents know stays until the writers have compared everything. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { EXPORTER_LOCK_PREFIX, KVSTOREMESH_LOCK_PREFIX } from "../../src/wire/keys.ts";
 import { cacheKey } from "../../src/wire/resources.ts";
 import { OSAKA, OWN, VIRGINIA } from "../tables/world.ts";
 import { followed, LATER_MS, SETTLE_MS } from "./stage.ts";
@@ -116,4 +117,93 @@ test("the twin: the same etcd, away for a while, is believed at once, compacted 
     assert.deepEqual(ingest.status().problems, []);
     await stop();
   }
+});
+
+/** A backup is made; then virginia gets an address more, and contact is lost. All that was known of the etcd was compacted when it comes back. */
+async function compacted(prefix: string, meanwhile: "restored" | "went on", numbered = true) {
+  const number = (value: number): number | undefined => (numbered ? value : undefined);
+  const { local, tables, ingest, stop } = await followed((world) => world.lock(prefix, "1a", number(7)));
+  const backup = local.etcd.snapshot();
+  local.lock(prefix, "1a", number(8));
+  local.ip(VIRGINIA, "10.3.0.2");
+  await local.clock.advance(SETTLE_MS);
+  local.etcd.stop();
+  if (meanwhile === "restored") {
+    local.etcd.restore(backup);
+    // Its leader noticed, and the next one waits for its turn.
+    local.delete(`${prefix}/1a`);
+    local.lock(prefix, "2b");
+  } else local.delete(cacheKey("ip", VIRGINIA.name, "10.3.0.2"));
+  for (let write = 0; write < 9; write++) local.put("somebody/else", new Uint8Array([write]));
+  const back = async (): Promise<void> => {
+    local.etcd.compact(local.etcd.revision);
+    local.etcd.start();
+    await local.clock.advance(5_000);
+  };
+  const stands = (): boolean => tables.ipClaims("10.3.0.2").length > 0;
+  return { local, ingest, stop, back, stands };
+}
+
+const LOCKS = [KVSTOREMESH_LOCK_PREFIX, EXPORTER_LOCK_PREFIX] as const;
+
+for (const prefix of LOCKS) {
+  test(`compacted, and nothing contradicts: it is doubted while ${prefix} proves nothing, until the next leader has compared everything`, async () => {
+    const { local, ingest, stop, back, stands } = await compacted(prefix, "restored");
+    await back();
+    assert(stands(), "what the backup lacks stays");
+    assert.match(ingest.status().problems.join("\n"), /local etcd: it was compacted past all .*; \d+ sources stay/);
+    local.lock(prefix, "2b", 9);
+    await local.clock.advance(5_000);
+    assert(stands(), "another lock is no proof, whatever it says");
+    local.canaries(VIRGINIA, LATER_MS);
+    await local.clock.advance(5_000);
+    assert(!stands());
+    await stop();
+  });
+
+  test(`the twin: ${prefix} has risen since, and what went meanwhile goes at once`, async () => {
+    const { local, ingest, stop, back, stands } = await compacted(prefix, "went on");
+    local.lock(prefix, "1a", 9);
+    await back();
+    assert(!stands());
+    assert.deepEqual(ingest.status().problems, []);
+    await stop();
+  });
+
+  test(`${prefix} that stands as it was is waited for: risen it is a proof, lower it is none`, async () => {
+    for (const [number, proves] of [
+      [9, true],
+      [7, false],
+    ] as const) {
+      const { local, ingest, stop, back, stands } = await compacted(prefix, "went on");
+      await back();
+      assert(stands());
+      assert.equal(ingest.status().synced, false);
+      local.lock(prefix, "1a", number);
+      await local.clock.advance(5_000);
+      assert.equal(stands(), !proves);
+      assert.equal(ingest.status().synced, proves);
+      await stop();
+    }
+  });
+}
+
+test("risen while contact was lost again is a proof too", async () => {
+  const { local, ingest, stop, back, stands } = await compacted(KVSTOREMESH_LOCK_PREFIX, "went on");
+  await back();
+  assert(stands());
+  local.etcd.stop();
+  local.lock(KVSTOREMESH_LOCK_PREFIX, "1a", 9);
+  await back();
+  assert(!stands());
+  assert.deepEqual([ingest.status().synced, ingest.status().problems], [true, []]);
+  await stop();
+});
+
+test("a Cilium's lock says nothing: compacted, its etcd is believed", async () => {
+  const { ingest, stop, back, stands } = await compacted(KVSTOREMESH_LOCK_PREFIX, "went on", false);
+  await back();
+  assert(!stands());
+  assert.deepEqual(ingest.status().problems, []);
+  await stop();
 });

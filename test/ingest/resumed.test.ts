@@ -5,6 +5,7 @@ import { memoryDisk } from "../../src/disk/memory.ts";
 import type { Ingest } from "../../src/ingest/ingest.ts";
 import type { KvClient } from "../../src/kv/client.ts";
 import type { AgentTables } from "../../src/tables/agent-tables.ts";
+import { KVSTOREMESH_LOCK_PREFIX } from "../../src/wire/keys.ts";
 import { cacheKey } from "../../src/wire/resources.ts";
 import { OSAKA, OWN, VIRGINIA } from "../tables/world.ts";
 import { AUDIT_MS, LATER_MS, LocalEtcd, SETTLE_MS, stage } from "./stage.ts";
@@ -37,13 +38,14 @@ function counted(kv: KvClient) {
 }
 
 /** An etcd that an agent followed, and wrote down. */
-async function writtenDown() {
+async function writtenDown(prepare: (local: LocalEtcd) => void = () => undefined) {
   const local = new LocalEtcd(OWN);
   const disk = memoryDisk();
   disk.makeDirectory("/d");
   local.cluster(OWN, "10.2.0");
   local.cluster(OSAKA, "10.1.0");
   local.cluster(VIRGINIA, "10.3.0");
+  prepare(local);
   const start = (kv?: KvClient) => stage(local, OWN, 100, kv, disk);
   const first = start();
   await local.clock.advance(SETTLE_MS);
@@ -140,6 +142,20 @@ test("one that cannot be caught up with is listed", async () => {
   await local.clock.advance(SETTLE_MS);
   assert.match(JSON.stringify(ingest.status().first), /"listed","detail":".*compacted/);
   assert.deepEqual([ingest.status().synced, ingest.status().problems, pages() > 0], [true, [], true]);
+  await stop();
+});
+
+test("one that cannot be caught up with, and whose leader's lock did not rise since, is doubted until it does", async () => {
+  const { local, start } = await writtenDown((etcd) => etcd.lock(KVSTOREMESH_LOCK_PREFIX, "1a", 7));
+  local.put("somebody/else", new Uint8Array());
+  local.etcd.compact(local.etcd.revision);
+  const { ingest, stop } = start();
+  await local.clock.advance(2_000);
+  assert.equal(ingest.status().synced, false);
+  assert.match(ingest.status().problems.join("\n"), /local etcd: it was compacted past all/);
+  local.lock(KVSTOREMESH_LOCK_PREFIX, "1a", 8);
+  await local.clock.advance(2_000);
+  assert.deepEqual([ingest.status().synced, ingest.status().problems], [true, []]);
   await stop();
 });
 

@@ -84,6 +84,11 @@ export class LocalEtcd {
     for (const key of this.canaryKeys(name)) this.put(key, encodeTime(writtenMs));
   }
 
+  /** The lock of a leader that rewrote it so often; undefined: of one who waits, or is Cilium's. */
+  lock(prefix: string, lease: string, number?: number): void {
+    this.put(`${prefix}/${lease}`, new TextEncoder().encode(number === undefined ? "" : `${number}`));
+  }
+
   canaryKeys(cluster: string): readonly string[] {
     const kinds = ["services", "nodes", "identities", "ip"] as const;
     if (cluster !== this.#own.name) return kinds.map((kind) => canaryKey(cluster, resource(kind).cacheCanary));

@@ -64,7 +64,7 @@ const ROWS: readonly Row[] = [
   row("cilium/cache/endpointslices/v1/amsterdam/demo/hello-1", "mal", "mal", "m"),
   row("cilium/cache/serviceexports/v1/amsterdam/demo/hello", "mal", "mal", "m"),
   row("cilium/cache/bulkhead/v1/amsterdam/drain", "mal", "mal", "m"),
-  row("cilium/kvstoremesh-lock/1", "m", "m", "m"),
+  row("cilium/kvstoremesh-lock/1", "ma", "ma", "m"),
   row("bulkhead/v1/locks/exporter/1", "ea", "ea", "e"),
   row("bulkhead/v1/checkpoints/amsterdam", "ma", "ma", "m"),
   row("bulkhead/v1/holds/amsterdam", "ma", "ma", "m"),
