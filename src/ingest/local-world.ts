@@ -23,16 +23,11 @@ export class LocalWorld {
     const facts = this.#facts.all();
     const found = await Promise.all(facts.map(({ key }) => kv.range({ key, revision })));
     for (const { kvs } of found) for (const one of kvs) if (this.#contradicts(one)) return "other";
-    const put = await stands(
-      kv,
-      facts.findLast((fact) => fact.kv),
-    );
-    const deleted = await stands(
-      kv,
-      facts.findLast((fact) => !fact.kv),
-    );
-    // A key that stands just so proves all that was before it; one that does not stand proves little.
-    return deleted === "other" ? deleted : (put ?? deleted ?? "same");
+    const [newestPut, newestDeletion] = [facts.findLast((fact) => fact.kv), facts.findLast((fact) => !fact.kv)];
+    const put = newestPut && (await stands(kv, newestPut));
+    const deletion = newestDeletion && (await stands(kv, newestDeletion));
+    // A key that stood just so proves all that was before it; one that is not there proves little.
+    return deletion === "other" ? deletion : (put ?? deletion ?? "same");
   }
 
   /** A listing begins; what was known stays until it is whole. @param other it is of another etcd, or may be. */
@@ -88,8 +83,7 @@ export class LocalWorld {
   }
 }
 
-async function stands(kv: KvClient, fact: Fact | undefined): Promise<Likeness | undefined> {
-  if (fact === undefined) return undefined;
+async function stands(kv: KvClient, fact: Fact): Promise<Likeness> {
   try {
     return (await confirms(kv, witnessOfFact(fact))) ? "same" : "other";
   } catch (error) {

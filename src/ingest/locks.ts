@@ -3,6 +3,7 @@
  * 0016). So a lock that stands with a higher number than the one that was known proves that its etcd went on from there.
  */
 import type { KeyValue } from "../kv/client.ts";
+import type { Likeness } from "./local-world.ts";
 
 interface Lock {
   readonly createRevision: number;
@@ -35,7 +36,7 @@ function rose(from: Numbered, to: Numbered): boolean {
 export class Locks {
   #known = new Map<string, Lock>();
   #everNumbered = false;
-  /** Of the etcd that was followed before, while it is not known whether this one is the same. */
+  /** Of the etcd that was followed before, while it is not known whether this one is the same; none, while it is known to be another. */
   #before: Numbered | undefined;
 
   /** Whether these say that their etcd went on from what is known; undefined: none is numbered, nor ever was. */
@@ -48,10 +49,10 @@ export class Locks {
     return this.#before !== undefined && rose(this.#before, shown);
   }
 
-  /** All of it was listed. @param other it is of another etcd, which no lock can vouch for, or may be. */
-  listed(locks: Numbered, other: "same" | "other" | "unknown"): void {
-    if (other === "other") this.#before = undefined;
-    if (other === "unknown") this.#before ??= this.#known;
+  /** All of it was listed. @param likeness to the etcd that is known. */
+  listed(locks: Numbered, likeness: Likeness): void {
+    if (likeness === "other") this.#before = new Map();
+    if (likeness === "unknown") this.#before ??= this.#known;
     this.#known = new Map(locks);
     this.#everNumbered ||= locks.size > 0;
   }

@@ -188,6 +188,23 @@ for (const prefix of LOCKS) {
   });
 }
 
+test("a lock of the etcd that took the place of ours vouches for that one alone", async () => {
+  const { local, held, backup, ingest, stop } = await aged();
+  local.etcd.restore(backup);
+  local.lock(KVSTOREMESH_LOCK_PREFIX, "2b", 1);
+  await local.clock.advance(5_000);
+  local.etcd.stop();
+  for (let write = 0; write < 9; write++) local.put("somebody/else", new Uint8Array([write]));
+  local.etcd.compact(local.etcd.revision);
+  local.etcd.start();
+  await local.clock.advance(5_000);
+  assert.match(ingest.status().problems.join("\n"), /compacted/);
+  local.lock(KVSTOREMESH_LOCK_PREFIX, "2b", 2);
+  await local.clock.advance(5_000);
+  assert.deepEqual(held(), NOW);
+  await stop();
+});
+
 test("risen while contact was lost again is a proof too", async () => {
   const { local, ingest, stop, back, stands } = await compacted(KVSTOREMESH_LOCK_PREFIX, "went on");
   await back();
