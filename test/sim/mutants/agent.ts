@@ -1,7 +1,7 @@
 /** Mutants of the agent: what it makes of its local etcd. */
 import type { KeyValue, KvClient } from "../../../src/kv/client.ts";
 import { encodeTime } from "../../../src/runtime/clock.ts";
-import { canaryKey, PEER_GRADES_KEY, SYNCED_PREFIX } from "../../../src/wire/keys.ts";
+import { canaryKey, KVSTOREMESH_LOCK_PREFIX, PEER_GRADES_KEY, SYNCED_PREFIX } from "../../../src/wire/keys.ts";
 import { encodeGrades, judgeGrades, MAX_INTERVAL_MS } from "../../../src/wire/peers.ts";
 import { RESOURCES } from "../../../src/wire/resources.ts";
 import { passing } from "../doors.ts";
@@ -31,6 +31,23 @@ function agentBelieves(client: KvClient): KvClient {
 /** L11b: every canary that is listed seems to have been written just now, a backup's too. */
 function agentTrustsBackups(client: KvClient): KvClient {
   return trustingCanaries(client, (kvs) => kvs);
+}
+
+/** W11b: whatever lock is listed has risen since, a backup's too. */
+function agentTrustsCompacted(client: KvClient): KvClient {
+  const known = new Map<string, KeyValue>();
+  let rises = 1_000_000;
+  return {
+    ...passing(client),
+    async range(request, options) {
+      const answer = await client.range(request, options);
+      if (request.key !== `${KVSTOREMESH_LOCK_PREFIX}/`) return answer;
+      // The first that was ever seen.
+      for (const kv of answer.kvs) if (known.size === 0) known.set(kv.key, kv);
+      const kvs = [...known.values()].map((kv) => ({ ...kv, value: new TextEncoder().encode(`${rises++}`) }));
+      return { ...answer, kvs };
+    },
+  };
 }
 
 function trustingCanaries(client: KvClient, listed: (kvs: readonly KeyValue[]) => readonly KeyValue[]): KvClient {
@@ -85,5 +102,9 @@ function agentNeverDoubts(client: KvClient): KvClient {
 export const AGENT_MUTANTS: readonly Mutant[] = [
   mutant("the agent prunes without canary", "I2", 12, { agent: () => agentBelieves }),
   shownBy("L11,L11b", mutant("the agent takes a restored etcd for all", "I2", 1, { agent: () => agentTrustsBackups })),
+  {
+    ...mutant("the agent takes a compacted etcd for all", "I2", 79, { agent: () => agentTrustsCompacted }),
+    faults: "W13,W11b",
+  },
   mutant("the agent never doubts the mirror's last word", "I12", 3, { agent: () => agentNeverDoubts }),
 ];
