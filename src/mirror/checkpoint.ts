@@ -34,12 +34,14 @@ export interface ResumePoint extends Checkpoint {
 }
 
 /**
- * What is known best of a remote: of the record in the local etcd, and what this process remembers. A process that led meanwhile came further; a local
- * etcd that was restored has forgotten what we saw.
+ * What is known best of a remote: of the record in the local etcd, and what this process remembers. A process that led meanwhile came further. A local
+ * etcd that was restored has forgotten what we saw, and its cache may be of another etcd than the one that we followed since: then both have to be confirmed.
  */
 export function furthest(recorded: Checkpoint | undefined, own: Checkpoint | undefined): Checkpoint | undefined {
   if (!recorded || !own) return recorded ?? own;
-  return recorded.clusterId === own.clusterId && recorded.revision >= own.revision ? recorded : own;
+  if (recorded.clusterId === own.clusterId && recorded.revision >= own.revision) return recorded;
+  const revision = Math.min(recorded.revision, own.revision);
+  return { ...own, revision, witnesses: [...own.witnesses, ...recorded.witnesses] };
 }
 
 /**
