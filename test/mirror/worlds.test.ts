@@ -59,6 +59,30 @@ test("L11b: an own etcd that is restored with the leader's lock in it, and past 
   world.assertMirrored("osaka");
 });
 
+test("L11, W10: what an own etcd's backup brings back of a remote that was restored since is held, though the remote is the one that was followed last", async () => {
+  const empty = world.local.snapshot();
+  const osaka = world.addRemote("osaka", 2);
+  await clock.advance(5_000);
+  const remoteBackup = osaka.etcd.snapshot();
+  osaka.putIp(300);
+  await clock.advance(5_000);
+  const backup = world.local.snapshot();
+  osaka.etcd.restore(remoteBackup);
+  world.local.restore(empty);
+  await clock.advance(30_000);
+  world.assertMirrored("osaka");
+  world.local.restore(backup);
+  await clock.advance(LIMITS.holdConfirmMs / 2);
+  const kept = world.local.range({ key: `cilium/cache/ip/v1/osaka/${osaka.address(300)}` });
+  assert.equal(kept.count, 1, "nobody withdrew it");
+  assert.deepEqual(
+    world.status("osaka").holds.map(({ kind, withdrawals }) => [kind, withdrawals]),
+    [["ip", 1]],
+  );
+  await clock.advance(CONFIRMED_MS);
+  world.assertMirrored("osaka");
+});
+
 test("what came and went while the connection was cut never shows in the cache", async () => {
   const osaka = world.addRemote("osaka", 2, 100);
   await clock.advance(5_000);
