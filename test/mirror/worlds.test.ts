@@ -69,6 +69,7 @@ test("L11, W10: what an own etcd's backup brings back of a remote that was resto
   const backup = world.local.snapshot();
   osaka.etcd.restore(remoteBackup);
   world.local.restore(empty);
+  for (const number of [301, 302, 303]) osaka.putIp(number);
   await clock.advance(30_000);
   world.assertMirrored("osaka");
   world.local.restore(backup);
