@@ -19,6 +19,7 @@ import {
   clusterOfConfigKey,
   drainKey,
   KVSTOREMESH_LOCK_PREFIX,
+  PEER_GRADES_KEY,
 } from "../../src/wire/keys.ts";
 import { RESOURCES, type ResourceKind, resource } from "../../src/wire/resources.ts";
 import { readJson, type Withdrawals, weightOf } from "./checks/withdrawals.ts";
@@ -29,6 +30,8 @@ import { Truth, textOf } from "./truth.ts";
 /** Small, so that ordinary responses come in fragments and connections break between them. */
 const FRAGMENT_BYTES = 256;
 const REMEMBERED = 40;
+/** An agent that watches is told, and has written its maps. */
+const NOTICED_MS = 1_000;
 /** S02 adds this to a cluster's id. */
 export const OTHER_ID = 100;
 
@@ -44,6 +47,8 @@ export interface AuditOptions {
   readonly ids: ReadonlyMap<string, number>;
   /** Told how long a value took from the remote's etcd to this one. Not of services: what shrinks may be held. */
   readonly lag: (remote: string, saidMs: number) => void;
+  /** Told when the leader tells its nodes how fresh the remotes are. */
+  readonly graded: () => void;
 }
 
 type Held = ReadonlyMap<string, KeyValue>;
@@ -64,6 +69,8 @@ export class AuditedEtcd extends MemoryEtcd {
   /** Its keys just before. */
   heldBeforeReset: ReadonlySet<string> = new Set();
 
+  /** Remote -> when the last node of it that lied was deleted here. */
+  readonly #liarGoneMs = new Map<string, number>();
   /** Key of a cluster config -> the id in it. */
   readonly #cachedIds = new Map<string, number>();
 
@@ -203,6 +210,7 @@ export class AuditedEtcd extends MemoryEtcd {
     if ("put" in operation && operation.put.leaseId !== undefined && operation.put.leaseId !== 0n) {
       trace.violate("lease", `${cluster}: ${key} hangs on a lease`);
     }
+    if (key === PEER_GRADES_KEY) this.#options.graded();
     if ("put" in operation) this.#auditLie(key, textOf(operation.put.value));
     else this.deletedMs.set(key, this.#options.clock.nowMs());
     const config = held.get(key);
@@ -212,6 +220,9 @@ export class AuditedEtcd extends MemoryEtcd {
     if (!cached || !truth) return;
     const before = held.get(key);
     if ("put" in operation) this.#auditPut(key, cached.name, truth, textOf(operation.put.value));
+    if (before && "delete" in operation && truth.lies.has(textOf(before.value))) {
+      this.#liarGoneMs.set(truth.cluster, this.#options.clock.nowMs());
+    }
     if (before) this.#auditLoss(key, cached.name, truth, before, operation, leader ?? "");
   }
 
@@ -256,6 +267,11 @@ export class AuditedEtcd extends MemoryEtcd {
     return [...ids].some(
       ([name, id]) => text.includes(`"10.${id}.`) && withdrawals.files.mayDrain(name, clock.nowMs()),
     );
+  }
+
+  /** Whether the own agents may not have noticed yet that there is no liar of the remote any more. */
+  hadLiar(remote: string): boolean {
+    return this.hasLiar(remote) || this.#options.clock.nowMs() - (this.#liarGoneMs.get(remote) ?? 0) < NOTICED_MS;
   }
 
   /** A node of the remote stands in the cache with what belongs to others: it came when that was free, and keeps it. */

@@ -115,7 +115,8 @@ class Simulation {
     };
     for (const [cluster, truth] of truths) {
       const id = ids.get(cluster) ?? 0;
-      const common = { clock: skewed(clock, id), trace: this.#trace, truths, ids };
+      const graded = (): void => this.#freshness.noteProofs();
+      const common = { clock: skewed(clock, id), trace: this.#trace, truths, ids, graded };
       clusters.push(
         new SimCluster({ ...common, cluster, id, lag: (remote, saidMs) => lag(cluster, remote, saidMs) }, truth),
       );

@@ -27,9 +27,9 @@ export class Freshness {
     return this.#seen;
   }
 
-  /** Notes proofs, then listens to every agent; called often enough to miss no proof by much. */
-  look(): void {
-    const { mirrors, agents, world, trace } = this.#stage();
+  /** Called whenever grades are told: a mirror that ceases to lead a moment later has its proofs no more. */
+  noteProofs(): void {
+    const { mirrors, world } = this.#stage();
     const nowMs = world.clock.nowMs();
     for (const { own, status } of mirrors.map((mirror) => ({ own: mirror.own, status: mirror.status() }))) {
       for (const { name, ageMs } of status?.remotes ?? []) {
@@ -38,6 +38,13 @@ export class Freshness {
         if (ageMs !== undefined) this.#provenMs.set(key, Math.max(known, nowMs - ageMs));
       }
     }
+  }
+
+  /** Notes proofs, then listens to every agent; called often enough to miss no proof by much. */
+  look(): void {
+    this.noteProofs();
+    const { agents, world, trace } = this.#stage();
+    const nowMs = world.clock.nowMs();
     for (const agent of agents) {
       for (const { cluster, grade } of agent.peers()?.remotes ?? []) {
         if (grade !== "fresh") continue;

@@ -66,7 +66,7 @@ export class Nodes {
     if (
       owner &&
       !(own.selfHarm && clusterId === own.id) &&
-      !this.#stage.clusters.some(({ name, id }) => id === clusterId && own.etcd.hasLiar(name)) &&
+      !this.#stage.clusters.some(({ name, id }) => id === clusterId && own.etcd.hadLiar(name)) &&
       (clusterId !== owner.id || (identityOf !== 0 && identityOf !== owner.id))
     ) {
       this.#stage.trace.violate("I5", `${own.name}: ${address} of ${owner.name} is ${entry}`);
