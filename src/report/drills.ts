@@ -1,15 +1,27 @@
 /** Drills and their reports, for terminals. */
 import type { Drill, DrillReport, FaultAnswer } from "../model/drill.ts";
+import type { DrilldStatus } from "../model/status.ts";
 import { duration, safeText, table } from "./text.ts";
 
-export function drillsText(drills: readonly Drill[]): string {
-  const rows = drills.map(({ name, cluster, steps, hypothesis }) => [
-    name,
-    cluster,
-    duration(steps.reduce((sum, { forMs }) => sum + forMs, 0)),
-    hypothesis,
+export function drillsText(drills: readonly Drill[], drillds: readonly DrilldStatus[]): string {
+  const rows = drills.map((drill) => [
+    drill.name,
+    drill.cluster,
+    duration(drill.steps.reduce((sum, { forMs }) => sum + forMs, 0)),
+    lacking(drill, drillds) ?? "yes",
+    drill.hypothesis,
   ]);
-  return table(["DRILL", "CLUSTER", "FAULTS LAST", "HYPOTHESIS"], rows);
+  return table(["DRILL", "CLUSTER", "FAULTS LAST", "HERE", "HYPOTHESIS"], rows);
+}
+
+/** The first thing of it that no drilld which answers here would do, in a few words; undefined: all may be done. */
+export function lacking({ cluster, probe, steps }: Drill, drillds: readonly DrilldStatus[]): string | undefined {
+  const of = (name: string): DrilldStatus | undefined => drillds.find((drilld) => drilld.cluster === name);
+  const silent = [cluster, probe.cluster].find((name) => of(name) === undefined);
+  if (silent !== undefined) return `no drilld of ${silent}`;
+  const denied = steps.find(({ fault, target }) => !of(cluster)?.targets[target]?.includes(fault));
+  if (denied) return `no ${denied.fault} of ${denied.target}`;
+  return of(probe.cluster)?.places.includes(probe.place) ? undefined : `no probes from ${probe.place}`;
 }
 
 /** What a dry run of each step answered. */

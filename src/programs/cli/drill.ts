@@ -7,11 +7,13 @@ import { parseDrill } from "../../drill/drill-file.ts";
 import { probe } from "../../drill/prober.ts";
 import { dryRun, rehearse } from "../../drill/rehearse.ts";
 import type { Drill, DrillReport } from "../../model/drill.ts";
-import { drillReportText, drillsText, dryRunText } from "../../report/drills.ts";
+import type { ProgramStatus } from "../../model/status.ts";
+import { drillReportText, drillsText, dryRunText, lacking } from "../../report/drills.ts";
 import { safeText } from "../../report/text.ts";
 import { systemClock } from "../../runtime/clock.ts";
 import { systemRandom } from "../../runtime/random.ts";
 import { messageOf, UserError } from "../../runtime/user-error.ts";
+import { askAll } from "../../serve/sockets.ts";
 import { type ReadOptions, reader, wholeNumber, writeLine } from "./output.ts";
 
 const SHIPPED = fileURLToPath(new URL("../../../deploy/drills/", import.meta.url));
@@ -31,10 +33,8 @@ interface ProbeOptions {
 }
 
 export function drillVerb(): Command {
-  const list = new Command("list")
-    .description("the drills of a folder")
+  const list = reader("list", "the drills of a folder, and whether those who would do it are here")
     .option("--drills <folder>", "folder of drill files", SHIPPED)
-    .option("--json", "print the records as JSON", false)
     .action(printList);
   const run = reader("run", "does what a drill says, and reports; without --dry-run this breaks something for a while")
     .argument("<drill>", "name of a drill of the folder, or a file")
@@ -66,13 +66,16 @@ async function readDrill(file: string): Promise<Drill> {
   return parseDrill(file, text);
 }
 
-async function printList({ drills: folder, json }: Pick<RunOptions, "drills" | "json">): Promise<void> {
+async function printList({ drills: folder, json, runDir }: Omit<RunOptions, "dryRun">): Promise<void> {
   const names = await readdir(folder).catch((error: unknown) => {
     throw new UserError(`--drills ${messageOf(error)}; name a folder that can be read`);
   });
   const files = names.filter((name) => name.endsWith(".yaml")).sort();
   const drills = await Promise.all(files.map((name) => readDrill(join(folder, name))));
-  await writeLine(json ? JSON.stringify(drills, null, 2) : drillsText(drills));
+  const { statuses } = await askAll(runDir).catch(() => ({ statuses: [] as readonly ProgramStatus[] }));
+  const drillds = statuses.filter((status) => status.program === "drilld");
+  const records = drills.map((drill) => ({ ...drill, lacking: lacking(drill, drillds) }));
+  await writeLine(json ? JSON.stringify(records, null, 2) : drillsText(drills, drillds));
 }
 
 /** A name has neither a slash nor an ending. */

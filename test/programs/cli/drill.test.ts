@@ -25,7 +25,7 @@ const drill = (...words: readonly string[]) => bulkhead("drill", ...words);
 test("list prints every drill, with its hypothesis", async () => {
   const { code, out } = await drill("list");
   assert.equal(code, 0);
-  assert.match(out, /^DRILL +CLUSTER +FAULTS LAST +HYPOTHESIS\n/);
+  assert.match(out, /^DRILL +CLUSTER +FAULTS LAST +HERE +HYPOTHESIS\n/);
   assert.match(out, /^kill-remote +osaka +6\.0 s +Osaka's etcd dies;/m);
   assert.match(out, /^wipe +osaka +8\.0 s /m);
 });
