@@ -2,11 +2,12 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
+import { fileURLToPath } from "node:url";
 import { parseDrill } from "../../src/drill/drill-file.ts";
 import type { DrilldStatus } from "../../src/model/status.ts";
 import { drillsText, lacking } from "../../src/report/drills.ts";
 
-const path = "deploy/drills/kill-remote.yaml";
+const path = fileURLToPath(new URL("../../deploy/drills/kill-remote.yaml", import.meta.url));
 const drill = parseDrill(path, readFileSync(path, "utf8"));
 const base = { program: "drilld", pid: 1, uptimeMs: 1, problems: [], lasting: [] } as const;
 const osaka: DrilldStatus = {

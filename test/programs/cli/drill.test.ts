@@ -23,10 +23,10 @@ after(() => {
 const drill = (...words: readonly string[]) => bulkhead("drill", ...words);
 
 test("list prints every drill, with its hypothesis", async () => {
-  const { code, out } = await drill("list");
+  const { code, out } = await drill("list", "--run-dir", "/absent");
   assert.equal(code, 0);
   assert.match(out, /^DRILL +CLUSTER +FAULTS LAST +HERE +HYPOTHESIS\n/);
-  assert.match(out, /^kill-remote +osaka +6\.0 s +Osaka's etcd dies;/m);
+  assert.match(out, /^kill-remote +osaka +6\.0 s +no drilld of osaka +Osaka's etcd dies;/m);
   assert.match(out, /^wipe +osaka +8\.0 s /m);
 });
 
