@@ -90,6 +90,7 @@ export class RemoteCache {
   #writer: Writer | undefined;
   #cluster: Cluster | undefined;
   #followedTo = 0;
+  #newestTag = "";
   /** Cache key -> kind: gone at the remote, not yet believed. */
   readonly #gone = new Map<string, ResourceKind>();
   /** Kinds of which nothing that is missing is believed at once, until they were listed completely. */
@@ -265,6 +266,12 @@ export class RemoteCache {
     return { written: relisting.written, removed, doubted: how.complete && isAged ? relisting.lacking.size : 0 };
   }
 
+  /** Of hundreds of thousands each byte counts: one shape without a spread, and one string of the tag for neighbours, which are mostly of one node. */
+  #cached(modRevision: number, { weight, tag }: Weight): Known {
+    if (tag !== this.#newestTag) this.#newestTag = tag;
+    return { modRevision, cached: true, weight, tag: this.#newestTag };
+  }
+
   /** What takes nothing away is queued at once: neither the whole listing nor what differs is ever held. */
   async #relistPage(relisting: Relisting, page: ListedPage, compareCache: CompareCache): Promise<void> {
     const { kind, wanted } = relisting;
@@ -280,7 +287,7 @@ export class RemoteCache {
       const outcome = this.#judge(kind, suffix, value);
       if (outcome.kind === "accepted") {
         desired.set(key, value);
-        wanted.set(key, { modRevision, cached: true, ...outcome.weight });
+        wanted.set(key, this.#cached(modRevision, outcome.weight));
         this.#ownerCame(kind, suffix, outcome.value);
       } else {
         keep.set(key, modRevision);
@@ -496,7 +503,7 @@ export class RemoteCache {
       }
     } else guard.said(kind, key);
     this.#writing().put(key, value, "live");
-    record.index.set(kind, key, { modRevision, cached: true, ...weight });
+    record.index.set(kind, key, this.#cached(modRevision, weight));
   }
 
   #apply(kind: ResourceKind, { key, left }: Withdrawal, lane: "live" | "bulk" = "live"): void {
