@@ -424,8 +424,7 @@ export class Publisher implements Writer {
     const found = await this.#modRevision(key);
     if (found === standingAt(newest)) return;
     const isDoubtful = doubtful && (found === 0 ? doubtful.value === undefined : found > revision);
-    if (!isDoubtful)
-      throw new FenceLostError(`the local etcd has lost ${key}, which was written last: it was restored`);
+    if (!isDoubtful) throw new FenceLostError(`the local etcd has lost ${key}, written last: it was restored`);
     this.#acknowledged = undefined;
   }
 
