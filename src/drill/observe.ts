@@ -7,7 +7,6 @@ export interface Observer {
   /** The cluster whose leading mirror says it. */
   readonly cluster: string;
   readonly remote: RemoteStatus;
-  readonly entries: number;
 }
 
 /** One look at everybody who answered. */
@@ -75,13 +74,7 @@ function isEmptied(agent: AgentStatus, cluster: string): boolean {
 }
 
 function observersOf({ cluster, remotes }: MirrorStatus, target: string): readonly Observer[] {
-  return remotes
-    .filter(({ name }) => name === target)
-    .map((remote) => ({ cluster, remote, entries: entriesOf(remote) }));
-}
-
-function entriesOf({ entries }: RemoteStatus): number {
-  return Object.values(entries).reduce((sum, count) => sum + count, 0);
+  return remotes.filter(({ name }) => name === target).map((remote) => ({ cluster, remote }));
 }
 
 /** Each cluster with mirrors has one that leads. */
@@ -136,20 +129,29 @@ const SEEN: Readonly<
   lost: (was, now) => now.losses > was.losses || !now.connected,
 };
 
-/** Of the drill's cluster, at those observers of before that answer; of one that does not, what it had: its cache is not its own to lose. */
+/**
+ * Of the drill's cluster, at those observers of before that answer; of one that does not, what it had: its cache is not its own to lose. The same
+ * of a kind that a mirror has not counted since it leads.
+ */
 export function entriesKept(before: Look, now: Look): number {
-  return before.observers.reduce((sum, was) => {
-    const found = now.observers.find(({ cluster }) => cluster === was.cluster);
-    return sum + Math.min(was.entries, found?.entries ?? was.entries);
-  }, 0);
+  let kept = 0;
+  for (const { cluster, remote } of before.observers) {
+    const found = now.observers.find((observer) => observer.cluster === cluster);
+    for (const [kind, count] of Object.entries(remote.entries)) {
+      kept += Math.min(count, found?.remote.entries[kind] ?? count);
+    }
+  }
+  return kept;
 }
+
+export const entriesOf = (look: Look): number => entriesKept(look, look);
 
 /** Why the mesh is not yet as it was before, a line each. */
 export function differences(before: Look, now: Look): readonly string[] {
   const silent = [...before.answered].filter((name) => !now.answered.has(name));
   const drained = [...now.drained].filter((name) => !before.drained.has(name));
   const kept = entriesKept(before, now);
-  const known = before.observers.reduce((sum, { entries }) => sum + entries, 0);
+  const known = entriesOf(before);
   return [
     ...silent.map((name) => `${name} does not answer`),
     ...now.unwell,

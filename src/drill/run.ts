@@ -3,7 +3,7 @@ import type { Drill, DrillCheck, DrillReport, DrillStep, FaultRequest, ProbeCoun
 import type { ProgramStatus } from "../model/status.ts";
 import { type Clock, sleep } from "../runtime/clock.ts";
 import { messageOf } from "../runtime/user-error.ts";
-import { differences, entriesKept, isSeen, type Look, lookAt, without } from "./observe.ts";
+import { differences, entriesKept, entriesOf, isSeen, type Look, lookAt, without } from "./observe.ts";
 
 const TICK_MS = 100;
 /** While somebody looks at what lasts. */
@@ -125,7 +125,7 @@ class DrillRun {
       if (clock.nowMs() > deadlineMs) throw new Ended("invalid", `the mesh is not well before the drill: ${why}`);
       await sleep(clock, TICK_MS);
     }
-    this.#entriesBefore = this.#before.observers.reduce((sum, { entries }) => sum + entries, 0);
+    this.#entriesBefore = entriesOf(this.#before);
     this.#entriesLeast = this.#entriesBefore;
     await this.#probeBegins(deadlineMs);
     const [made, failed] = [this.#made, this.#failed];

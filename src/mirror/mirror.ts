@@ -255,6 +255,7 @@ export class Mirror {
 
   async #lead(term: Term): Promise<void> {
     const { local, clock, random, log, metrics, limits } = this.#options;
+    for (const { record } of this.#remotes.values()) record.index.forget();
     const over = new AbortController();
     const signal = AbortSignal.any([term.signal, over.signal]);
     const publisher = new Publisher({

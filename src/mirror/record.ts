@@ -123,9 +123,10 @@ export class RemoteRecord {
     return Array.from(this.#firstRejections.values(), (rejection) => ({ remote: this.name, ...rejection }));
   }
 
+  /** Without kinds that were not counted yet. */
   entries(): Readonly<Record<string, number>> {
     const entries: Record<string, number> = {};
-    for (const { kind } of RESOURCES) entries[kind] = this.index.cached(kind);
+    for (const { kind } of RESOURCES) if (this.index.isCounted(kind)) entries[kind] = this.index.cached(kind);
     return entries;
   }
 

@@ -59,9 +59,17 @@ export class RemoteIndex {
   readonly #keys = new Map<ResourceKind, Keys>();
   /** Counts of what is cached, until the keys are known. */
   readonly #counts = new Map<ResourceKind, number>();
+  /** Kinds that were counted since all was forgotten: other counts are of before. */
+  readonly #counted = new Set<ResourceKind>();
 
   counted(kind: ResourceKind, count: number): void {
-    if (!this.#keys.has(kind)) this.#counts.set(kind, count);
+    this.#counts.set(kind, count);
+    this.#counted.add(kind);
+  }
+
+  /** Whether `cached` is what the cache holds now. */
+  isCounted(kind: ResourceKind): boolean {
+    return this.#keys.has(kind) || this.#counted.has(kind);
   }
 
   /** Replaces all that is known of a kind by a complete listing. Keeps the map, and changes it: a copy of 100,000 keys would hold the loop for long. */
@@ -69,8 +77,9 @@ export class RemoteIndex {
     this.#keys.set(kind, new Keys(known));
   }
 
-  /** Nothing is known any more but what was counted. */
+  /** Another process may have written into the cache: nothing is known any more but how much it held once. */
   forget(): void {
+    this.#counted.clear();
     for (const { kind } of RESOURCES) {
       this.#counts.set(kind, this.cached(kind));
       this.#keys.delete(kind);
@@ -94,7 +103,7 @@ export class RemoteIndex {
     return this.#keys.get(kind)?.present ?? 0;
   }
 
-  /** Keys in the cache. */
+  /** Keys in the cache, as far as known: until they are counted, what it held once. */
   cached(kind: ResourceKind): number {
     return this.#keys.get(kind)?.cached ?? this.#counts.get(kind) ?? 0;
   }

@@ -296,7 +296,6 @@ export class Remote {
   /** Another process may have written into the cache since we did: only a listing tells what has to be done. */
   #begin({ publisher }: Writing, { checkpoint, held, discarded }: Remembered): void {
     this.#cache.open(publisher.scope(this.name));
-    this.record.index.forget();
     this.#resume = undefined;
     this.#checkpoint = furthest(checkpoint, this.#checkpoint);
     this.#holdsWritten = "";

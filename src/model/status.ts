@@ -38,7 +38,7 @@ export interface RemoteStatus {
   /** By kind: all that the remote had at its last listing was received; and stands in the local cache, followed since, its canary too. */
   readonly readKinds: Readonly<Record<string, boolean>>;
   readonly syncedKinds: Readonly<Record<string, boolean>>;
-  /** Keys in the local cache, by kind. */
+  /** Keys in the local cache, by kind; without those that were not counted yet in this term. */
   readonly entries: Readonly<Record<string, number>>;
   /** Milliseconds since the last proof that the mirrored state is the remote's; absent when never proven. */
   readonly ageMs?: number;

@@ -15,6 +15,7 @@ import type {
   RemoteStatus,
   SetAside,
 } from "../model/status.ts";
+import { cachedKeys } from "./remotes.ts";
 
 /** Rows of one table; what is beyond is counted. */
 const MOST_ROWS = 200;
@@ -86,8 +87,8 @@ export interface PageMirrorWord
     | "parked"
     | "lastError"
   > {
-  /** Keys in the cache. */
-  readonly entries: number;
+  /** Keys in the cache; absent: they were not counted yet. */
+  readonly entries?: number;
   /** Keys whose withdrawal is not believed. */
   readonly held: number;
 }
@@ -154,9 +155,6 @@ export interface PageState {
   readonly silent: readonly PageSilent[];
   readonly events: PageEvents;
 }
-
-const sum = (counts: Readonly<Record<string, number>>): number =>
-  Object.values(counts).reduce((total, count) => total + count, 0);
 
 export function firstRows<T>(rows: readonly T[], most = MOST_ROWS): PageRows<T> {
   return { rows: rows.slice(0, most), total: rows.length };
@@ -228,11 +226,12 @@ function clusterOf(name: string, { statuses, silent }: PageInput): PageCluster {
 
 function mirrorWord(remote: RemoteStatus): PageMirrorWord {
   const { phase, connected, synced, grade, ageMs, breaker, failures, losses, rejected, parked, lastError } = remote;
+  const entries = cachedKeys(remote);
   return {
     ...{ phase, connected, synced, grade, breaker, failures, losses, rejected, parked },
     ...(ageMs !== undefined && { ageMs }),
     ...(lastError !== undefined && { lastError }),
-    entries: sum(remote.entries),
+    ...(entries !== undefined && { entries }),
     held: remote.holds.reduce((total, { keys }) => total + keys, 0),
   };
 }

@@ -33,10 +33,16 @@ function failureText({ failures, losses, lastLossAt, lastFailureAt }: RemoteStat
   return `${losses} connections lost${loss}, ${failures} tries failed${failure}`;
 }
 
+/** Keys in the cache, of all kinds; undefined until all of them were counted. */
+export function cachedKeys({ entries, syncedKinds }: RemoteStatus): number | undefined {
+  if (Object.keys(syncedKinds).some((kind) => entries[kind] === undefined)) return undefined;
+  return Object.values(entries).reduce((sum, count) => sum + count, 0);
+}
+
 function kindRows({ entries, readKinds, syncedKinds, rejectedKinds, holds }: RemoteStatus): readonly string[][] {
-  return Object.entries(entries).map(([kind, count]) => [
+  return Object.keys(syncedKinds).map((kind) => [
     kind,
-    String(count),
+    String(entries[kind] ?? "unknown"),
     yesNo(readKinds[kind] === true),
     yesNo(syncedKinds[kind] === true),
     String(rejectedKinds[kind] ?? 0),

@@ -10,11 +10,8 @@ import type {
 import { rampText } from "./drain.ts";
 import { healthLines } from "./health.ts";
 import { peersLine } from "./peers.ts";
+import { cachedKeys } from "./remotes.ts";
 import { duration, safeText, table } from "./text.ts";
-
-function total(entries: Readonly<Record<string, number>>): number {
-  return Object.values(entries).reduce((sum, count) => sum + count, 0);
-}
 
 function age(ageMs: number | undefined): string {
   return ageMs === undefined ? "unproven" : duration(ageMs);
@@ -28,7 +25,7 @@ function remoteRow(remote: RemoteStatus): readonly string[] {
     remote.phase,
     yesNo(remote.connected),
     yesNo(remote.synced && remote.ageMs !== undefined),
-    String(total(remote.entries)),
+    String(cachedKeys(remote) ?? "unknown"),
     `${age(remote.ageMs)} (${remote.grade})`,
     remote.breaker,
     String(remote.rejected),

@@ -112,6 +112,8 @@ const FALSE: readonly (readonly [what: string, change: (world: World) => void])[
   ["detect", (world) => Object.assign(world, { noticeMs: 5_500 })],
   ["detect", (world) => Object.assign(world, { noticeMs: 60_000 })],
   ["entries", (world) => Object.assign(world, { lost: { ...LOST, entries: { ip: 89, services: 10 } } })],
+  ["entries", (world) => Object.assign(world, { lost: { ...LOST, entries: { ip: 89, services: 11 } } })],
+  ["entries", (world) => Object.assign(world, { lost: { ...LOST, entries: { ip: 89 } } })],
   ["converge", (world) => Object.assign(world, { returnMs: 11_000 })],
   ["connections", (world) => Object.assign(world, { failing: { before: 0, during: 10, untilMs: 500 } })],
 ];
@@ -127,6 +129,16 @@ for (const [what, change] of FALSE) {
     assert.equal(world.faults.at(-1), "undo r1");
   });
 }
+
+test("what a mirror that came to lead has not counted yet is not lost", async () => {
+  for (const entries of [{}, { ip: 90 }, { services: 10 }]) {
+    const world = new World();
+    world.lost = { ...LOST, entries };
+    const report = await world.run();
+    assert.equal(report.verdict, "passed", JSON.stringify(report));
+    assert.deepEqual(report.entries, { before: 100, least: 100 });
+  }
+});
 
 test("connections that fail for longer than it may take to fail over", async () => {
   const world = new World();

@@ -55,6 +55,8 @@ test("a pair is what the mirror says of the remote and what its nodes heard and 
   const [osaka, virginia] = pairs;
   assert.deepEqual([osaka?.mirror?.grade, osaka?.mirror?.ageMs, osaka?.mirror?.breaker], ["fresh", 420, "closed"]);
   assert.deepEqual([osaka?.mirror?.entries, osaka?.mirror?.held], [5_366, 9]);
+  const [uncounted] = seen({ statuses: [mirror([{ ...followed, entries: { ip: 5_003 } }])] }).pairs;
+  assert(uncounted?.mirror && !("entries" in uncounted.mirror), "it is not known how many there are");
   assert.deepEqual(osaka?.nodes, [{ node: "amsterdam-1", controlPlane: "talking", grade: "fresh" }]);
   assert.deepEqual(virginia?.nodes, [], "that node heard nothing of it");
   assert.deepEqual([virginia?.mirror?.grade, virginia?.mirror?.breaker], ["suspect", "open"]);

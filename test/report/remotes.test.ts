@@ -60,6 +60,15 @@ test("a remote that was lost says when, why and how old its state is; remote tex
   assert.match(text, /^ {2}services +4 +yes +yes +0 +3$/m);
 });
 
+test("what was not counted yet is no 0: of the kind, and of all together", () => {
+  const { ip: _, ...entries } = followed.entries;
+  const remotes = [mirror([{ ...followed, entries }])];
+  const text = remotesText(remotes);
+  assert.match(text, /^ {2}ip +unknown +yes +yes +0 +0$/m);
+  assert.match(text, /^ {2}services +301 +yes +yes +0 +0$/m);
+  assert.match(statusText(remotes), /osaka +watching +yes +yes +unknown +420 ms \(fresh\)/);
+});
+
 test("one that was never reached, and one without a configuration file", () => {
   const text = remotesText([mirror([unreached, { ...lost, configured: false }])]);
   assert.match(text, /^ {2}state {5}unproven: nothing says yet that the cache is this cluster's state$/m);

@@ -9,7 +9,7 @@ import { agent, base, noDrops } from "./status-examples.ts";
 const remote: RemoteStatus = {
   ...lost,
   name: "osaka",
-  entries: { ip: 5_003, services: 301 },
+  entries: { ...lost.entries, ip: 5_003, services: 301 },
   grade: "stale",
 };
 const mirror: MirrorStatus = { ...base, program: "kvstoremesh", leader: true, queued: 0, remotes: [remote] };
@@ -21,7 +21,7 @@ test("status says how old what is known of a remote is, what its breaker does, a
     agent("n1"),
     { ...mirror, cluster: "virginia", problems: ["bad remote"] },
   ]);
-  assert.match(text, /osaka +connecting +no +yes +5304 +42\.1 s \(stale\) +open +2 +connect refused\\u001b\[2J/);
+  assert.match(text, /osaka +connecting +no +yes +5315 +42\.1 s \(stale\) +open +2 +connect refused\\u001b\[2J/);
   assert(text.indexOf("amsterdam") < text.indexOf("virginia"));
   assert(text.indexOf("n1") < text.indexOf("n2"));
   assert.match(text, /services 10\/65536/);

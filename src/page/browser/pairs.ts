@@ -28,7 +28,8 @@ function row(pair: PagePair): readonly (Child | readonly Child[])[] {
   const { from, to, mirror, dataPath } = pair;
   const error = mirror?.lastError;
   const phase = mirror === undefined ? "no mirror answers" : mirror.connected ? mirror.phase : "not connected";
-  const keys = mirror === undefined ? undefined : element("small", {}, `${mirror.entries.toLocaleString()} keys`);
+  const keys =
+    mirror === undefined ? undefined : small(`${mirror.entries?.toLocaleString() ?? "unknown number of"} keys`);
   return [
     [
       element("span", { class: "whole" }, element("strong", {}, to), ` in ${from}`),
