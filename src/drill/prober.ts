@@ -1,7 +1,7 @@
 /** Connections at a steady pace to a service that speaks HTTP, counted: each is a new one, made once it is answered. */
 import { connect } from "node:net";
 import type { ProbeCounts } from "../model/drill.ts";
-import { type Clock, sleep } from "../runtime/clock.ts";
+import { afterRunning, type Clock, sleep } from "../runtime/clock.ts";
 
 /** Above it a lost first packet would not have been sent again. */
 const CALL_TIMEOUT_MS = 1_500;
@@ -25,7 +25,7 @@ function callOnce(clock: Clock, { address, port }: ProbeTarget): Promise<void> {
       if (failure === undefined) resolve();
       else reject(new Error(failure));
     };
-    const timer = clock.after(CALL_TIMEOUT_MS, () => finish("timeout"));
+    const timer = afterRunning(clock, CALL_TIMEOUT_MS, () => finish("timeout"));
     socket.on("connect", () => socket.write(REQUEST));
     socket.once("data", () => finish());
     socket.on("error", (error: NodeJS.ErrnoException) => finish(error.code ?? error.message));

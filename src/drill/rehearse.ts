@@ -11,8 +11,8 @@ import {
   type ProbeCounts,
   UNDO_PATH,
 } from "../model/drill.ts";
-import type { ProgramStatus } from "../model/status.ts";
-import type { Clock } from "../runtime/clock.ts";
+import type { AgentStatus, ProgramStatus } from "../model/status.ts";
+import { type Clock, sleep } from "../runtime/clock.ts";
 import type { Random } from "../runtime/random.ts";
 import { messageOf, UserError } from "../runtime/user-error.ts";
 import { askSocket, followSocket, tellSocket } from "../serve/ask.ts";
@@ -22,6 +22,7 @@ import type { DrillNote } from "./told.ts";
 
 /** A program that is slower does not answer: one that is frozen must not hold up the look at the others. */
 const LOOK_TIMEOUT_MS = 1_000;
+const AGENTS_WITHIN_MS = 10_000;
 /** Starting and ending processes takes a while. */
 const FAULT_TIMEOUT_MS = 60_000;
 
@@ -56,7 +57,10 @@ export async function rehearse(drill: Drill, options: RehearseOptions): Promise<
     look: (agentsToo) => look(runDir, agentsToo),
     fault: async (request) => void (await ask(target, FAULTS_PATH, request)),
     undo: (which) => ask(target, UNDO_PATH, { run: which }),
-    probe: (wanted, signal, tell) => sendProbes(runDir, source, wanted, signal, tell),
+    probe: async (wanted, signal, tell) => {
+      const agents = await agentsThatAnswer(runDir, wanted.cluster, clock, signal);
+      await sendProbes(source, wanted, frontendOf(agents, wanted), signal, tell);
+    },
   };
   return { report: told(drill, run, around(doors), target, options), undo: () => doors.undo(run) };
 }
@@ -114,29 +118,43 @@ async function look(runDir: string, agentsToo: boolean): Promise<readonly Progra
   return answers.filter((status) => status !== undefined);
 }
 
-async function sendProbes(
+/** Those of a cluster; none when none does for a while: one that is slow once, or a machine that stops, is no reason to begin no drill. */
+async function agentsThatAnswer(
   runDir: string,
+  cluster: string,
+  clock: Clock,
+  signal: AbortSignal,
+): Promise<readonly AgentStatus[]> {
+  const deadlineMs = clock.nowMs() + AGENTS_WITHIN_MS;
+  for (;;) {
+    const statuses = await look(runDir, true);
+    const agents = statuses.filter((status) => status.program === "agent").filter((agent) => agent.cluster === cluster);
+    if (agents.length > 0 || signal.aborted || clock.nowMs() > deadlineMs) return agents;
+    await sleep(clock, LOOK_TIMEOUT_MS, signal);
+  }
+}
+
+async function sendProbes(
   socket: string,
-  { cluster, place, service, rate }: Drill["probe"],
+  { place, rate }: Drill["probe"],
+  { address, port }: Frontend,
   signal: AbortSignal,
   tell: (counts: ProbeCounts) => void,
 ): Promise<void> {
-  const { address, port } = frontendOf(await look(runDir, true), cluster, service);
   const query = { place, address, port, rate: String(rate) };
   for await (const counts of followSocket(socket, PROBE_PATH, LOOK_TIMEOUT_MS * 10, query, signal)) {
     tell(counts as ProbeCounts);
   }
 }
 
+interface Frontend {
+  readonly address: string;
+  readonly port: string;
+}
+
 /** The first address of the service over TCP, as the cluster's agents have it. */
-function frontendOf(
-  statuses: readonly ProgramStatus[],
-  cluster: string,
-  service: string,
-): { readonly address: string; readonly port: string } {
-  const agents = statuses.filter((status) => status.program === "agent" && status.cluster === cluster);
+function frontendOf(agents: readonly AgentStatus[], { cluster, service }: Drill["probe"]): Frontend {
   for (const agent of agents) {
-    if (agent.program !== "agent") continue;
     const found = agent.services.find(({ namespace, name }) => `${namespace}/${name}` === service);
     for (const frontend of found?.frontends ?? []) {
       const [, address, port] = /^\[?([0-9a-f.:]+?)\]?:(\d+)\/TCP$/.exec(frontend) ?? [];

@@ -1,7 +1,7 @@
 /** One run of a drill, from the baseline to the report. What is done is undone however it ends. */
 import type { Drill, DrillCheck, DrillReport, DrillStep, FaultRequest, ProbeCounts, Verdict } from "../model/drill.ts";
 import type { ProgramStatus } from "../model/status.ts";
-import { type Clock, sleep } from "../runtime/clock.ts";
+import { type Clock, sleep, sleepRunning } from "../runtime/clock.ts";
 import { messageOf } from "../runtime/user-error.ts";
 import { differences, entriesKept, entriesOf, isSeen, type Look, lookAt, without } from "./observe.ts";
 
@@ -129,7 +129,7 @@ class DrillRun {
     this.#entriesLeast = this.#entriesBefore;
     await this.#probeBegins(deadlineMs);
     const [made, failed] = [this.#made, this.#failed];
-    await sleep(clock, BASELINE_MS);
+    await sleepRunning(clock, BASELINE_MS);
     this.#requireProbe();
     const least = Math.floor((BASELINE_MS / 1_000) * probe.rate * LEAST_SHARE);
     const [nowMade, nowFailed] = [this.#made - made, this.#failed - failed];

@@ -57,6 +57,27 @@ export function sleep(clock: Clock, delayMs: number, signal?: AbortSignal): Prom
   });
 }
 
+const RUNNING_SLICE_MS = 250;
+
+/**
+ * Calls `action` once this process has run for `delayMs`. Of a time in which it stood still, as one of a machine that stops does, a slice counts at
+ * most: whoever it waits for stood still too, and what came meanwhile is not read yet.
+ */
+export function afterRunning(clock: Clock, delayMs: number, action: () => void): Timer {
+  const sliceMs = Math.min(delayMs, RUNNING_SLICE_MS);
+  const next = (): void => {
+    if (delayMs > sliceMs) timer = afterRunning(clock, delayMs - sliceMs, action);
+    else action();
+  };
+  let timer = clock.after(sliceMs, next);
+  return { cancel: () => timer.cancel() };
+}
+
+/** Resolves once this process has run for `delayMs`. */
+export function sleepRunning(clock: Clock, delayMs: number): Promise<void> {
+  return new Promise((resolve) => void afterRunning(clock, delayMs, resolve));
+}
+
 /** Runs `action` every `intervalMs` after the previous run began to matter, until `signal` aborts. Errors are the action's own. */
 export function every(clock: Clock, intervalMs: number, signal: AbortSignal, action: () => void): void {
   if (signal.aborted) return;

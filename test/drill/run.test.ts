@@ -130,6 +130,13 @@ for (const [what, change] of FALSE) {
   });
 }
 
+test("a machine that stops for a while before the fault has not shown that the probe is unwell", async () => {
+  const world = new World();
+  world.clock.after(300, () => world.clock.stall(2_500));
+  const report = await world.run();
+  assert.equal(report.verdict, "passed", JSON.stringify(report));
+});
+
 test("what a mirror that came to lead has not counted yet is not lost", async () => {
   for (const entries of [{}, { ip: 90 }, { services: 10 }]) {
     const world = new World();

@@ -4,6 +4,7 @@ import { isOf, parseKeys, type StoredKey } from "../../deploy/lab/etcd.ts";
 import {
   ExpectationFailed,
   expectNoFailure,
+  expectNoneGone,
   expectShares,
   expectUnchanged,
   InvalidRun,
@@ -61,6 +62,12 @@ test("a key that appeared, vanished or was written again is a change", () => {
     "c vanished",
   ]);
   assert.throws(() => expectUnchanged("x", before, before.slice(1)), ExpectationFailed);
+});
+
+test("of keys that others may still write none may vanish", () => {
+  const before = [key("a", 1), key("b", 2)];
+  expectNoneGone("x", before, [key("c", 9), key("b", 7), key("a", 1)]);
+  assert.throws(() => expectNoneGone("x", before, [key("a", 1)]), /x: 1 keys vanished, the first: b; expected none/);
 });
 
 test("nothing at all does not count as unchanged", () => {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { every, Slices, sleep, systemClock } from "../../src/runtime/clock.ts";
+import { afterRunning, every, Slices, sleep, sleepRunning, systemClock } from "../../src/runtime/clock.ts";
 import { VirtualClock } from "../support/virtual-clock.ts";
 
 test("sleep ends at its time, or at once when aborted, and leaves no timer", async () => {
@@ -15,6 +15,22 @@ test("sleep ends at its time, or at once when aborted, and leaves no timer", asy
   assert.equal(clock.pending, 0);
   await clock.settle(sleep(clock, 1_000, stop.signal));
   assert.equal(clock.nowMs(), 510, "an aborted signal does not wait");
+});
+
+test("time in which nothing ran counts as a slice at most", async () => {
+  const clock = new VirtualClock();
+  const called: string[] = [];
+  afterRunning(clock, 1_100, () => called.push("running"));
+  clock.after(1_100, () => called.push("plain"));
+  afterRunning(clock, 900, () => called.push("cancelled")).cancel();
+  await clock.run(900);
+  clock.stall(2_500);
+  await clock.advance(99);
+  assert.deepEqual(called, ["plain"]);
+  await clock.advance(1);
+  assert.deepEqual(called, ["plain", "running"]);
+  await clock.settle(sleepRunning(clock, 1_000));
+  assert.equal(clock.pending, 0);
 });
 
 test("every runs at its interval until aborted", async () => {

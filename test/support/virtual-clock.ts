@@ -110,6 +110,11 @@ export class VirtualClock implements Clock {
     this.#nowMs = Math.max(this.#nowMs, untilMs);
   }
 
+  /** Time passes and nothing runs, as on a machine that stops: what is due meanwhile is late. */
+  stall(durationMs: number): void {
+    this.#nowMs += durationMs;
+  }
+
   /** Runs until `promise` settles and passes its outcome on; fails when it has not within `withinMs` of virtual time. */
   async settle<T>(promise: Promise<T>, withinMs = 600_000): Promise<T> {
     let settled = false;

@@ -64,6 +64,13 @@ export function keyChanges(before: readonly StoredKey[], after: readonly StoredK
   return [...changes, ...[...left.keys()].map((key) => `${key} vanished`)];
 }
 
+/** Until a fault is done those who may write them may do so: one that leads anew after the machine stopped writes its canaries. */
+export function expectNoneGone(what: string, before: readonly StoredKey[], after: readonly StoredKey[]): void {
+  const left = new Set(after.map(({ key }) => key));
+  const gone = before.filter(({ key }) => !left.has(key));
+  expect(gone.length === 0, `${what}: ${gone.length} keys vanished, the first: ${gone[0]?.key}; expected none`);
+}
+
 export function expectUnchanged(what: string, before: readonly StoredKey[], after: readonly StoredKey[]): void {
   expect(before.length > 0, `${what}: there was nothing to begin with`);
   const changes = keyChanges(before, after);

@@ -2,11 +2,14 @@
 
 import type { AgentStatus } from "../../../src/model/status.ts";
 import { systemClock } from "../../../src/runtime/clock.ts";
+import { waitFor } from "../lab.ts";
 import { sayFigure, sayResult, seconds, whole } from "../output.ts";
 import { agentStatus } from "../programs.ts";
 import { sayDrill } from "./drill.ts";
-import { ExpectationFailed, expect, expectNoFailure, requireLoad } from "./expect.ts";
+import { expect, expectNoFailure, requireLoad } from "./expect.ts";
 import { beginDrill, type Step, stream } from "./tour.ts";
+
+const ANSWERS_WITHIN_MS = 20_000;
 
 export const agentsReturn: Step = {
   title: "Amsterdam's agents are killed with -9",
@@ -27,13 +30,14 @@ export const agentsReturn: Step = {
     sayDrill(report);
     requireLoad("the stream from amsterdam", result);
     expectNoFailure("the stream from amsterdam", result);
-    for (const node of amsterdam.nodes) expectNoRewrite(node.name, await agentStatus(amsterdam, node));
+    for (const node of amsterdam.nodes) {
+      const asking = (): ReturnType<typeof agentStatus> => agentStatus(amsterdam, node);
+      expectNoRewrite(node.name, await waitFor(`the agent of ${node.name} answers`, ANSWERS_WITHIN_MS, asking));
+    }
   },
 };
 
-function expectNoRewrite(node: string, status: AgentStatus | undefined): void {
-  if (status === undefined) throw new ExpectationFailed(`the agent of ${node} does not answer`);
-  const { adopted, written, removed } = status;
+function expectNoRewrite(node: string, { adopted, written, removed }: AgentStatus): void {
   sayFigure(
     `entries on ${node}`,
     `${whole(adopted)} adopted`,

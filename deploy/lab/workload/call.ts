@@ -1,7 +1,7 @@
 /** One call of a service: a real connection or datagram, answered or failed with a code within a second and a half. */
 import { createSocket } from "node:dgram";
 import { connect } from "node:net";
-import { systemClock } from "../../../src/runtime/clock.ts";
+import { afterRunning, systemClock } from "../../../src/runtime/clock.ts";
 import type { Target } from "./jobs.ts";
 
 /** Below it, a lost SYN is sent again once (after a second). */
@@ -18,7 +18,7 @@ function callTcp({ address, port }: Target): Promise<string> {
   return new Promise((resolve, reject) => {
     let answer = "";
     const socket = connect({ host: address, port, noDelay: true });
-    const timer = systemClock.after(CALL_TIMEOUT_MS, () => fail("timeout"));
+    const timer = afterRunning(systemClock, CALL_TIMEOUT_MS, () => fail("timeout"));
     const finish = (): void => {
       timer.cancel();
       socket.resetAndDestroy();
@@ -51,7 +51,7 @@ function callUdp({ address, port }: Target): Promise<string> {
       finish();
       reject(new Error(code));
     };
-    const timer = systemClock.after(CALL_TIMEOUT_MS, () => fail("timeout"));
+    const timer = afterRunning(systemClock, CALL_TIMEOUT_MS, () => fail("timeout"));
     socket.on("error", (error: NodeJS.ErrnoException) => fail(error.code ?? error.message));
     socket.on("message", (message, from) => {
       if (from.address !== address || from.port !== port) return fail(`answer-from-${from.address}`);
