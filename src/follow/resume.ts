@@ -66,6 +66,8 @@ export async function resume(
     clusterId: known.clusterId,
     witness: newest,
   });
+  // What follows is a listing: two that are taken in at once would each take away what the other has not shown yet.
+  await catching.telling;
   over.signal.throwIfAborted();
   if (catching.told || options.signal.aborted) return { ok: true, end };
   if (end.cause === "broken") throw new KvError("unavailable", `watch broken: ${end.detail}`);
@@ -112,6 +114,7 @@ class CatchingUp implements FollowSink {
   #waiting: Batch[] = [];
   #progress: number | undefined;
   #state: "behind" | "telling" | "through" = "behind";
+  #telling = Promise.resolve();
 
   constructor(known: Known, ranges: number, firstCount: number, sink: ResumeSink, failed: (error: unknown) => void) {
     this.#known = known;
@@ -126,6 +129,11 @@ class CatchingUp implements FollowSink {
     return this.#state !== "behind";
   }
 
+  /** Resolves once what was begun to be told is told, or could not be. */
+  get telling(): Promise<void> {
+    return this.#telling;
+  }
+
   changed(range: number, events: readonly WatchEvent[]): void {
     if (this.#state === "through") this.#sink.changed(range, events);
     else this.#waiting.push({ range, events });
@@ -134,7 +142,7 @@ class CatchingUp implements FollowSink {
   progress(revision: number): void {
     if (this.#state === "through") this.#sink.progress(revision);
     else this.#progress = revision;
-    if (this.#state === "behind") this.#tell(revision).catch(this.#failed);
+    if (this.#state === "behind") this.#telling = this.#tell(revision).catch(this.#failed);
   }
 
   async #tell(revision: number): Promise<void> {

@@ -120,6 +120,34 @@ async function assertResumed(stage: Stage): Promise<void> {
   assert.deepEqual(shown(resumed.told), shown(await stage.list()));
 }
 
+test("a watch that breaks while what was known is told lets nothing else begin until it is told", async () => {
+  const stage = new Stage();
+  stage.put("a/1");
+  await stage.follow();
+  const kv = stage.etcd.client();
+  const known = await stage.store().load();
+  assert(known);
+  const telling = Promise.withResolvers<void>();
+  const sink: ResumeSink = {
+    resumed: () => telling.promise,
+    changed: () => undefined,
+    progress: () => undefined,
+  };
+  const header = await stage.clock.settle(askHeader(kv, RANGES));
+  let ended = false;
+  const options = stage.options(new AbortController().signal);
+  const resumed = resume(kv, RANGES, header, known, [], sink, options).finally(() => {
+    ended = true;
+  });
+  await stage.clock.advance(SETTLE_MS);
+  stage.etcd.pause();
+  await stage.clock.advance(10_000);
+  assert.equal(ended, false);
+  telling.resolve();
+  const outcome = await stage.clock.settle(resumed);
+  assert(outcome.ok && outcome.end.cause === "broken");
+});
+
 test("what was listed, what was seen later and what happened while nobody looked are one listing; then changes follow", async () => {
   const stage = new Stage();
   for (const key of ["a/1", "a/2", "b/1", "single", "else/where"]) stage.put(key);
