@@ -23,6 +23,12 @@ export interface Answers {
   readonly silent: readonly Silent[];
 }
 
+/** Of a socket that nobody listens on. */
+const LEFT_BEHIND = "it was left behind by a program that was killed; remove it if that is not to come back";
+
+const isRefused = (error: unknown): boolean =>
+  error instanceof Error && "code" in error && error.code === "ECONNREFUSED";
+
 /** Every admin socket below `runDir`, in order of path. A UserError when the folder cannot be read or holds none. */
 export async function findSockets(runDir: string): Promise<readonly string[]> {
   const sockets = await listSockets(runDir);
@@ -61,7 +67,7 @@ export async function askEach<T>(
     try {
       return { socket, answer: (await askSocket(socket, path, ANSWER_TIMEOUT_MS, query)) as T };
     } catch (error) {
-      return { socket, error: messageOf(error) };
+      return { socket, error: isRefused(error) ? LEFT_BEHIND : messageOf(error) };
     }
   });
   const all = await Promise.all(asked);
