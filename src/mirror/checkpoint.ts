@@ -39,9 +39,12 @@ export interface ResumePoint extends Checkpoint {
  */
 export function furthest(recorded: Checkpoint | undefined, own: Checkpoint | undefined): Checkpoint | undefined {
   if (!recorded || !own) return recorded ?? own;
-  if (recorded.clusterId === own.clusterId && recorded.revision >= own.revision) return recorded;
-  const revision = Math.min(recorded.revision, own.revision);
-  return { ...own, revision, witnesses: [...own.witnesses, ...recorded.witnesses] };
+  if (recorded.clusterId === own.clusterId && recorded.revision >= seenTo(own)) return recorded;
+  // Asked again at the next term, which may come before the remote answers: what is there already is not added twice.
+  const isKnown = ({ key, revision }: Witness): boolean =>
+    own.witnesses.some((one) => one.key === key && one.revision === revision);
+  const witnesses = [...own.witnesses, ...recorded.witnesses.filter((one) => !isKnown(one))];
+  return { ...own, revision: Math.min(recorded.revision, own.revision), witnesses };
 }
 
 /**
