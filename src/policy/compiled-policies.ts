@@ -10,9 +10,9 @@ import type { Follower, PeerSet } from "./peer-set.ts";
 import type { Term } from "./peers.ts";
 import { PolicySlots } from "./policy-slots.ts";
 import { type Row, rowsOf } from "./row.ts";
-import type { Wanted } from "./wanted.ts";
+import { usesPeersPorts, type Wanted } from "./wanted.ts";
 
-type Tables = Pick<TablesView, "own" | "namedPorts" | "identity" | "isSynced">;
+type Tables = Pick<TablesView, "own" | "namedPorts" | "isSynced">;
 
 export class CompiledPolicies implements Surroundings {
   readonly slots = new PolicySlots();
@@ -45,7 +45,7 @@ export class CompiledPolicies implements Surroundings {
   acquire(wanted: Wanted, before: number): CompiledPolicy {
     const known = this.#policies.get(wanted.key);
     if (known !== undefined) return known;
-    const policy = new CompiledPolicy(wanted, this, { slot: before, rows: this.#unsaidRows(before) });
+    const policy = new CompiledPolicy(wanted, this, { slot: before, rows: this.#unsaidRows(before, wanted) });
     policy.follow();
     this.#policies.set(wanted.key, policy);
     return policy;
@@ -54,7 +54,7 @@ export class CompiledPolicies implements Surroundings {
   /** The ports of an identity's pods may be others. */
   portsChanged(identity: number): void {
     for (const policy of this.#policies.values()) {
-      if (policy.usesPeersPorts && policy.namesPeer(identity)) policy.touched.add(identity);
+      if (usesPeersPorts(policy.wanted) && policy.namesPeer(identity)) policy.touched.add(identity);
     }
   }
 
@@ -100,17 +100,18 @@ export class CompiledPolicies implements Surroundings {
     return this.#view.namedPorts(identity);
   }
 
-  isUnsaid(identity: number): boolean {
+  isUnsaid(identity: number, wanted: Wanted): boolean {
     const cluster = clusterOfIdentity(identity);
     if (!isClusterId(cluster) || cluster === this.#view.own.id) return false;
-    return this.#view.identity(identity) === undefined && !this.#view.isSynced("identities", cluster);
+    if (!this.labels.has(identity) && !this.#view.isSynced("identities", cluster)) return true;
+    return usesPeersPorts(wanted) && !this.#view.isSynced("ip", cluster);
   }
 
-  #unsaidRows(slot: number): ReadonlyMap<number, Row> {
+  #unsaidRows(slot: number, wanted: Wanted): ReadonlyMap<number, Row> {
     const policy = this.inSlot(slot);
     if (policy !== undefined) return policy.inherited;
     const entries = this.slots.maps.get(slot)?.entries() ?? [];
-    return rowsOf(entries, (identity) => this.isUnsaid(identity));
+    return rowsOf(entries, (identity) => this.isUnsaid(identity, wanted));
   }
 
   /** Compiles it unless it is, and gives it a place if there is one. */

@@ -30,8 +30,8 @@ export interface Surroundings extends PeerScope {
   follow(term: Term, follower: Follower): PeerSet | undefined;
   leave(term: Term, follower: Follower): void;
   namedPorts(identity: number): readonly NamedPort[];
-  /** Of a cluster that has not said everything, nor this identity: what it had stays. */
-  isUnsaid(identity: number): boolean;
+  /** Of a cluster that has not said everything, nor this identity, or the ports that its row depends on: what it had stays. */
+  isUnsaid(identity: number, wanted: Wanted): boolean;
 }
 
 export interface Predecessor {
@@ -97,11 +97,6 @@ export class CompiledPolicy implements Follower {
 
   get leftOut(): number {
     return this.#leftOut.size;
-  }
-
-  /** Rows that depend on the ports of their identity. */
-  get usesPeersPorts(): boolean {
-    return this.#rules.some(({ named }) => named.length > 0);
   }
 
   /** Not compiled since its peers changed. */
@@ -173,7 +168,7 @@ export class CompiledPolicy implements Follower {
 
   /** Their cluster spoke: rules count again, and nothing else. */
   disinherit(): void {
-    const said = [...this.#inherited.keys()].filter((identity) => !this.#around.isUnsaid(identity));
+    const said = [...this.#inherited.keys()].filter((identity) => !this.#around.isUnsaid(identity, this.wanted));
     if (said.length === 0) return;
     const gone = new Set(said);
     this.#inherited = new Map([...this.#inherited].filter(([identity]) => !gone.has(identity)));

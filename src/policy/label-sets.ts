@@ -61,6 +61,10 @@ export class LabelSets {
     return this.#labels.keys();
   }
 
+  has(identity: number): boolean {
+    return this.#labels.has(identity);
+  }
+
   follow({ text, requirements }: LabelTerm, follower: Follower): PeerSet {
     const set = this.#sets.get(text) ?? this.#add(text, requirements);
     set.followers.add(follower);

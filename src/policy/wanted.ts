@@ -39,6 +39,11 @@ export function wantedSide(
   return { policy: { key, direction, enforced, rules, ownPorts }, audited };
 }
 
+/** Whether what it says of a peer depends on the names of that one's ports. */
+export function usesPeersPorts({ direction, rules }: Pick<Wanted, "direction" | "rules">): boolean {
+  return direction === "egress" && rules.some(({ rule }) => rule.ports?.some(isNamed));
+}
+
 export function isNamed(port: PortRule): port is NamedPortRule {
   return "name" in port;
 }

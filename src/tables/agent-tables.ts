@@ -59,7 +59,10 @@ export class AgentTables implements TablesView {
   readonly #remotes = new Map<string, RemoteRows>();
   readonly #ids: ClusterIds;
   readonly #claims = new Claims((claim) => (claim.clusterId === this.own.id ? 0 : claim.clusterId));
+  /** `kind/cluster id`. */
   readonly #synced = new Set<string>();
+  /** Those of them when changes were last taken. */
+  #syncedThen: ReadonlySet<string> = new Set();
   readonly #texts = new Interned<string>();
   readonly #portLists = new Interned<readonly NamedPort[]>();
   readonly #labels = new Interned<Label>();
@@ -193,6 +196,7 @@ export class AgentTables implements TablesView {
 
   takeChanges(): ChangeSet {
     const taken = this.#pending.asChangeSet(this.#revision);
+    if (taken.sources) this.#syncedThen = new Set(this.#synced);
     this.#pending = new Changes();
     return taken;
   }
@@ -274,7 +278,7 @@ export class AgentTables implements TablesView {
   }
 
   isSynced(kind: SourceKind, clusterId: number): boolean {
-    return this.#synced.has(`${kind}/${clusterId}`);
+    return this.#syncedThen.has(`${kind}/${clusterId}`);
   }
 
   /** Rows of a source, and those of them that are only held. */

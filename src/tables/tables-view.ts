@@ -90,6 +90,9 @@ export interface TablesView {
   ownAddresses(): readonly string[];
   /** @param pod `namespace/name`. */
   isAudited(pod: string): boolean;
-  /** Whether everything that the cluster says of this kind is in the tables: only then absence means anything. */
+  /**
+   * Whether everything that the cluster says of this kind was in the tables when changes were last taken: only then absence means anything. A compile
+   * rests, and rows may come and be complete meanwhile; what it read before then must not look like absence.
+   */
   isSynced(kind: SourceKind, clusterId: number): boolean;
 }

@@ -5,7 +5,7 @@ import type { AgentTables } from "../../src/tables/agent-tables.ts";
 import { clusterConfigKey } from "../../src/wire/keys.ts";
 import { cacheKey } from "../../src/wire/resources.ts";
 import { OSAKA, OWN, VIRGINIA } from "../tables/world.ts";
-import { followed, LocalEtcd, SETTLE_MS, stage } from "./stage.ts";
+import { followed, isSynced, LocalEtcd, SETTLE_MS, stage } from "./stage.ts";
 
 /** What the tables hold: services with the backends of each cluster, and the claimed one of each address. */
 function held(tables: AgentTables) {
@@ -31,7 +31,7 @@ async function full() {
 }
 
 const syncedOf = ({ tables }: { readonly tables: AgentTables }, cluster: Cluster) =>
-  [tables.isSynced("services", cluster.id), tables.isSynced("ip", cluster.id)] as const;
+  [isSynced(tables, "services", cluster), isSynced(tables, "ip", cluster)] as const;
 
 test("lists, then follows changes", async () => {
   const { local, tables, ingest, stop } = await full();

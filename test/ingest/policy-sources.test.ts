@@ -11,7 +11,7 @@ import {
 } from "../../src/wire/keys.ts";
 import { encodeLocalEndpoint } from "../../src/wire/local-endpoint.ts";
 import { internal, nodeOf, OSAKA, OWN, VIRGINIA } from "../tables/world.ts";
-import { identityValue, ipValue, LocalEtcd, SETTLE_MS, stage } from "./stage.ts";
+import { identityValue, ipValue, isSynced, LocalEtcd, SETTLE_MS, stage } from "./stage.ts";
 
 const HTTP = { name: "http", port: 8080, protocol: "TCP" } as const;
 const OWN_ID = OWN.id * 65536 + 300;
@@ -92,7 +92,7 @@ test("an etcd that comes back empty withdraws no policy; each source goes once i
   local.put(localCanary(OWN.name, ENDPOINTS_PREFIX), new Uint8Array([1]));
   await local.clock.advance(5_000);
   assert.deepEqual(held(running), { ...everything, audited: false });
-  const synced = (kind: SourceKind): boolean => tables.isSynced(kind, OWN.id);
+  const synced = (kind: SourceKind): boolean => isSynced(tables, kind, OWN);
   assert.deepEqual([synced("endpoints"), synced("policies"), synced("local-ip")], [true, false, false]);
   local.canaries(OWN);
   await local.clock.advance(5_000);
@@ -110,7 +110,7 @@ test("an exporter that does not know policies yet: services and addresses are co
   const { tables, ingest, stop } = stage(local, OWN);
   await local.clock.advance(SETTLE_MS);
   const synced = (["services", "ip", "identities", "nodes", "policies", "local-ip"] as const).filter((kind) =>
-    tables.isSynced(kind, OWN.id),
+    isSynced(tables, kind, OWN),
   );
   assert.deepEqual([synced, ingest.status().synced], [["services", "ip", "identities", "nodes"], false]);
   await stop();

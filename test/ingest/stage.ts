@@ -10,6 +10,7 @@ import { silentLogger } from "../../src/runtime/log.ts";
 import { Metrics } from "../../src/runtime/metrics.ts";
 import { seededRandom } from "../../src/runtime/random.ts";
 import { AgentTables } from "../../src/tables/agent-tables.ts";
+import type { SourceKind } from "../../src/tables/tables-view.ts";
 import { encodeClusterConfig } from "../../src/wire/cluster-config.ts";
 import { CLUSTER_LABEL_KEY, encodeIdentity, KUBERNETES_SOURCE } from "../../src/wire/identity.ts";
 import { encodeIp } from "../../src/wire/ip.ts";
@@ -166,6 +167,12 @@ export async function followed(prepare: (local: LocalEtcd) => void = () => undef
   const running = stage(local, OWN);
   await local.clock.advance(SETTLE_MS);
   return { local, ...running };
+}
+
+/** Whether a compile would take what is not there for gone. */
+export function isSynced(tables: AgentTables, kind: SourceKind, { id }: Cluster): boolean {
+  tables.takeChanges();
+  return tables.isSynced(kind, id);
 }
 
 /** Within that time an ingest that did not list does. */

@@ -48,7 +48,7 @@ function readCidrs({ cidrs }: IpcacheCompiler): Record<string, number | "claimed
   return Object.fromEntries(rows.sort());
 }
 
-const both = (compiler: IpcacheCompiler) => [read(compiler), readCidrs(compiler)];
+const both = (compiler: IpcacheCompiler) => [read(compiler), readCidrs(compiler)] as const;
 const dumpOf = (map: DesiredMap) => [...map.entries()].map(([key, value]) => [keyBytes(key), value] as const);
 
 function finish(steps: Iterable<void>): void {
@@ -141,6 +141,28 @@ test("a restart keeps what the kernel held until its cluster is complete, then e
       },
     ),
     { numRuns: 300 },
+  );
+});
+
+test("what comes and is complete while a compile rests takes nothing away that the kernel held", () => {
+  fc.assert(
+    fc.property(changes, policyCidrs, fc.nat(14), fc.nat(30), (rows, cidrs, early, steps) => {
+      const all = [network, ...rows];
+      const before = compiled(tablesAfter(all), cidrs);
+      const tables = tablesAfter(all.slice(0, early));
+      const after = new IpcacheCompiler(tables);
+      after.adopt(dumpOf(before.entries), dumpOf(before.cidrs));
+      const compile = after.update(tables.takeChanges(), cidrs);
+      for (let step = 0; step < steps; step++) compile.next();
+      for (const change of [...all.slice(early), syncEverything]) change(tables);
+      finish(compile);
+      const [held, ranges] = both(after);
+      for (const address of Object.keys(read(before))) assert(address in held, `${address} was taken away`);
+      for (const range of Object.keys(readCidrs(before))) assert(range in ranges, `${range} was taken away`);
+      finish(after.update(tables.takeChanges(), cidrs));
+      assert.deepEqual(both(after), both(before));
+    }),
+    { numRuns: 500 },
   );
 });
 

@@ -148,6 +148,7 @@ test("a restart before everything is said keeps what the kernel held and denies 
       assert.equal(valueOfDevice(after, 99)?.flags, ENDPOINT_FLAGS.denied);
       assert.deepEqual(heldText(after), { ...(heldText(before) as object), endpoints: lines(after) });
       syncAll(tables);
+      syncRemote(tables);
       update(after, tables);
       const fresh = meshAfter(partly);
       fresh.setNetwork({ devices: tables.devices(), ownAddresses: [] });
@@ -194,6 +195,32 @@ function ownPart(tables: AgentTables): AgentTables {
   return own;
 }
 
+/** What the other one says: identities, then who has them. */
+function remotePart(tables: AgentTables): readonly Change[] {
+  const identities = [...tables.identities()].filter(({ id }) => id >>> 16 === AMSTERDAM.id);
+  const claims = [...tables.addresses()].flatMap((address) => {
+    return tables.ipClaims(address).map((claim) => ({ address, claim }));
+  });
+  return [
+    ...identities.map(
+      (identity): Change =>
+        (to) =>
+          to.putIdentity(AMSTERDAM, identity),
+    ),
+    ...claims
+      .filter(({ claim }) => claim.clusterId === AMSTERDAM.id)
+      .map(
+        ({ address, claim }): Change =>
+          (to) =>
+            to.putIp(AMSTERDAM, address, claim),
+      ),
+  ];
+}
+
+const syncRemote: Change = (tables) => {
+  for (const kind of ["identities", "ip"] as const) tables.setSynced(AMSTERDAM.id, kind, true);
+};
+
 test("a restart while another cluster is silent keeps what its identities were allowed; when it speaks, its word counts", () => {
   let retained = 0;
   fc.assert(
@@ -211,15 +238,8 @@ test("a restart while another cluster is silent keeps what its identities were a
         one(full);
         update(after, tables);
       }
-      for (const identity of full.identities()) {
-        if (identity.id >>> 16 === AMSTERDAM.id) tables.putIdentity(AMSTERDAM, identity);
-      }
-      for (const address of full.addresses()) {
-        for (const claim of full.ipClaims(address)) {
-          if (claim.clusterId === AMSTERDAM.id) tables.putIp(AMSTERDAM, address, claim);
-        }
-      }
-      tables.setSynced(AMSTERDAM.id, "identities", true);
+      for (const say of remotePart(full)) say(tables);
+      syncRemote(tables);
       update(after, tables);
       assert.equal(after.retainedClusters().size, 0);
       assert.deepEqual(contents(after), contents(compiled(meshAfter([...earlier, ...later]))));
@@ -227,6 +247,29 @@ test("a restart while another cluster is silent keeps what its identities were a
     { numRuns: rounds(100, 300) },
   );
   assert(retained > 10, `only ${retained} runs retained anything`);
+});
+
+test("what another cluster says while a compile rests takes nothing away that its identities were allowed", () => {
+  fc.assert(
+    fc.property(changes, fc.nat(12), fc.nat(40), (earlier, early, steps) => {
+      const full = meshAfter(earlier);
+      const before = compiled(full);
+      const tables = ownPart(full);
+      const after = new PolicyCompiler(tables, OPTIONS);
+      after.adopt(heldOf(before));
+      const said = remotePart(full);
+      for (const say of said.slice(0, early)) say(tables);
+      const compile = after.update(tables.takeChanges());
+      for (let step = 0; step < steps; step++) compile.next();
+      for (const say of [...said.slice(early), syncRemote]) say(tables);
+      for (const _ of compile);
+      assert.deepEqual(heldText(after), heldText(before));
+      update(after, tables);
+      assert.deepEqual(heldText(after), heldText(before));
+      assert.equal(after.retainedClusters().size, 0);
+    }),
+    { numRuns: rounds(100, 300) },
+  );
 });
 
 test("what a silent cluster's identities keep ends with the rule or the port that allowed it", () => {
