@@ -138,8 +138,8 @@ export class Datapath {
     const restored = snapshot !== undefined && isWithin(held, snapshot);
     this.#restored = restored;
     this.#options.compilers.adopt(restored ? snapshot : held);
-    for (const mirror of allMirrors(this.#mirrors)) mirror.compareAll();
-    const inUse = !restored && [SERVICE_MAP, BACKEND_MAP].every(({ name }) => held.maps.get(name)?.length);
+    for (const mirror of allMirrors(this.#mirrors)) mirror.compare();
+    const inUse = !restored && [SERVICE_MAP, BACKEND_MAP].every(({ name }) => this.#mirrors.maps.get(name)?.adopted);
     if (inUse) await this.#attach();
     if (inUse || restored) this.changed();
     return restored;

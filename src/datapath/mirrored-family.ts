@@ -40,7 +40,7 @@ export class MirroredFamily {
     return this.#past.removed + this.#sum((map) => map.removed);
   }
 
-  /** Reads the family at start: all of it counts as taken over. */
+  /** Reads the family at start: all of it counts as taken over. Once what is desired of it is known, `compare`. */
   async adopt(): Promise<ReadonlyMap<number, Dump>> {
     const dumps = new Map<number, Dump>();
     for (const [slot, map] of await this.#family.read()) {
@@ -51,8 +51,8 @@ export class MirroredFamily {
     return dumps;
   }
 
-  compareAll(): void {
-    for (const map of this.#slots.values()) map.compareAll();
+  compare(): void {
+    for (const map of this.#slots.values()) map.compare();
   }
 
   doubt(): void {
@@ -112,11 +112,6 @@ export class MirroredFamily {
   waiting(): ReadonlySet<number> {
     const keys = [...this.#slots].flatMap(([slot, map]) => (this.#desired.has(slot) ? map.differing("update") : []));
     return new Set(keys.map((key) => decodePolicyKey(keyBytes(key)).identity));
-  }
-
-  /** Everything that was suspect has been dealt with. */
-  settle(): void {
-    for (const map of this.#slots.values()) map.settle();
   }
 
   /** Whether the slot is neither held nor desired; no, while that is in doubt. */

@@ -1,9 +1,10 @@
 /** One kernel map as we know it to be: read once, then kept in step with what the kernel acknowledged. */
-import { KernelError, type KernelMap } from "../kernel/door.ts";
+import { KernelError, type KernelMap, type MapEntries } from "../kernel/door.ts";
 import type { MapStatus } from "../model/status.ts";
 import { type DesiredMap, type EntryKey, entryKey, equalBytes, joinedKeys, keyBytes } from "../tables/desired-map.ts";
 
-export type Dump = readonly (readonly [key: Uint8Array, value: Uint8Array])[];
+/** What a kernel map held. */
+export type Dump = Iterable<readonly [key: Uint8Array, value: Uint8Array]>;
 
 /** Who wants to know of a map's values as they come and go. */
 export interface ValueWatcher {
@@ -13,14 +14,20 @@ export interface ValueWatcher {
   removed(value: Uint8Array): void;
 }
 
+const EMPTY: MapEntries = { count: 0, keys: new Uint8Array(), values: new Uint8Array() };
+
 export class MirroredMap {
   #map: KernelMap;
   #desired: DesiredMap;
-  #actual = new Map<EntryKey, Uint8Array>();
-  /** Keys whose entries may differ from what is desired. */
-  #suspects = new Set<EntryKey>();
-  /** Keys found at start and not touched since. */
-  #adopted = new Set<EntryKey>();
+  /** What the map holds, undefined where nothing, for every key where that is not what is desired: a large map agrees nearly everywhere. */
+  #differences = new Map<EntryKey, Uint8Array | undefined>();
+  /** Entries held. */
+  #size = 0;
+  /** What was read and not compared yet. */
+  #read = EMPTY;
+  /** Entries found at start and not touched since, and keys that were. */
+  #adopted = 0;
+  readonly #touched = new Set<EntryKey>();
   /** Nobody knows what the map holds: a call failed, or it is time to look. */
   #doubtful = false;
   /** Keys whose entries are to be looked up. */
@@ -36,7 +43,7 @@ export class MirroredMap {
   }
 
   get adopted(): number {
-    return this.#adopted.size;
+    return this.#adopted;
   }
 
   /** Entries written and removed since start. */
@@ -48,12 +55,14 @@ export class MirroredMap {
     return this.#removed;
   }
 
-  entries(): IterableIterator<[EntryKey, Uint8Array]> {
-    return this.#actual.entries();
+  /** What the map holds. */
+  *entries(): Generator<readonly [EntryKey, Uint8Array]> {
+    for (const entry of this.#desired.entries()) if (!this.#differences.has(entry[0])) yield entry;
+    for (const [key, held] of this.#differences) if (held !== undefined) yield [key, held];
   }
 
   get(key: EntryKey): Uint8Array | undefined {
-    return this.#actual.get(key);
+    return this.#differences.has(key) ? this.#differences.get(key) : this.#desired.get(key);
   }
 
   /** What the map should hold. */
@@ -63,8 +72,8 @@ export class MirroredMap {
 
   /** Whether these fit, with what is there. */
   hasRoomFor(keys: readonly EntryKey[]): boolean {
-    const fresh = keys.filter((key) => !this.#actual.has(key)).length;
-    return this.#actual.size + fresh <= this.#map.maxEntries;
+    const fresh = keys.filter((key) => this.get(key) === undefined).length;
+    return this.#size + fresh <= this.#map.maxEntries;
   }
 
   desired(key: EntryKey): Uint8Array | undefined {
@@ -74,19 +83,22 @@ export class MirroredMap {
   /** From now on the map is to hold what `desired` says. */
   follow(desired: DesiredMap): void {
     if (desired === this.#desired) return;
+    const held = [...this.entries()];
     this.#desired = desired;
-    this.compareAll();
+    desired.takeChanged();
+    this.#differences = new Map([...desired.keys()].map((key) => [key, undefined]));
+    for (const [key, value] of held) this.#holds(key, value);
   }
 
   /** Another kernel map, made with everything that is desired, stands in this one's place. */
   replaced(map: KernelMap): void {
     this.#map = map;
     this.#desired.takeChanged();
-    this.#actual = new Map(this.#desired.entries());
-    this.#adopted.clear();
+    this.#differences.clear();
+    this.#size = this.#desired.size;
+    this.#adopted = 0;
     this.#doubtful = false;
-    this.#written += this.#actual.size;
-    this.settle();
+    this.#written += this.#size;
   }
 
   /** Another kernel map, of which nothing is known, stands in this one's place. */
@@ -110,59 +122,57 @@ export class MirroredMap {
     if (this.#doubtful) await this.read();
   }
 
-  /** Reads the map at start: all of it counts as taken over. */
+  /** Reads the map at start: all of it counts as taken over. Once what is desired of it is known, `compare`. */
   async adopt(): Promise<Dump> {
-    await this.read();
-    this.#adopted = new Set(this.#actual.keys());
-    return [...this.#actual].map(([key, value]) => [keyBytes(key), value] as const);
+    this.#read = await this.#map.dump();
+    this.#size = this.#read.count;
+    this.#adopted = this.#size;
+    return dumpOf(this.#map, this.#read);
   }
 
-  /** Reads the whole map; everything in it and everything desired is compared again. */
+  /** Reads the whole map, and compares. */
   async read(): Promise<void> {
-    const { count, keys, values } = await this.#map.dump();
-    const { keySize, valueSize } = this.#map;
-    const actual = new Map<EntryKey, Uint8Array>();
-    for (let index = 0; index < count; index++) {
-      const key = entryKey(keys.subarray(index * keySize, (index + 1) * keySize));
-      actual.set(key, values.slice(index * valueSize, (index + 1) * valueSize));
-    }
-    this.#actual = actual;
+    this.#read = await this.#map.dump();
+    this.compare();
     this.#doubtful = false;
-    this.compareAll();
   }
 
-  /** Everything held against everything desired: from now on only what differs is suspect. */
-  compareAll(): void {
-    this.#suspects = new Set();
-    for (const [key, value] of this.#actual) {
-      if (!equalBytes(this.#desired.get(key), value)) this.#suspects.add(key);
+  /** Everything that was read against everything desired. */
+  compare(): void {
+    const [map, read] = [this.#map, this.#read];
+    this.#read = EMPTY;
+    this.#desired.takeChanged();
+    this.#differences = new Map();
+    this.#size = read.count;
+    let found = 0;
+    for (let index = 0; index < read.count; index++) {
+      const key = entryKey(part(read.keys, index, map.keySize));
+      const value = part(read.values, index, map.valueSize);
+      const desired = this.#desired.get(key);
+      if (desired !== undefined) found++;
+      if (!equalBytes(desired, value)) this.#differences.set(key, value.slice());
     }
-    for (const key of this.#desired.keys()) if (!this.#actual.has(key)) this.#suspects.add(key);
+    if (found < this.#desired.size) this.#findMissing(read);
   }
 
   /** Takes note of what the compilers changed. */
   collect(): void {
     const changed = this.#desired.takeChanged();
     // Of a first listing there are hundreds of thousands.
-    if (this.#suspects.size === 0) this.#suspects = changed;
-    else for (const key of changed) this.#suspects.add(key);
+    if (this.#differences.size === 0) this.#differences = changed;
+    else for (const [key, before] of changed) if (!this.#differences.has(key)) this.#differences.set(key, before);
+    for (const key of changed.keys()) this.#holds(key, this.#differences.get(key));
     for (const key of this.#unsure) this.#look(key);
     this.#unsure.clear();
   }
 
   /** Keys to write or remove, in byte order. */
   differing(verb: "update" | "remove"): readonly EntryKey[] {
-    const differs = (key: EntryKey): boolean => {
-      const desired = this.#desired.get(key);
-      if (verb === "remove") return desired === undefined && this.#actual.has(key);
-      return desired !== undefined && !equalBytes(desired, this.#actual.get(key));
-    };
-    return [...this.#suspects].filter(differs).sort();
-  }
-
-  /** Everything that was suspect has been dealt with. */
-  settle(): void {
-    this.#suspects.clear();
+    const keys: EntryKey[] = [];
+    for (const key of this.#differences.keys()) {
+      if ((this.#desired.get(key) === undefined) === (verb === "remove")) keys.push(key);
+    }
+    return keys.sort();
   }
 
   /** Rejects with a KernelError; what was done before it is known. */
@@ -171,7 +181,8 @@ export class MirroredMap {
     const entries = { count: keys.length, keys: joinedKeys(keys), values: joined(values) };
     if (this.#watcher !== undefined) for (const value of values) this.#watcher.writing(value);
     await this.#apply(keys, this.#map.update(entries), (key, index) => {
-      this.#actual.set(key, values[index] as Uint8Array);
+      if (this.get(key) === undefined) this.#size++;
+      this.#holds(key, values[index]);
       this.#written++;
     });
   }
@@ -179,9 +190,12 @@ export class MirroredMap {
   /** As `update`. */
   async remove(keys: readonly EntryKey[]): Promise<void> {
     await this.#apply(keys, this.#map.remove(joinedKeys(keys), keys.length), (key) => {
-      const value = this.#actual.get(key);
-      if (value !== undefined) this.#watcher?.removed(value);
-      this.#actual.delete(key);
+      const value = this.get(key);
+      if (value !== undefined) {
+        this.#watcher?.removed(value);
+        this.#size--;
+      }
+      this.#holds(key, undefined);
       this.#removed++;
     });
   }
@@ -190,7 +204,7 @@ export class MirroredMap {
     const waiting = this.#waiting();
     return {
       name: this.#map.name,
-      entries: this.#actual.size,
+      entries: this.#size,
       maxEntries: this.#map.maxEntries,
       ...(waiting > 0 && { waiting }),
     };
@@ -198,15 +212,28 @@ export class MirroredMap {
 
   /** Of a map that is full: entries that should be there and are not. */
   #waiting(): number {
-    if (this.#actual.size < this.#map.maxEntries) return 0;
-    return [...this.#suspects].filter((key) => !this.#actual.has(key) && this.#desired.get(key) !== undefined).length;
+    if (this.#size < this.#map.maxEntries) return 0;
+    const missing = [...this.#differences].filter(([, held]) => held === undefined);
+    return missing.filter(([key]) => this.#desired.get(key) !== undefined).length;
+  }
+
+  /** undefined: nothing. */
+  #holds(key: EntryKey, value: Uint8Array | undefined): void {
+    if (equalBytes(this.#desired.get(key), value)) this.#differences.delete(key);
+    else this.#differences.set(key, value);
   }
 
   #look(key: EntryKey): void {
+    const before = this.get(key);
     const found = this.#map.lookup(keyBytes(key));
-    if (found === undefined) this.#actual.delete(key);
-    else this.#actual.set(key, found);
-    this.#suspects.add(key);
+    this.#size += Number(found !== undefined) - Number(before !== undefined);
+    this.#holds(key, found);
+  }
+
+  #findMissing({ count, keys }: MapEntries): void {
+    const found = new Set<EntryKey>();
+    for (let index = 0; index < count; index++) found.add(entryKey(part(keys, index, this.#map.keySize)));
+    for (const key of this.#desired.keys()) if (!found.has(key)) this.#differences.set(key, undefined);
   }
 
   async #apply(keys: readonly EntryKey[], call: Promise<void>, take: (key: EntryKey, index: number) => void) {
@@ -218,11 +245,32 @@ export class MirroredMap {
       done = error instanceof KernelError ? error.done : 0;
     });
     for (const [index, key] of keys.slice(0, done).entries()) {
+      this.#touch(key);
       take(key, index);
-      this.#adopted.delete(key);
     }
     if (failure !== undefined) throw failure;
   }
+
+  /** Before it is written or removed. */
+  #touch(key: EntryKey): void {
+    if (this.#adopted === 0 || this.#touched.has(key)) return;
+    this.#touched.add(key);
+    if (this.get(key) !== undefined) this.#adopted--;
+  }
+}
+
+function dumpOf({ keySize, valueSize }: KernelMap, { count, keys, values }: MapEntries): Dump {
+  return {
+    *[Symbol.iterator]() {
+      for (let index = 0; index < count; index++) {
+        yield [part(keys, index, keySize), part(values, index, valueSize).slice()] as const;
+      }
+    },
+  };
+}
+
+function part(bytes: Uint8Array, index: number, size: number): Uint8Array {
+  return bytes.subarray(index * size, (index + 1) * size);
 }
 
 export function joined(parts: readonly Uint8Array[]): Uint8Array {

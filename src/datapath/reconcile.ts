@@ -25,7 +25,6 @@ export async function reconcile(mirrors: Mirrors, surroundings: Surroundings): P
   mirrors.families.get(POLICY_FAMILY.name)?.movedInto(slotsMovedInto(mirrors));
   const failures: unknown[] = [];
   for (const chain of CHAINS) failures.push(...(await new Walk(mirrors, surroundings).through(chain)));
-  if (failures.length === 0) for (const mirror of allMirrors(mirrors)) mirror.settle();
   return failures;
 }
 

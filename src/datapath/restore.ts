@@ -66,10 +66,10 @@ export function heldBySnapshot({ sections }: Snapshot, devices: readonly Endpoin
 }
 
 function movedEndpoints(endpoints: Dump, addresses: Dump, devices: readonly EndpointDevice[]) {
-  const before = new Map(endpoints.map(([key, value]) => [decodeEndpointKey(key).ifindex, value]));
+  const before = new Map(Array.from(endpoints, ([key, value]) => [decodeEndpointKey(key).ifindex, value]));
   const moved = { endpoints: [] as SnapshotEntry[], addresses: [] as SnapshotEntry[] };
   if (!enforces({ maps: new Map([[ENDPOINT_MAP.name, endpoints]]) })) return moved;
-  const owned = addresses.map(([key, value]) => ({ ...decodeEndpointAddressKey(key), value }));
+  const owned = Array.from(addresses, ([key, value]) => ({ ...decodeEndpointAddressKey(key), value }));
   for (const { ifindex, addresses: found } of devices) {
     const own = owned.filter(({ address }) => found.includes(formatAddress(address)));
     const [was, ...others] = new Set(own.map((one) => one.ifindex));
@@ -84,7 +84,7 @@ function movedEndpoints(endpoints: Dump, addresses: Dump, devices: readonly Endp
 
 /** Whether some endpoint's traffic is judged. */
 export function enforces({ maps }: Pick<Held, "maps">): boolean {
-  return (maps.get(ENDPOINT_MAP.name) ?? []).some(([, bytes]) => {
+  return [...(maps.get(ENDPOINT_MAP.name) ?? [])].some(([, bytes]) => {
     const { ingressPolicy, egressPolicy } = decodeEndpointValue(bytes);
     return ingressPolicy !== 0 || egressPolicy !== 0;
   });
@@ -93,9 +93,8 @@ export function enforces({ maps }: Pick<Held, "maps">): boolean {
 /** Whether all services and backends of one are in the other: the kernel's are what an agent wrote of that snapshot before it died. */
 export function isWithin(held: Held, snapshot: Held): boolean {
   return [SERVICE_MAP, BACKEND_MAP].every(({ name }) => {
-    const saved = new Map<EntryKey, Uint8Array>(
-      (snapshot.maps.get(name) ?? []).map(([key, value]) => [entryKey(key), value]),
-    );
-    return (held.maps.get(name) ?? []).every(([key, value]) => equalBytes(saved.get(entryKey(key)), value));
+    const saved = new Map<EntryKey, Uint8Array>();
+    for (const [key, value] of snapshot.maps.get(name) ?? []) saved.set(entryKey(key), value);
+    return [...(held.maps.get(name) ?? [])].every(([key, value]) => equalBytes(saved.get(entryKey(key)), value));
   });
 }

@@ -7,7 +7,7 @@ import { decodeIpcacheKey, decodeIpcacheValue, encodeIpcacheKey, encodeIpcacheVa
 import { formatAddress, parseAddress } from "../model/address.ts";
 import { FIRST_ALLOCATED_IDENTITY } from "../model/cluster.ts";
 import { RESERVED_IDENTITIES } from "../model/identity.ts";
-import { DesiredMap, entryKey } from "../tables/desired-map.ts";
+import { DesiredMap, entryKey, equalBytes } from "../tables/desired-map.ts";
 import type { ChangeSet, SourceKind, TablesView } from "../tables/tables-view.ts";
 import { CidrCompiler } from "./cidr-compiler.ts";
 import { NodeIndex } from "./node-index.ts";
@@ -35,8 +35,8 @@ export class IpcacheCompiler {
   readonly #cidrClaims = new Set<string>();
   /** Addresses of which some claim does not count. */
   readonly #refused = new Set<string>();
-  /** Each value once: addresses of one identity share it, and there are far more addresses. */
-  readonly #values = new Map<number, Uint8Array>();
+  /** Each once: addresses of one identity share it, and there are far more addresses. */
+  readonly #meanings = new Map<number, { readonly candidate: Candidate; readonly value: Uint8Array }>();
 
   constructor(view: TablesView) {
     this.#view = view;
@@ -51,8 +51,9 @@ export class IpcacheCompiler {
   /** Takes over what the kernel holds; before the first `update`. */
   adopt(entries: Entries, cidrs: Entries = []): void {
     for (const [key, value] of entries) {
-      this.#retained.set(formatAddress(decodeIpcacheKey(key).address), decodeIpcacheValue(value));
-      this.entries.set(entryKey(key), value);
+      const meaning = this.#meaningOf(decodeIpcacheValue(value));
+      this.#retained.set(formatAddress(decodeIpcacheKey(key).address), meaning.candidate);
+      this.entries.set(entryKey(key), equalBytes(meaning.value, value) ? meaning.value : value);
     }
     this.#cidrs.adopt(cidrs, this.retainedClusters());
   }
@@ -109,7 +110,7 @@ export class IpcacheCompiler {
     const winner = this.#winner([...candidates, ...this.#retainedCandidate(address, candidates)]);
     const key = entryKey(encodeIpcacheKey({ address: bytes }));
     if (winner === undefined) this.entries.delete(key);
-    else this.entries.set(key, this.#valueOf(winner));
+    else this.entries.set(key, this.#meaningOf(winner).value);
   }
 
   #candidates(address: string, bytes: Uint8Array): readonly Candidate[] {
@@ -126,11 +127,14 @@ export class IpcacheCompiler {
     return counting;
   }
 
-  #valueOf(candidate: Candidate): Uint8Array {
-    const id = candidate.identity * 256 + candidate.clusterId;
-    const known = this.#values.get(id) ?? encodeIpcacheValue(candidate);
-    this.#values.set(id, known);
-    return known;
+  #meaningOf({ identity, clusterId }: Candidate): { readonly candidate: Candidate; readonly value: Uint8Array } {
+    const id = identity * 256 + clusterId;
+    const known = this.#meanings.get(id);
+    if (known !== undefined) return known;
+    const candidate = { identity, clusterId };
+    const meaning = { candidate, value: encodeIpcacheValue(candidate) };
+    this.#meanings.set(id, meaning);
+    return meaning;
   }
 
   #winner(candidates: readonly Candidate[]): Candidate | undefined {

@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 import { POLICY_SLOTS } from "../maps/policy-map.ts";
 import { DesiredMap, type EntryKey, entryKey, keyBytes } from "../tables/desired-map.ts";
 
-export type Dump = readonly (readonly [key: Uint8Array, value: Uint8Array])[];
+export type Dump = Iterable<readonly [key: Uint8Array, value: Uint8Array]>;
 
 export interface Place {
   readonly slot: number;

@@ -35,7 +35,8 @@ export function equalBytes(left: Uint8Array | undefined, right: Uint8Array | und
 
 export class DesiredMap {
   readonly #entries = new Map<EntryKey, Uint8Array>();
-  #changed = new Set<EntryKey>();
+  /** What stood there when changes were last taken. */
+  #changed = new Map<EntryKey, Uint8Array | undefined>();
 
   get size(): number {
     return this.#entries.size;
@@ -54,19 +55,23 @@ export class DesiredMap {
   }
 
   set(key: EntryKey, value: Uint8Array): void {
-    if (equalBytes(this.#entries.get(key), value)) return;
+    const before = this.#entries.get(key);
+    if (equalBytes(before, value)) return;
     this.#entries.set(key, value);
-    this.#changed.add(key);
+    if (!this.#changed.has(key)) this.#changed.set(key, before);
   }
 
   delete(key: EntryKey): void {
-    if (this.#entries.delete(key)) this.#changed.add(key);
+    const before = this.#entries.get(key);
+    if (before === undefined) return;
+    this.#entries.delete(key);
+    if (!this.#changed.has(key)) this.#changed.set(key, before);
   }
 
-  /** Keys set or deleted since the last call. The caller's own. */
-  takeChanged(): Set<EntryKey> {
+  /** Keys set or deleted since the last call, each with its value then, undefined where there was none. The caller's own. */
+  takeChanged(): Map<EntryKey, Uint8Array | undefined> {
     const changed = this.#changed;
-    this.#changed = new Set();
+    this.#changed = new Map();
     return changed;
   }
 }

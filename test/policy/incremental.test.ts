@@ -87,8 +87,7 @@ function heldOf(compiler: PolicyCompiler): Parameters<PolicyCompiler["adopt"]>[0
 
 const heldText = (compiler: PolicyCompiler): unknown => {
   const { policies, ...rest } = heldOf(compiler);
-  const lines = (dump: readonly (readonly [Uint8Array, Uint8Array])[]): string[] =>
-    dump.map(([key, value]) => `${key} ${value}`).sort();
+  const lines = (dump: typeof rest.endpoints): string[] => Array.from(dump, ([key, value]) => `${key} ${value}`).sort();
   return {
     policies: [...policies].map(([slot, dump]) => [slot, lines(dump)] as const).sort(([a], [b]) => a - b),
     endpoints: lines(rest.endpoints),

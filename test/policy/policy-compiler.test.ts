@@ -374,7 +374,7 @@ test("a row changes so that no packet meets more allowed than before or after: d
   const { compiler, tables } = withPolicies(policy("ledger", { rules }));
   const map = compiler.policies.get(valueOfDevice(compiler, LEDGER_DEVICE)?.ingressPolicy ?? 0) ?? assert.fail();
   const changed = (): string[] =>
-    [...map.takeChanged()].map((key) => `${map.get(key) === undefined ? "-" : "+"}${keyBytes(key)[0]}`);
+    [...map.takeChanged().keys()].map((key) => `${map.get(key) === undefined ? "-" : "+"}${keyBytes(key)[0]}`);
   changed();
   const late = identityOf(OWN, 5);
   tables.putIdentity(OWN, { id: late, labels: workload(OWN, "demo", "web") });
