@@ -140,6 +140,8 @@ export class Datapath {
     this.#options.compilers.adopt(restored ? snapshot : held);
     for (const mirror of allMirrors(this.#mirrors)) mirror.compare();
     const inUse = !restored && [SERVICE_MAP, BACKEND_MAP].every(({ name }) => this.#mirrors.maps.get(name)?.adopted);
+    // What is in use was there before, and what was missed is more urgent than to write it down again.
+    this.#snapshotDue = !inUse;
     if (inUse) await this.#attach();
     if (inUse || restored) this.changed();
     return restored;

@@ -26,9 +26,9 @@ interface Desired {
 }
 
 export function* sectionsOf({ desired, desiredFamilies }: Desired): Generator<SnapshotSection> {
-  for (const [map, entries] of desired) yield { map, entries: dumpOf(entries) };
+  for (const [map, entries] of desired) yield { map, count: entries.size, entries: dumpOf(entries) };
   for (const [map, slots] of desiredFamilies) {
-    for (const [slot, entries] of slots) yield { map, slot, entries: dumpOf(entries) };
+    for (const [slot, entries] of slots) yield { map, slot, count: entries.size, entries: dumpOf(entries) };
   }
 }
 

@@ -5,6 +5,7 @@
 import type { Disk } from "../disk/door.ts";
 import type { ListedPage, PagedListing } from "../follow/list.ts";
 import type { ListingCopy } from "../follow/listing-copy.ts";
+import type { Placed } from "../follow/listing-file.ts";
 import { type Known, ListingStore } from "../follow/listing-store.ts";
 import { followForever, type SourceOptions, type SourceSink } from "../follow/source.ts";
 import type { FollowSink } from "../follow/watch.ts";
@@ -75,6 +76,11 @@ export interface IngestStatus {
   /** Since the last proof that the tables are what the local etcd says; absent when there was none. */
   readonly ageMs?: number;
   readonly problems: readonly string[];
+}
+
+interface TakingIn {
+  readonly copy?: ListingCopy | undefined;
+  readonly missed?: readonly KeyValue[];
 }
 
 /** Least time between two listings that are written down, in intervals of what changed. */
@@ -154,7 +160,7 @@ export class Ingest implements SourceSink {
         store: this.#store,
         world: this.#world,
         recalled: (known) => this.#recall(known),
-        resumed: (listing) => this.#resumed(listing),
+        resumed: (listing, changes) => this.#resumed(listing, changes),
       });
   }
 
@@ -206,7 +212,7 @@ export class Ingest implements SourceSink {
     const isDue = this.#isRewriteDue();
     const copy = isDue ? this.#store?.copy(listing) : undefined;
     try {
-      await this.#takeIn(listing, likeness, copy);
+      await this.#takeIn(listing, likeness, { copy });
       this.#unwritten = !isDue && this.#doubt.sources.size === 0;
       this.#writeDown(listing, copy);
     } finally {
@@ -231,9 +237,10 @@ export class Ingest implements SourceSink {
   }
 
   /** As if it had been listed; soon it will be. */
-  async #resumed(listing: PagedListing): Promise<void> {
+  async #resumed(listing: PagedListing, changes: readonly Placed[]): Promise<void> {
     const { clock, random, signal, written } = this.#options;
-    await this.#takeIn(listing, await this.#meet(listing));
+    const missed = changes.flatMap(({ event }) => (event.type === "put" ? event.kv : []));
+    await this.#takeIn(listing, await this.#meet(listing), { missed });
     if (this.#doubt.sources.size > 0) this.#store?.suspend();
     const auditMs = random.next() * (written?.auditMs ?? 0);
     void sleep(clock, auditMs, signal).then(() => this.recheck());
@@ -266,8 +273,9 @@ export class Ingest implements SourceSink {
   /**
    * Puts what it shows, as it comes. What it lacks goes once all of it was there: one that breaks off takes nothing away and proves nothing.
    * @param likeness see `#meet`
+   * @param missed keys of it that nobody knew before: they are told before the others are looked at, but for those of the own cluster.
    */
-  async #takeIn(listing: PagedListing, likeness: Likeness, copy?: ListingCopy): Promise<void> {
+  async #takeIn(listing: PagedListing, likeness: Likeness, { copy, missed = [] }: TakingIn): Promise<void> {
     const other = likeness !== "same";
     this.#listing = true;
     this.#relistWanted = false;
@@ -280,14 +288,27 @@ export class Ingest implements SourceSink {
     const canaries = this.#canaries.listed(this.#firstOf(listing, "canary"), listing.revision, other);
     let grades: Uint8Array | undefined;
     const slices = new Slices(this.#options.clock);
-    for await (const page of pagesOf(listing)) {
-      this.#world.saw(page.kvs);
-      copy?.page(page);
-      for (const { key, value } of page.kvs) {
+    const put = async (kvs: readonly KeyValue[]): Promise<void> => {
+      for (const { key, value } of kvs) {
         if (key === PEER_GRADES_KEY) grades = value;
         else if (this.#doubt.sources.size === 0 || !this.#isDoubted(key, canaries)) this.#put(key, value);
         await slices.rest();
       }
+    };
+    const take = (page: ListedPage): Promise<void> => {
+      this.#world.saw(page.kvs);
+      copy?.page(page);
+      return put(page.kvs);
+    };
+    for (const [range, kvs] of listing.first.entries()) await take({ range, kvs });
+    let own = true;
+    for await (const page of listing.pages) {
+      const others = page.range >= this.#keys.otherRanges;
+      if (own && others) await put(missed);
+      own &&= !others;
+      await take(page);
+      // What the own cluster says comes first into the maps, and what others may not say of it is known by then.
+      if (others) this.#tell(false);
     }
     this.#world.endListing(listing);
     this.#canaries = canaries;
@@ -541,9 +562,4 @@ export class Ingest implements SourceSink {
       `cluster ${cluster}: ${held} entries are kept that the local etcd lacks; they go once its config and canaries are there`,
     ];
   }
-}
-
-async function* pagesOf({ first, pages }: PagedListing): AsyncGenerator<ListedPage> {
-  for (const [range, kvs] of first.entries()) yield { range, kvs };
-  yield* pages;
 }

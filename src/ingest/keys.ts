@@ -65,6 +65,8 @@ export class FollowedKeys {
   readonly ranges: readonly KeyRange[];
   /** How many of them are no rows but what rows are judged by. */
   readonly firstRanges: number;
+  /** Index of the first range of what other clusters say: those before it are the own one's. */
+  readonly otherRanges: number;
   readonly #own: string;
   readonly #sources: readonly OwnSource[];
   /** What the last row said something about: in a listing most rows follow one of their own source. */
@@ -79,6 +81,7 @@ export class FollowedKeys {
     const rows = [...said, ...caches].map(prefixRange);
     const judging = [...first, { key: drainKey(own) }];
     this.firstRanges = judging.length;
+    this.otherRanges = judging.length + said.length;
     this.ranges = [...judging, ...rows, { key: PEER_GRADES_KEY }];
   }
 

@@ -7,7 +7,7 @@ import { decodeIpcacheKey, decodeIpcacheValue, encodeIpcacheKey, encodeIpcacheVa
 import { formatAddress, parseAddress } from "../model/address.ts";
 import { FIRST_ALLOCATED_IDENTITY } from "../model/cluster.ts";
 import { RESERVED_IDENTITIES } from "../model/identity.ts";
-import { DesiredMap, entryKey, equalBytes } from "../tables/desired-map.ts";
+import { DesiredMap, type EntryKey, entryKey, equalBytes, keyBytes } from "../tables/desired-map.ts";
 import type { ChangeSet, SourceKind, TablesView } from "../tables/tables-view.ts";
 import { CidrCompiler } from "./cidr-compiler.ts";
 import { NodeIndex } from "./node-index.ts";
@@ -15,6 +15,7 @@ import { NodeIndex } from "./node-index.ts";
 const { host: HOST, "remote-node": REMOTE_NODE, health: HEALTH } = RESERVED_IDENTITIES;
 const NO_CIDRS: ReadonlyMap<string, number> = new Map();
 const NOTHING = { touched: new Set<string>(), all: false };
+const NOBODY: readonly Candidate[] = [];
 const LISTED = 5;
 
 type Entries = Iterable<readonly [key: Uint8Array, value: Uint8Array]>;
@@ -30,7 +31,8 @@ export class IpcacheCompiler {
   readonly #view: TablesView;
   readonly #nodes = new NodeIndex();
   readonly #cidrs: CidrCompiler;
-  readonly #retained = new Map<string, Candidate>();
+  /** What the kernel held, as far as nobody has spoken of it. */
+  readonly #retained = new Map<EntryKey, Candidate>();
   /** IP entries of CIDRs: no map holds them. */
   readonly #cidrClaims = new Set<string>();
   /** Addresses of which some claim does not count. */
@@ -52,8 +54,9 @@ export class IpcacheCompiler {
   adopt(entries: Entries, cidrs: Entries = []): void {
     for (const [key, value] of entries) {
       const meaning = this.#meaningOf(decodeIpcacheValue(value));
-      this.#retained.set(formatAddress(decodeIpcacheKey(key).address), meaning.candidate);
-      this.entries.set(entryKey(key), equalBytes(meaning.value, value) ? meaning.value : value);
+      const address = entryKey(key);
+      this.#retained.set(address, meaning.candidate);
+      this.entries.adopt(address, equalBytes(meaning.value, value) ? meaning.value : value);
     }
     this.#cidrs.adopt(cidrs, this.retainedClusters());
   }
@@ -69,10 +72,10 @@ export class IpcacheCompiler {
   ): Generator<void> {
     const moved = changes.nodes || changes.devices;
     const { touched, all } = moved ? this.#nodes.read(this.#view) : NOTHING;
-    const retained = moved || changes.sources ? [...this.#retained.keys()] : [];
     yield* this.#cidrs.update(moved || changes.sources, policyCidrs);
     const everything = all ? this.#view.addresses() : [];
-    for (const addresses of [touched, changes.addresses, everything, retained]) {
+    const released = moved || changes.sources ? this.#released() : [];
+    for (const addresses of [touched, changes.addresses, everything, released]) {
       for (const address of addresses) {
         this.#compile(address);
         yield;
@@ -82,7 +85,9 @@ export class IpcacheCompiler {
 
   /** Ids of clusters whose addresses stay only because the kernel had them. */
   retainedClusters(): ReadonlySet<number> {
-    return new Set([...this.#retained.values()].map(({ clusterId }) => clusterId));
+    const ids = new Set<number>();
+    for (const { clusterId } of this.#retained.values()) ids.add(clusterId);
+    return ids;
   }
 
   /** What is left out, one line each. */
@@ -106,9 +111,9 @@ export class IpcacheCompiler {
       else this.#cidrClaims.delete(address);
       return;
     }
-    const candidates = this.#candidates(address, bytes);
-    const winner = this.#winner([...candidates, ...this.#retainedCandidate(address, candidates)]);
     const key = entryKey(encodeIpcacheKey({ address: bytes }));
+    const candidates = this.#candidates(address, bytes);
+    const winner = this.#winner([...candidates, ...this.#retainedCandidate(key, candidates)]);
     if (winner === undefined) this.entries.delete(key);
     else this.entries.set(key, this.#meaningOf(winner).value);
   }
@@ -148,12 +153,22 @@ export class IpcacheCompiler {
   }
 
   /** What the kernel held, for as long as its cluster has neither spoken of the address nor said everything. */
-  #retainedCandidate(address: string, candidates: readonly Candidate[]): readonly Candidate[] {
-    const retained = this.#retained.get(address);
-    if (retained === undefined) return [];
+  #retainedCandidate(key: EntryKey, candidates: readonly Candidate[]): readonly Candidate[] {
+    const retained = this.#retained.get(key);
+    if (retained === undefined) return NOBODY;
     if (!this.#isReleased(retained, candidates)) return [retained];
-    this.#retained.delete(address);
-    return [];
+    this.#retained.delete(key);
+    return NOBODY;
+  }
+
+  /** Addresses that nobody spoke of although everything was said. */
+  *#released(): Generator<string> {
+    const known = new Map<Candidate, boolean>();
+    for (const [key, candidate] of this.#retained) {
+      const released = known.get(candidate) ?? this.#isReleased(candidate, NOBODY);
+      known.set(candidate, released);
+      if (released) yield formatAddress(decodeIpcacheKey(keyBytes(key)).address);
+    }
   }
 
   #isReleased({ clusterId, identity }: Candidate, candidates: readonly Candidate[]): boolean {

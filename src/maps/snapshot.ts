@@ -2,6 +2,7 @@
  * What an agent's maps are to hold, as a file: for a node that reboots while no etcd answers. Little-endian: a head, sections of entries of one
  * size, and the SHA-256 of all before it. Nothing of a file counts unless all of it does.
  */
+import assert from "node:assert/strict";
 import { PackedReader, PackedWriter } from "../model/packed.ts";
 import { sealed, unsealed } from "../model/sealed.ts";
 
@@ -12,6 +13,7 @@ export interface SnapshotSection {
   readonly map: string;
   /** Absent: the map is none of a family. */
   readonly slot?: number;
+  readonly count: number;
   readonly entries: Iterable<SnapshotEntry>;
 }
 
@@ -49,19 +51,17 @@ export function* encodeSnapshot(head: SnapshotHead, sections: Iterable<SnapshotS
 
 function* encodedBody(head: SnapshotHead, sections: Iterable<SnapshotSection>): Generator<Uint8Array> {
   yield headBytes(head);
-  for (const { map, slot = NO_SLOT, entries } of sections) {
-    const all = [...entries];
-    const [key, value] = all[0] ?? [];
-    const writer = new PackedWriter()
-      .text(map)
-      .u32(slot)
-      .u32(key?.length ?? 0)
-      .u32(value?.length ?? 0);
-    yield writer.u32(all.length).take();
-    for (let at = 0; at < all.length; at += PIECE_ENTRIES) {
-      for (const [key, value] of all.slice(at, at + PIECE_ENTRIES)) writer.bytes(key).bytes(value);
-      yield writer.take();
+  for (const { map, slot = NO_SLOT, count, entries } of sections) {
+    const writer = new PackedWriter().text(map).u32(slot);
+    if (count === 0) writer.u32(0).u32(0).u32(0);
+    let written = 0;
+    for (const [key, value] of entries) {
+      if (written === 0) writer.u32(key.length).u32(value.length).u32(count);
+      writer.bytes(key).bytes(value);
+      if (++written % PIECE_ENTRIES === 0) yield writer.take();
     }
+    assert(written === count, `${map} changed while it was written down`);
+    yield writer.take();
   }
 }
 
@@ -91,7 +91,7 @@ function section(reader: PackedReader): Snapshot["sections"][number] {
   for (let index = 0; index < count && !reader.overrun; index++) {
     entries.push([reader.bytes(keySize).slice(), reader.bytes(valueSize).slice()]);
   }
-  return { map, ...(slot !== NO_SLOT && { slot }), entries };
+  return { map, ...(slot !== NO_SLOT && { slot }), count, entries };
 }
 
 function refused(detail: string): DecodedSnapshot {

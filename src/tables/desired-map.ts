@@ -54,6 +54,11 @@ export class DesiredMap {
     return this.#entries.keys();
   }
 
+  /** What the kernel holds already: no change, once the two were compared. */
+  adopt(key: EntryKey, value: Uint8Array): void {
+    this.#entries.set(key, value);
+  }
+
   set(key: EntryKey, value: Uint8Array): void {
     const before = this.#entries.get(key);
     if (equalBytes(before, value)) return;

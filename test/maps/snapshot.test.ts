@@ -21,7 +21,7 @@ const anySection = fc
   .chain(({ map, keySize }) =>
     fc
       .tuple(entriesOf(keySize, 4), fc.option(fc.nat(4_095), { nil: undefined }))
-      .map(([entries, slot]) => ({ map, ...(slot !== undefined && { slot }), entries })),
+      .map(([entries, slot]) => ({ map, ...(slot !== undefined && { slot }), count: entries.length, entries })),
   );
 const anySnapshot: fc.Arbitrary<Snapshot> = fc
   .array(anySection, { maxLength: 4 })

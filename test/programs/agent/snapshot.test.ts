@@ -107,7 +107,7 @@ for (const [what, spoil] of [
   test(`P04: ${what}: refused with a reason, and the generation before it is used`, async () => {
     const { mesh } = await before();
     mesh.local.service(OSAKA, "web", "10.1.0.2");
-    await (await start(mesh)).crash();
+    await (await start(mesh, { snapshotIntervalMs: 400 })).crash();
     const saved = await Promise.all(FILES.map((file) => mesh.disk.readBytes(file)));
     assert.equal(saved.length, 2, "two generations");
     mesh.local.etcd.stop();
