@@ -1,4 +1,5 @@
 /** One way to live: a program reads its settings, gets one abort signal, and winds down when told to or when it fails. */
+import { flushCompileCache } from "node:module";
 import closeWithGrace from "close-with-grace";
 import type { z } from "zod";
 import { helpText, readSettings } from "./settings.ts";
@@ -36,6 +37,8 @@ export async function runProgram<S extends Readonly<Record<string, z.ZodType>>>(
     process.stdout.write(helpText(name, schema));
     return;
   }
+  // What was compiled is kept for the next start, also if this process is killed.
+  flushCompileCache();
   const stop = new AbortController();
   const running = (async () => main(readSettings(name, schema, argv), stop.signal))().catch((error: unknown) => {
     if (!(stop.signal.aborted && isAbort(error))) reportFailure(name, error);
