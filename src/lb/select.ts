@@ -5,7 +5,7 @@
  */
 
 import type { Cluster } from "../model/cluster.ts";
-import type { AddressPorts, ClusterService, LocalService, ServicePort } from "../model/resource.ts";
+import type { AddressPorts, LocalService, OfferedService, ServicePort } from "../model/resource.ts";
 import { type Candidate, type Endpoint, endpointText } from "./backend.ts";
 import { type Part, parts, slots, type WeightOf } from "./weights.ts";
 
@@ -20,7 +20,7 @@ function candidatesOf(backends: AddressPorts, cluster: Cluster, own: boolean): C
 }
 
 /** Every backend that any cluster offers, in order of precedence. */
-export function candidates(own: Cluster, local: LocalService, remotes: readonly ClusterService[]): Candidate[] {
+export function candidates(own: Cluster, local: LocalService, remotes: readonly OfferedService[]): Candidate[] {
   const found = candidatesOf(local.backends, own, true);
   for (const remote of remotes) {
     const cluster = { name: remote.cluster, id: remote.clusterId };

@@ -4,7 +4,7 @@
  */
 import { MAX_SLOTS } from "../maps/service-map.ts";
 import type { Cluster } from "../model/cluster.ts";
-import type { AddressPorts, ClusterService, LocalService, ServicePort } from "../model/resource.ts";
+import type { AddressPorts, LocalService, OfferedService, ServicePort } from "../model/resource.ts";
 import { backendKey, type Candidate } from "./backend.ts";
 import { candidates, type Demotions, fitting, type NamedFrontend, type Selection, sameClusters } from "./select.ts";
 
@@ -13,7 +13,7 @@ export interface Basis {
   readonly own: Cluster;
   readonly frontend: NamedFrontend;
   readonly service: LocalService;
-  readonly remotes: readonly ClusterService[];
+  readonly remotes: readonly OfferedService[];
   /** Of the own cluster, then of the remotes. */
   readonly weights: readonly number[];
   readonly demotions: Demotions;
@@ -27,6 +27,8 @@ export interface Exchange {
 
 /** More of them take the long way, which is not longer then. */
 const MOST_TOUCHED = 64;
+/** Fewer backends are all looked at in no time, and there are many such services. */
+const LEAST_BACKENDS = 4;
 
 export class Standing {
   #basis: Basis;
@@ -44,7 +46,8 @@ export class Standing {
   static of(basis: Basis, selection: Selection): Standing | undefined {
     const { slots, used, remarks } = selection;
     const isUndivided = slots === used && remarks.every((remark) => remark === undefined);
-    const isPlain = isUndivided && basis.service.routing === undefined && used.length <= MAX_SLOTS;
+    const isPlain =
+      isUndivided && basis.service.routing === undefined && used.length <= MAX_SLOTS && used.length >= LEAST_BACKENDS;
     return isPlain ? new Standing(basis, selection) : undefined;
   }
 

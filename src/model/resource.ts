@@ -58,18 +58,22 @@ export interface ServicePort {
 /** address -> ports. Addresses are canonical text. */
 export type AddressPorts = ReadonlyMap<string, readonly ServicePort[]>;
 
-/** What one cluster says of a service that it shares. */
-export interface ClusterService {
+/** What one cluster offers to a service of others. */
+export interface OfferedService {
   readonly cluster: string;
   readonly clusterId: number;
   readonly namespace: string;
   readonly name: string;
   readonly frontends: AddressPorts;
   readonly backends: AddressPorts;
+  readonly shared: boolean;
+}
+
+/** All that it says of it. */
+export interface ClusterService extends OfferedService {
   /** Address of a backend -> its name, and where it is; written for readers of Cilium, not read here. */
   readonly hostnames?: ReadonlyMap<string, string>;
   readonly zones?: ReadonlyMap<string, { readonly zone: string; readonly forZones: readonly string[] }>;
-  readonly shared: boolean;
   readonly labels: ReadonlyMap<string, string>;
   readonly selector: ReadonlyMap<string, string>;
 }

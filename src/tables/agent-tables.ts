@@ -6,7 +6,7 @@ import { type Cluster, clusterOfIdentity } from "../model/cluster.ts";
 import { type Drain, type DrainStatus, drainStatuses, NO_DRAIN, weightOf } from "../model/drain.ts";
 import type { EndpointDevice } from "../model/endpoint.ts";
 import { type Policy, policyName } from "../model/policy.ts";
-import type { ClusterService, Identity, Label, LocalService, NamedPort, Node } from "../model/resource.ts";
+import type { Identity, Label, LocalService, NamedPort, Node, OfferedService } from "../model/resource.ts";
 import { Changes } from "./changes.ts";
 import { Claims } from "./claims.ts";
 import { ClusterIds } from "./cluster-ids.ts";
@@ -27,7 +27,7 @@ import {
 /** Rows of any other cluster. Each carries the id that its cluster had when it was judged. */
 function remoteRows() {
   return {
-    services: new SourceTable<ClusterService>(),
+    services: new SourceTable<OfferedService>(),
     nodes: new SourceTable<Node>(),
     identities: new SourceTable<Identity>(),
     ip: new SourceTable<IpClaim>(),
@@ -92,10 +92,13 @@ export class AgentTables implements TablesView {
     this.#change("services", name);
   }
 
-  putClusterService(cluster: Cluster, service: ClusterService): void {
-    const name = serviceName(service);
-    this.#remote(cluster).services.put(name, service);
-    this.#change("services", name);
+  /** Keeps what is named in OfferedService, and nothing beside it. */
+  putClusterService(cluster: Cluster, service: OfferedService): void {
+    const said = serviceName(service);
+    const { clusterId, namespace, name, frontends, backends, shared } = service;
+    const offered = { cluster: service.cluster, clusterId, namespace, name, frontends, backends, shared };
+    this.#remote(cluster).services.put(said, offered);
+    this.#change("services", said);
   }
 
   /** What a cluster says of its drain; undefined: it is not drained. */
@@ -213,7 +216,7 @@ export class AgentTables implements TablesView {
     return weightOf(this.#drains.get(cluster) ?? NO_DRAIN, service);
   }
 
-  clusterServices(name: ServiceName): readonly ClusterService[] {
+  clusterServices(name: ServiceName): readonly OfferedService[] {
     const found = [...this.#remotes.values()].map(({ services }) => services.get(name));
     return found.filter((service) => service !== undefined).sort((left, right) => left.clusterId - right.clusterId);
   }

@@ -2,7 +2,7 @@
 import type { Cluster } from "../model/cluster.ts";
 import type { EndpointDevice } from "../model/endpoint.ts";
 import type { Policy } from "../model/policy.ts";
-import type { ClusterService, Identity, IpEntry, LocalService, NamedPort, Node } from "../model/resource.ts";
+import type { Identity, IpEntry, LocalService, NamedPort, Node, OfferedService } from "../model/resource.ts";
 
 /** What every cluster says. Own `services` are LocalServices, other clusters' are ClusterServices. */
 export const SHARED_KINDS = ["services", "nodes", "identities", "ip"] as const;
@@ -66,7 +66,7 @@ export interface TablesView {
   /** What part of its usual share of new connections a cluster's backends of the service get, 0 to FULL_WEIGHT. */
   weight(cluster: string, service: ServiceName): number;
   /** By cluster id. */
-  clusterServices(name: ServiceName): readonly ClusterService[];
+  clusterServices(name: ServiceName): readonly OfferedService[];
   /** Addresses and CIDRs that somebody claims. */
   addresses(): IterableIterator<string>;
   /** At most one per cluster; own cluster first, then by cluster id. */

@@ -47,7 +47,7 @@ function addressPorts(addresses: readonly string[], most: number): fc.Arbitrary<
   return fc.array(entry, { minLength: 1, maxLength: most }).map((entries) => new Map(entries));
 }
 
-const backends = addressPorts(["10.1.0.1", "10.1.0.2", "10.1.0.3", "fd00::1", "fd00::2"], 4);
+const backends = addressPorts(["10.1.0.1", "10.1.0.2", "10.1.0.3", "10.1.0.4", "10.1.0.5", "fd00::1", "fd00::2"], 9);
 
 const routings: fc.Arbitrary<Routing> = fc.record({
   prefer: fc.constantFrom([], ["osaka"], ["virginia", "amsterdam"]),
