@@ -109,12 +109,16 @@ export class Datapath {
   constructor(options: DatapathOptions) {
     this.#options = options;
     this.#backoff = new Backoff(options.random, options.backoff);
-    const { compilers, maps, families } = options;
+    const { clock, compilers, maps, families } = options;
     this.#mirrors = {
       maps: joinedByName(compilers.desired, maps, (map, desired) => {
-        return new MirroredMap(map, desired, options.watchers?.get(map.name));
+        return new MirroredMap(map, desired, clock, options.watchers?.get(map.name));
       }),
-      families: joinedByName(compilers.desiredFamilies, families, (family, slots) => new MirroredFamily(family, slots)),
+      families: joinedByName(
+        compilers.desiredFamilies,
+        families,
+        (family, slots) => new MirroredFamily(family, slots, clock),
+      ),
     };
     this.#usage = new UsageReader(maps, this.#mirrors.maps, options.clock);
   }
@@ -138,7 +142,7 @@ export class Datapath {
     const restored = snapshot !== undefined && isWithin(held, snapshot);
     this.#restored = restored;
     this.#options.compilers.adopt(restored ? snapshot : held);
-    for (const mirror of allMirrors(this.#mirrors)) mirror.compare();
+    for (const mirror of allMirrors(this.#mirrors)) await mirror.compare();
     const inUse = !restored && [SERVICE_MAP, BACKEND_MAP].every(({ name }) => this.#mirrors.maps.get(name)?.adopted);
     // What is in use was there before, and what was missed is more urgent than to write it down again.
     this.#snapshotDue = !inUse;

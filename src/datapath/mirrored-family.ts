@@ -7,6 +7,7 @@
 import { KernelError, type KernelMap, type KernelMapFamily } from "../kernel/door.ts";
 import { decodePolicyKey } from "../maps/policy-map.ts";
 import type { MapStatus } from "../model/status.ts";
+import type { Clock } from "../runtime/clock.ts";
 import { DesiredMap, type EntryKey, joinedKeys, keyBytes } from "../tables/desired-map.ts";
 import { type Dump, joined, MirroredMap } from "./mirrored-map.ts";
 
@@ -16,6 +17,7 @@ export type FamilyVerb = "put" | "update" | "trim" | "remove";
 export class MirroredFamily {
   readonly #family: KernelMapFamily;
   readonly #desired: ReadonlyMap<number, DesiredMap>;
+  readonly #clock: Clock;
   readonly #slots = new Map<number, MirroredMap>();
   /** Slots that do not take a change in place. */
   readonly #whole = new Set<number>();
@@ -23,9 +25,10 @@ export class MirroredFamily {
   /** Of slots that are gone. */
   #past = { written: 0, removed: 0 };
 
-  constructor(family: KernelMapFamily, desired: ReadonlyMap<number, DesiredMap>) {
+  constructor(family: KernelMapFamily, desired: ReadonlyMap<number, DesiredMap>, clock: Clock) {
     this.#family = family;
     this.#desired = desired;
+    this.#clock = clock;
   }
 
   get adopted(): number {
@@ -44,15 +47,15 @@ export class MirroredFamily {
   async adopt(): Promise<ReadonlyMap<number, Dump>> {
     const dumps = new Map<number, Dump>();
     for (const [slot, map] of await this.#family.read()) {
-      const mirrored = new MirroredMap(map, new DesiredMap());
+      const mirrored = new MirroredMap(map, new DesiredMap(), this.#clock);
       dumps.set(slot, await mirrored.adopt());
       this.#slots.set(slot, mirrored);
     }
     return dumps;
   }
 
-  compare(): void {
-    for (const map of this.#slots.values()) map.compare();
+  async compare(): Promise<void> {
+    for (const map of this.#slots.values()) await map.compare();
   }
 
   doubt(): void {
@@ -134,7 +137,7 @@ export class MirroredFamily {
 
   #stand(slot: number, map: KernelMap): void {
     const desired = this.#desired.get(slot) as DesiredMap;
-    const mirrored = this.#slots.get(slot) ?? new MirroredMap(map, desired);
+    const mirrored = this.#slots.get(slot) ?? new MirroredMap(map, desired, this.#clock);
     mirrored.replaced(map);
     this.#slots.set(slot, mirrored);
     this.#whole.delete(slot);
@@ -180,7 +183,8 @@ export class MirroredFamily {
     const found = await this.#family.read();
     for (const slot of [...this.#slots.keys()]) if (!found.has(slot)) this.#forget(slot, false);
     for (const [slot, map] of found) {
-      const mirrored = this.#slots.get(slot) ?? new MirroredMap(map, this.#desired.get(slot) ?? new DesiredMap());
+      const mirrored =
+        this.#slots.get(slot) ?? new MirroredMap(map, this.#desired.get(slot) ?? new DesiredMap(), this.#clock);
       await mirrored.reread(map);
       this.#slots.set(slot, mirrored);
     }

@@ -1,6 +1,7 @@
 /** One kernel map as we know it to be: read once, then kept in step with what the kernel acknowledged. */
 import { KernelError, type KernelMap, type MapEntries } from "../kernel/door.ts";
 import type { MapStatus } from "../model/status.ts";
+import { type Clock, Slices } from "../runtime/clock.ts";
 import { type DesiredMap, type EntryKey, entryKey, equalBytes, joinedKeys, keyBytes } from "../tables/desired-map.ts";
 
 /** What a kernel map held. */
@@ -34,11 +35,13 @@ export class MirroredMap {
   #unsure = new Set<EntryKey>();
   #written = 0;
   #removed = 0;
+  readonly #clock: Clock;
   readonly #watcher: ValueWatcher | undefined;
 
-  constructor(map: KernelMap, desired: DesiredMap, watcher?: ValueWatcher) {
+  constructor(map: KernelMap, desired: DesiredMap, clock: Clock, watcher?: ValueWatcher) {
     this.#map = map;
     this.#desired = desired;
+    this.#clock = clock;
     this.#watcher = watcher;
   }
 
@@ -133,13 +136,14 @@ export class MirroredMap {
   /** Reads the whole map, and compares. */
   async read(): Promise<void> {
     this.#read = await this.#map.dump();
-    this.compare();
     this.#doubtful = false;
+    await this.compare();
   }
 
-  /** Everything that was read against everything desired. */
-  compare(): void {
+  /** Everything that was read against everything desired, which must stay as it is meanwhile. */
+  async compare(): Promise<void> {
     const [map, read] = [this.#map, this.#read];
+    const slices = new Slices(this.#clock);
     this.#read = EMPTY;
     this.#desired.takeChanged();
     this.#differences = new Map();
@@ -151,8 +155,9 @@ export class MirroredMap {
       const desired = this.#desired.get(key);
       if (desired !== undefined) found++;
       if (!equalBytes(desired, value)) this.#differences.set(key, value.slice());
+      if (slices.areOver) await slices.rest();
     }
-    if (found < this.#desired.size) this.#findMissing(read);
+    if (found < this.#desired.size) await this.#findMissing(read, slices);
   }
 
   /** Takes note of what the compilers changed. */
@@ -230,10 +235,16 @@ export class MirroredMap {
     this.#holds(key, found);
   }
 
-  #findMissing({ count, keys }: MapEntries): void {
+  async #findMissing({ count, keys }: MapEntries, slices: Slices): Promise<void> {
     const found = new Set<EntryKey>();
-    for (let index = 0; index < count; index++) found.add(entryKey(part(keys, index, this.#map.keySize)));
-    for (const key of this.#desired.keys()) if (!found.has(key)) this.#differences.set(key, undefined);
+    for (let index = 0; index < count; index++) {
+      found.add(entryKey(part(keys, index, this.#map.keySize)));
+      if (slices.areOver) await slices.rest();
+    }
+    for (const key of this.#desired.keys()) {
+      if (!found.has(key)) this.#differences.set(key, undefined);
+      if (slices.areOver) await slices.rest();
+    }
   }
 
   async #apply(keys: readonly EntryKey[], call: Promise<void>, take: (key: EntryKey, index: number) => void) {

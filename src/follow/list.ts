@@ -11,6 +11,7 @@ import {
 } from "../kv/client.ts";
 import { Pager } from "../kv/pager.ts";
 import type { Clock } from "../runtime/clock.ts";
+import { Windows } from "./windows.ts";
 
 export interface KeyRange {
   readonly key: string;
@@ -218,18 +219,20 @@ export function pagesAt(
 /** Each page is asked for while the one before it is worked on. @param at absent: at the newest revision. */
 async function* pagesOf(pager: Pager, range: KeyRange, at: Header | undefined): AsyncGenerator<RangeResponse> {
   let pinned = at;
-  let asked: Promise<RangeResponse> | undefined;
-  for (let key: string | undefined = range.key; key !== undefined; ) {
-    const page: RangeResponse = await (asked ?? pager.page({ ...range, key, ...(at && { revision: at.revision }) }));
+  let asked = pager.page({ ...range, ...(at && { revision: at.revision }) });
+  const windows = new Windows(range.rangeEnd ?? "");
+  for (let end = range.rangeEnd; ; ) {
+    const page = await asked;
     pinned ??= page;
     if (page.clusterId !== pinned.clusterId) throw new KvError("unavailable", "another etcd cluster answered");
+    windows.saw(page.kvs, page.count);
     const last = page.kvs.at(-1);
-    key = page.more && last ? keyAfter(last.key) : undefined;
-    if (key !== undefined) {
-      asked = pager.page({ ...range, key, revision: pinned.revision });
-      // Told when it is awaited.
-      asked.catch(() => undefined);
-    }
+    const next = page.more && last ? keyAfter(last.key) : end;
+    if (next === undefined || next === range.rangeEnd) return yield page;
+    end = windows.endFrom(next);
+    asked = pager.page({ key: next, rangeEnd: end, revision: pinned.revision });
+    // Told when it is awaited.
+    asked.catch(() => undefined);
     yield page;
   }
 }
