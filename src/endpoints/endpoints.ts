@@ -8,7 +8,7 @@
 import type { Network, NetworkState } from "../kernel/door.ts";
 import type { EndpointDevice } from "../model/endpoint.ts";
 import { Backoff, type BackoffSettings } from "../runtime/backoff.ts";
-import { type Clock, sleep } from "../runtime/clock.ts";
+import type { Clock } from "../runtime/clock.ts";
 import type { Logger } from "../runtime/log.ts";
 import type { Metrics } from "../runtime/metrics.ts";
 import type { Random } from "../runtime/random.ts";
@@ -60,7 +60,7 @@ export class Endpoints {
   #due = true;
   #nextDriftMs: number;
   #retryAtMs: number | undefined;
-  #rest = new AbortController();
+  #wake: () => void = () => undefined;
 
   constructor(options: EndpointsOptions) {
     this.#options = options;
@@ -81,17 +81,29 @@ export class Endpoints {
 
   /** Resolves when the signal aborts; the programs stay where they are. */
   async run(): Promise<void> {
-    const { clock, networkIntervalMs, signal } = this.#options;
+    const { signal } = this.#options;
+    signal.addEventListener("abort", () => this.hurry(), { once: true });
     while (!signal.aborted) {
       await this.look();
-      this.#rest = new AbortController();
-      await sleep(clock, networkIntervalMs, AbortSignal.any([signal, this.#rest.signal]));
+      if (!signal.aborted) await this.#rest();
     }
   }
 
   /** Looks at once: something else changed that may have to do with a device. */
   hurry(): void {
-    this.#rest.abort();
+    this.#wake();
+  }
+
+  /** Until it is time, or there is a hurry: that may be a thousand times a second. */
+  #rest(): Promise<void> {
+    const { clock, networkIntervalMs } = this.#options;
+    return new Promise((resolve) => {
+      const timer = clock.after(networkIntervalMs, resolve);
+      this.#wake = () => {
+        timer.cancel();
+        resolve();
+      };
+    });
   }
 
   /** One look; never rejects. */
