@@ -41,8 +41,24 @@ export class PackedWriter {
 
   /** Its length in bytes, then the text. */
   text(value: string): this {
+    if (this.#ascii(value)) return this;
     const bytes = encoder.encode(value);
     return this.u32(bytes.length).bytes(bytes);
+  }
+
+  /** Nearly every key: an encoder's call for each takes five times as long. Whether it was one. */
+  #ascii(value: string): boolean {
+    const before = this.#size;
+    let at = this.u32(value.length).#grow(value.length);
+    for (let index = 0; index < value.length; index++) {
+      const code = value.charCodeAt(index);
+      if (code > 0x7f) {
+        this.#size = before;
+        return false;
+      }
+      this.#bytes[at++] = code;
+    }
+    return true;
   }
 
   /** What was written since the last call. */
