@@ -171,9 +171,12 @@ export class IpcacheCompiler {
     }
   }
 
-  #isReleased({ clusterId, identity }: Candidate, candidates: readonly Candidate[]): boolean {
+  /** A node may be known before the pod that has its address: the cluster spoke of what was there only with a claim that counts as much. */
+  #isReleased(retained: Candidate, candidates: readonly Candidate[]): boolean {
+    const { clusterId, identity } = retained;
     if (identity === HOST && this.#view.ownAddresses().length === 0) return false;
-    if (candidates.some((candidate) => candidate.clusterId === clusterId)) return true;
+    const own = candidates.filter((candidate) => candidate.clusterId === clusterId);
+    if (own.some((candidate) => this.#rank(candidate) <= this.#rank(retained))) return true;
     return this.#saying(clusterId, identity).every((kind) => this.#view.isSynced(kind, clusterId));
   }
 

@@ -184,6 +184,18 @@ test("an address of one cluster that is not complete survives another cluster's 
   assert.deepEqual(read(after), { "10.1.0.1": "301/1" });
 });
 
+test("an address of a pod stays the pod's when only its node was said again, until all was said", () => {
+  const node: Change = (tables) => tables.putNode(OSAKA, nodeOf(OSAKA, "n1", { addresses: [internal("172.16.1.1")] }));
+  const before = compiled(tablesAfter([node, (tables) => tables.putIp(OSAKA, "172.16.1.1", pod(70_000))]));
+  assert.deepEqual(read(before), { "172.16.1.1": "70000/1" });
+  const tables = tablesAfter([node]);
+  const after = restarted(before, tables);
+  assert.deepEqual(read(after), { "172.16.1.1": "70000/1" });
+  sync(OSAKA.id, "nodes", "ip")(tables);
+  finish(after.update(tables.takeChanges()));
+  assert.deepEqual(read(after), { "172.16.1.1": "6/1" });
+});
+
 const nodes: readonly Change[] = [
   (tables) => tables.setNetwork({ devices: [], ownAddresses: ["172.16.0.1"] }),
   (tables) => tables.putNode(OWN, nodeOf(OWN, "n1", { addresses: ["172.16.0.1", "192.0.2.1"].map(internal) })),
