@@ -135,6 +135,7 @@ before(async () => {
   }
   tables = new AgentTables(OWN);
   for (const kind of [...SHARED_KINDS, "local-ip"] as const) tables.setSynced(OWN.id, kind, true);
+  tables.takeChanges();
   const subject = { identity: 70_000, namespace: "demo", namedPorts: [], hostAddress: "" };
   for (const server of [OLD, NEW]) {
     for (const family of FAMILIES) tables.putIp(OWN, server[family], { ...subject, podName: server.name });

@@ -216,7 +216,7 @@ export function pagesAt(
   return pagesOf(new Pager(kv, options.pageSize, options.signal), range, at);
 }
 
-/** Each page is asked for while the one before it is worked on. @param at absent: at the newest revision. */
+/** Each page is asked for while the one before it is worked on. `more` says that the range goes on; only its last page may be empty. @param at absent: at the newest revision. */
 async function* pagesOf(pager: Pager, range: KeyRange, at: Header | undefined): AsyncGenerator<RangeResponse> {
   let pinned = at;
   let asked = pager.page({ ...range, ...(at && { revision: at.revision }) });
@@ -233,6 +233,6 @@ async function* pagesOf(pager: Pager, range: KeyRange, at: Header | undefined): 
     asked = pager.page({ key: next, rangeEnd: end, revision: pinned.revision });
     // Told when it is awaited.
     asked.catch(() => undefined);
-    yield page;
+    if (last) yield { ...page, more: true };
   }
 }

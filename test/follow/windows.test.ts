@@ -1,13 +1,19 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { list, prefixRange } from "../../src/follow/list.ts";
+import { list, pagesAt, prefixRange } from "../../src/follow/list.ts";
 import type { KvClient, RangeRequest } from "../../src/kv/client.ts";
 import { MemoryEtcd } from "../../src/kv/memory.ts";
 import { VirtualClock } from "../support/virtual-clock.ts";
 
 const PREFIX = "cache/ip/";
 const { signal } = new AbortController();
+
+async function collected<T>(values: AsyncIterable<T>): Promise<readonly T[]> {
+  const all: T[] = [];
+  for await (const value of values) all.push(value);
+  return all;
+}
 
 /** Lists what is below PREFIX, and what was asked for it. */
 async function listed(suffixes: readonly string[], pageSize: number) {
@@ -23,8 +29,18 @@ async function listed(suffixes: readonly string[], pageSize: number) {
   const watched: KvClient = Object.create(kv, {
     range: { value: (request: RangeRequest) => (asked.push(request), kv.range(request)) },
   });
-  const listing = await clock.settle(list(watched, [prefixRange(PREFIX)], { pageSize, clock, signal }));
-  return { keys: (listing.ranges[0] ?? []).map(({ key }) => key.slice(PREFIX.length)), asked };
+  const range = prefixRange(PREFIX);
+  const listing = await clock.settle(list(watched, [range], { pageSize, clock, signal }));
+  const pages = await clock.settle(collected(pagesAt(kv, range, listing, { pageSize, signal })));
+  const paged = pages.flatMap(({ kvs }) => kvs);
+  assert.deepEqual(paged, listing.ranges[0]);
+  assert.deepEqual(
+    pages.map(({ more }) => more),
+    pages.map((_, index) => index < pages.length - 1),
+    "each page but the last says that the range goes on",
+  );
+  assert(pages.slice(0, -1).every(({ kvs }) => kvs.length > 0));
+  return { keys: paged.map(({ key }) => key.slice(PREFIX.length)), asked };
 }
 
 test("window by window, every key is listed once, in order", async () => {
