@@ -105,7 +105,8 @@ export class DepartedBackends {
   #isTold(clusterId: number): boolean {
     const own = clusterId === this.#view.own.id;
     const kinds = own ? (["services", "ip", "local-ip"] as const) : (["services", "ip"] as const);
-    return kinds.every((kind) => this.#view.isSynced(kind, clusterId));
+    const view = this.#view;
+    return kinds.every((kind) => view.isSynced(kind, clusterId) && view.isSyncedNow(kind, clusterId));
   }
 }
 

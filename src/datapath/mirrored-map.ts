@@ -252,7 +252,7 @@ export class MirroredMap {
     let done = keys.length;
     await call.catch((error: unknown) => {
       failure = error;
-      this.#doubtful = !(error instanceof KernelError && error.full);
+      if (!(error instanceof KernelError && error.full)) this.#doubtful = true;
       done = error instanceof KernelError ? error.done : 0;
     });
     for (const [index, key] of keys.slice(0, done).entries()) {

@@ -301,6 +301,8 @@ export class Ingest implements SourceSink {
       return put(page.kvs);
     };
     for (const [range, kvs] of listing.first.entries()) await take({ range, kvs });
+    // Drains and preferences are of clusters by name: those of whom nothing came yet too.
+    this.#options.tables.setClusters(this.#clusters.all());
     let own = true;
     for await (const page of listing.pages) {
       const others = page.range >= this.#keys.otherRanges;

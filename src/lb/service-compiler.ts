@@ -177,7 +177,9 @@ export class ServiceCompiler {
     const key = endpointText(frontend);
     const kept = this.#owner(key) === name ? this.#retained.claimed(key, spoken) : [];
     const named = kept.map((one) => ({ ...one, cluster: this.#view.clusterName(one.clusterId) ?? one.cluster }));
-    const offered = [...candidates(this.#view.own, service, remotes), ...named];
+    const said = candidates(this.#view.own, service, remotes);
+    // Where two clusters claim an address, the one that has not spoken again keeps its precedence.
+    const offered = named.length === 0 ? said : [...said, ...named].sort((left, right) => rank(left) - rank(right));
     const weightOf = ({ cluster }: Candidate): number => this.#view.weight(cluster, name);
     return { ...select(service, frontend, offered, weightOf, this.#demotions), offered, kept };
   }
@@ -210,6 +212,11 @@ export class ServiceCompiler {
       backends: [...rows.values()],
     };
   }
+}
+
+/** Of the own cluster first, then by cluster id. */
+function rank({ own, clusterId }: Candidate): number {
+  return own ? 0 : clusterId;
 }
 
 /** One row a backend: used by any frontend counts, else the first reason that is not about another port's name. */

@@ -4,12 +4,12 @@ import { clusterOfIdentity, isClusterId } from "../model/cluster.ts";
 import type { NamedPort } from "../model/resource.ts";
 import type { TablesView } from "../tables/tables-view.ts";
 import { CidrSets } from "./cidr-sets.ts";
-import { CompiledPolicy, type Surroundings } from "./compiled-policy.ts";
+import { CompiledPolicy, type Predecessor, type Surroundings } from "./compiled-policy.ts";
 import { LabelSets } from "./label-sets.ts";
 import type { Follower, PeerSet } from "./peer-set.ts";
 import type { Term } from "./peers.ts";
 import { PolicySlots } from "./policy-slots.ts";
-import { type Row, rowsOf } from "./row.ts";
+import { rowsOf } from "./row.ts";
 import { usesPeersPorts, type Wanted } from "./wanted.ts";
 
 type Tables = Pick<TablesView, "own" | "namedPorts" | "isSynced">;
@@ -45,7 +45,7 @@ export class CompiledPolicies implements Surroundings {
   acquire(wanted: Wanted, before: number): CompiledPolicy {
     const known = this.#policies.get(wanted.key);
     if (known !== undefined) return known;
-    const policy = new CompiledPolicy(wanted, this, { slot: before, rows: this.#unsaidRows(before, wanted) });
+    const policy = new CompiledPolicy(wanted, this, this.#predecessor(before));
     policy.follow();
     this.#policies.set(wanted.key, policy);
     return policy;
@@ -65,7 +65,7 @@ export class CompiledPolicies implements Surroundings {
 
   /** Ids of clusters whose identities are in some policy only because the kernel had them. */
   retainedClusters(): ReadonlySet<number> {
-    const inherited = [...this.#policies.values()].flatMap((policy) => [...policy.inherited.keys()]);
+    const inherited = [...this.#policies.values()].flatMap((policy) => policy.retained());
     return new Set(inherited.map(clusterOfIdentity));
   }
 
@@ -100,18 +100,29 @@ export class CompiledPolicies implements Surroundings {
     return this.#view.namedPorts(identity);
   }
 
-  isUnsaid(identity: number, wanted: Wanted): boolean {
-    const cluster = clusterOfIdentity(identity);
-    if (!isClusterId(cluster) || cluster === this.#view.own.id) return false;
-    if (!this.labels.has(identity) && !this.#view.isSynced("identities", cluster)) return true;
-    return usesPeersPorts(wanted) && !this.#view.isSynced("ip", cluster);
+  isUnsaid(identity: number): boolean {
+    return !this.labels.has(identity) && this.#isSilent("identities", identity);
   }
 
-  #unsaidRows(slot: number, wanted: Wanted): ReadonlyMap<number, Row> {
+  arePortsUnsaid(identity: number): boolean {
+    return this.#isSilent("ip", identity);
+  }
+
+  #isSilent(kind: "identities" | "ip", identity: number): boolean {
+    const cluster = clusterOfIdentity(identity);
+    if (!isClusterId(cluster) || cluster === this.#view.own.id) return false;
+    return !this.#view.isSynced(kind, cluster);
+  }
+
+  #predecessor(slot: number): Predecessor {
     const policy = this.inSlot(slot);
-    if (policy !== undefined) return policy.inherited;
-    const entries = this.slots.maps.get(slot)?.entries() ?? [];
-    return rowsOf(entries, (identity) => this.isUnsaid(identity, wanted));
+    if (policy !== undefined) return { slot, rows: policy.inherited, ports: policy.inheritedPorts };
+    const rowsThat = (are: (identity: number) => boolean) => rowsOf(this.slots.maps.get(slot)?.entries() ?? [], are);
+    return {
+      slot,
+      rows: rowsThat((identity) => this.isUnsaid(identity)),
+      ports: rowsThat((identity) => this.arePortsUnsaid(identity)),
+    };
   }
 
   /** Compiles it unless it is, and gives it a place if there is one. */

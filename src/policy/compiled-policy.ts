@@ -22,7 +22,7 @@ import {
   withDefault,
 } from "./row.ts";
 import { EVERYTHING, enclosing, exactSpan, type NamedPortRule, type Span, spansOf } from "./spans.ts";
-import { isNamed, portsNamed, type Wanted } from "./wanted.ts";
+import { isNamed, portsNamed, usesPeersPorts, type Wanted } from "./wanted.ts";
 
 /** What policies are compiled with. */
 export interface Surroundings extends PeerScope {
@@ -30,14 +30,18 @@ export interface Surroundings extends PeerScope {
   follow(term: Term, follower: Follower): PeerSet | undefined;
   leave(term: Term, follower: Follower): void;
   namedPorts(identity: number): readonly NamedPort[];
-  /** Of a cluster that has not said everything, nor this identity, or the ports that its row depends on: what it had stays. */
-  isUnsaid(identity: number, wanted: Wanted): boolean;
+  /** Of a cluster that has not said everything, nor this identity: what it had stays. */
+  isUnsaid(identity: number): boolean;
+  /** Of a cluster that has not said all of its addresses: what named ports of the identity opened stays. */
+  arePortsUnsaid(identity: number): boolean;
 }
 
 export interface Predecessor {
   readonly slot: number;
   /** Of identities that are not said. */
   readonly rows: ReadonlyMap<number, Row>;
+  /** Of identities whose ports are not said. */
+  readonly ports: ReadonlyMap<number, Row>;
 }
 
 interface PeerOf {
@@ -82,17 +86,28 @@ export class CompiledPolicy implements Follower {
   readonly #leftOut = new Map<number, boolean>();
   /** From the predecessor. */
   #inherited: ReadonlyMap<number, Row>;
+  #inheritedPorts: ReadonlyMap<number, Row>;
 
   constructor(wanted: Wanted, around: Surroundings, before: Predecessor) {
     this.wanted = wanted;
     this.predecessor = before.slot;
     this.#around = around;
     this.#inherited = before.rows;
+    this.#inheritedPorts = usesPeersPorts(wanted) ? before.ports : new Map();
     this.#terms = wanted.rules.flatMap((rule) => this.#peers(rule).terms);
   }
 
   get inherited(): ReadonlyMap<number, Row> {
     return this.#inherited;
+  }
+
+  get inheritedPorts(): ReadonlyMap<number, Row> {
+    return this.#inheritedPorts;
+  }
+
+  /** Identities that have something only because the predecessor had it. */
+  retained(): readonly number[] {
+    return [...this.#inherited.keys(), ...this.#inheritedPorts.keys()];
   }
 
   get leftOut(): number {
@@ -168,11 +183,16 @@ export class CompiledPolicy implements Follower {
 
   /** Their cluster spoke: rules count again, and nothing else. */
   disinherit(): void {
-    const said = [...this.#inherited.keys()].filter((identity) => !this.#around.isUnsaid(identity, this.wanted));
-    if (said.length === 0) return;
-    const gone = new Set(said);
-    this.#inherited = new Map([...this.#inherited].filter(([identity]) => !gone.has(identity)));
+    this.#inherited = this.#without(this.#inherited, (identity) => !this.#around.isUnsaid(identity));
+    this.#inheritedPorts = this.#without(this.#inheritedPorts, (identity) => !this.#around.arePortsUnsaid(identity));
+  }
+
+  #without(rows: ReadonlyMap<number, Row>, isSaid: (identity: number) => boolean): ReadonlyMap<number, Row> {
+    const said = [...rows.keys()].filter(isSaid);
+    if (said.length === 0) return rows;
     for (const identity of said) this.touched.add(identity);
+    const gone = new Set(said);
+    return new Map([...rows].filter(([identity]) => !gone.has(identity)));
   }
 
   /** Lets go of its peers. */
@@ -296,10 +316,18 @@ export class CompiledPolicy implements Follower {
   }
 
   /** Of one peer; what is said of anybody is not said again of it. */
-  #spans({ spans, named, anybody, peers }: CompiledRule, identity: number): readonly Span[] {
+  #spans(rule: CompiledRule, identity: number): readonly Span[] {
+    const { spans, named, anybody, peers } = rule;
     if (named.length === 0 || !peers.some(({ set, endpoints }) => endpoints && set.members.has(identity))) return spans;
     const ports = this.#around.namedPorts(identity);
-    return [...(anybody ? [] : spans), ...named.flatMap((port) => portsNamed(port, ports)).map(spanOfPort)];
+    const opened = [...named.flatMap((port) => portsNamed(port, ports)).map(spanOfPort), ...this.#held(rule, identity)];
+    return [...(anybody ? [] : spans), ...opened];
+  }
+
+  /** What this very rule said of the identity before. */
+  #held({ saying }: CompiledRule, identity: number): readonly Span[] {
+    const row = this.#inheritedPorts.get(identity) ?? [];
+    return [...row].filter(([, { value }]) => equalBytes(value, saying.value)).map(([span]) => span);
   }
 
   /** Beside anybody, single peers count only for the names of their ports. */

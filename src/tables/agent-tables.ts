@@ -284,6 +284,10 @@ export class AgentTables implements TablesView {
     return this.#syncedThen.has(`${kind}/${clusterId}`);
   }
 
+  isSyncedNow(kind: SourceKind, clusterId: number): boolean {
+    return this.#synced.has(`${kind}/${clusterId}`);
+  }
+
   /** Rows of a source, and those of them that are only held. */
   count(cluster: string, kind: SourceKind): { readonly rows: number; readonly held: number } {
     const table = this.#rows(cluster, kind);

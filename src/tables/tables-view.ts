@@ -95,4 +95,6 @@ export interface TablesView {
    * rests, and rows may come and be complete meanwhile; what it read before then must not look like absence.
    */
   isSynced(kind: SourceKind, clusterId: number): boolean;
+  /** Whether it is now: for who looks at rows at other times than a compile. */
+  isSyncedNow(kind: SourceKind, clusterId: number): boolean;
 }

@@ -21,6 +21,7 @@ import {
   OPTIONS,
   OWN,
   policy,
+  putPod,
   REMOTE_WEB,
   rule,
   stage,
@@ -28,6 +29,7 @@ import {
   tcp,
   update,
   valueOfDevice,
+  workload,
 } from "./stage.ts";
 
 const changes = fc.array(change, { maxLength: 14 });
@@ -269,6 +271,41 @@ test("what another cluster says while a compile rests takes nothing away that it
     }),
     { numRuns: rounds(100, 300) },
   );
+});
+
+test("while a cluster's ports are not said, what is known of its identities counts: denies, and labels that no rule wants any more", () => {
+  const metrics = { protocol: "TCP", name: "metrics" } as const;
+  const web = (...more: readonly Parameters<typeof rule>[]) =>
+    policy("ledger", {
+      rules: [rule("egress", [anywhere(is("app", "web"))], [tcp(80), metrics]), ...more.map((one) => rule(...one))],
+    });
+  const ports = [{ ...metrics, port: 9090 }];
+  const full = stage();
+  putPod(full, AMSTERDAM, "demo/web-0", "10.3.0.1", REMOTE_WEB, ports);
+  full.putPolicy(web());
+  const before = compiled(full);
+  const tables = stage();
+  tables.setSynced(AMSTERDAM.id, "identities", true);
+  tables.putPolicy(web());
+  const after = new PolicyCompiler(tables, OPTIONS);
+  after.adopt(heldOf(before));
+  update(after, tables);
+  const said = (port: number): string => {
+    const slot = valueOfDevice(after, LEDGER_DEVICE)?.egressPolicy ?? 0;
+    return after.decide(slot, { identity: REMOTE_WEB, protocol: 6, port }).reason;
+  };
+  assert.deepEqual([80, 9090, 9091].map(said), ["forwarded", "forwarded", "policy-denied"]);
+  assert.deepEqual([...after.retainedClusters()], [AMSTERDAM.id]);
+  tables.putPolicy(web(["egress", [anywhere(is("app", "web"))], [tcp(80)], "deny"]));
+  update(after, tables);
+  assert.deepEqual([80, 9090].map(said), ["policy-deny-rule", "forwarded"]);
+  tables.putIdentity(AMSTERDAM, { id: REMOTE_WEB, labels: workload(AMSTERDAM, "demo", "other") });
+  update(after, tables);
+  assert.deepEqual([80, 9090].map(said), ["policy-denied", "policy-denied"]);
+  tables.putIdentity(AMSTERDAM, { id: REMOTE_WEB, labels: workload(AMSTERDAM, "demo", "web") });
+  tables.setSynced(AMSTERDAM.id, "ip", true);
+  update(after, tables);
+  assert.deepEqual([80, 9090].map(said), ["policy-deny-rule", "policy-denied"], "no pod has such a port");
 });
 
 test("what a silent cluster's identities keep ends with the rule or the port that allowed it", () => {
