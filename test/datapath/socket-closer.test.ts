@@ -121,6 +121,21 @@ test("what a cluster does not say counts only when all that it says is known", a
   await world.stop();
 });
 
+test("a cluster that was complete at the last compile, and is not now, proves nothing by what it lacks", async () => {
+  const world = stage();
+  world.pod(POD);
+  const cookie = await world.socket(POD);
+  world.withdraw(POD);
+  world.changed();
+  world.tables.setSynced(OSAKA.id, "ip", false);
+  world.unpod(POD);
+  await world.clock.advance(2_500);
+  assert.deepEqual(world.sockets.cookies(), [cookie]);
+  world.tables.setSynced(OSAKA.id, "ip", true);
+  assert.deepEqual(await world.look(), []);
+  await world.stop();
+});
+
 test("of the own cluster, pods that stay at home must be known too", async () => {
   const world = stage();
   for (const kind of SHARED_KINDS) world.tables.setSynced(OWN.id, kind, true);

@@ -185,6 +185,27 @@ test("an id is never given to a second backend", () => {
   );
 });
 
+test("of two clusters that claim an address, the one that has not spoken again keeps it over a restart", () => {
+  const http = [{ name: "http", protocol: "TCP" as const, port: 80 }];
+  const named = { namespace: "shop", name: "web", shared: true };
+  const own: Change = (tables) => {
+    const [frontends, backends] = [new Map([["10.9.0.1", http]]), new Map()];
+    tables.putLocalService({ ...named, frontends, backends, global: true, affinity: "none" });
+  };
+  const offer =
+    (cluster: typeof OSAKA): Change =>
+    (tables) => {
+      const offered = { ...named, frontends: new Map(), backends: new Map([["10.1.0.1", http]]) };
+      const said = { labels: new Map(), selector: new Map() };
+      tables.putClusterService(cluster, { ...offered, ...said, cluster: cluster.name, clusterId: cluster.id });
+    };
+  assert(OSAKA.id < VIRGINIA.id);
+  const before = compiled(tablesAfter([own, offer(OSAKA), offer(VIRGINIA)]));
+  const after = restarted(before, tablesAfter([own, offer(VIRGINIA)]));
+  assert.deepEqual(bytesOf(after.entries.services), bytesOf(before.entries.services));
+  assert.deepEqual(bytesOf(after.entries.backends), bytesOf(before.entries.backends));
+});
+
 test("ids go on after the largest that any slot names, also one without a backend", () => {
   const tables = tablesAfter([]);
   const compiler = new ServiceCompiler(tables);
